@@ -1,0 +1,83 @@
+"""The working columns of one batch, shared by the topics; made once by the engine.
+
+All arrays are per node of `forest` (m nodes) unless said otherwise.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from analyzer.forest import Forest
+from analyzer.spans import MISSING_SERVICE, SpanDetail, TraceBatch
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """How unusual a time is.
+
+    p : float32[m]            conformal upper-tail p; 1.0 where nothing is known
+    p_low : float32[m]        lower tail (too short); 1.0 where nothing is known
+    expected_ns : float64[m]  median of the context used; nan where nothing is known
+    count : float32[m]        effective observations behind it
+    level : uint8[m]          0 none, 1 operation, 2 operation under this root operation
+    """
+
+    p: npt.NDArray[np.float32]
+    p_low: npt.NDArray[np.float32]
+    expected_ns: npt.NDArray[np.float64]
+    count: npt.NDArray[np.float32]
+    level: npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True)
+class StructureScore:
+    """What is odd in the shape below a node.
+
+    missing : float32[m]        surprise (nats) of calls that should be there and are not
+    repeated : int32[m]         largest number of like calls below the node
+    repeated_usual : float32[m] their usual number (p95); nan where nothing is known
+    server_share : float32[m]   CLIENT nodes: learned P(a server span is below | the call was fine); nan unknown
+    """
+
+    missing: npt.NDArray[np.float32]
+    repeated: npt.NDArray[np.int32]
+    repeated_usual: npt.NDArray[np.float32]
+    server_share: npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Analysis:
+    """A batch, measured.
+
+    own_ns : int64[m]       span time that no blocking child covers
+    critical_ns : int64[m]  own time on the critical path; sums to the duration of each root
+    failed : bool[m]        says itself that it failed (status, HTTP, gRPC)
+    weak : bool[m]          hints only: exception or error log, but not failed
+    error_class : uint8[m]  ErrorClass of failed and weak nodes, else NONE
+    """
+
+    traces: TraceBatch
+    forest: Forest
+    own_ns: npt.NDArray[np.int64]
+    critical_ns: npt.NDArray[np.int64]
+    failed: npt.NDArray[np.bool_]
+    weak: npt.NDArray[np.bool_]
+    error_class: npt.NDArray[np.uint8]
+    own: Score
+    duration: Score
+    structure: StructureScore
+
+    def detail(self, node: int) -> SpanDetail:
+        """Read the whole span of a node from its bytes (slow; for traces that are shown)."""
+        return self.traces.detail(int(self.forest.row[node]))
+
+    def service(self, node: int) -> str:
+        row = self.traces.rows[self.forest.row[node]]
+        return self.traces.vocabulary.strings.text(int(row["service"])) or MISSING_SERVICE
+
+    def operation(self, node: int) -> str:
+        row = self.traces.rows[self.forest.row[node]]
+        return self.traces.vocabulary.strings.text(int(row["name"])) or "(no name)"

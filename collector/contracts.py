@@ -1,0 +1,248 @@
+"""Where rooms meet: small promises, one sentence of ownership each.
+
+Rooms on the way never import one another; they import this.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import Protocol
+
+from analyzer.findings import Answer
+from analyzer.spans import TraceBatch
+
+
+class Signal(IntEnum):
+    """Which OTLP request the bytes are."""
+
+    TRACES = 0
+    LOGS = 1
+    METRICS = 2
+
+
+class Encoding(IntEnum):
+    """How a request is written."""
+
+    PROTOBUF = 0
+    JSON = 1
+
+
+class Clock(Protocol):
+    """Time as an argument. Tests bring a manual one."""
+
+    def now_ns(self) -> int:
+        """Wall time, Unix nanoseconds; only for what people see."""
+
+    def monotonic_ns(self) -> int:
+        """Never steps back; for every deadline and age."""
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """What a receiver is told of a request it handed in.
+
+    accepted_count : spans or log records taken
+    rejected_count : those that were bad by themselves; their neighbours live
+    message : English, at most 4 KiB; set only when something was rejected
+    """
+
+    accepted_count: int
+    rejected_count: int = 0
+    message: str = ""
+
+
+class Intake(Protocol):
+    """The way in: guard, hand over, and only then acknowledge.
+
+    Called by receiver threads, any number at once. The bytes belong to the caller again when it returns.
+    """
+
+    def take(self, payload: bytes, signal: Signal, encoding: Encoding, protocol: str) -> Admission:
+        """Take one decompressed request.
+
+        `protocol` is a counter label: "grpc" or "http".
+
+        Raises
+        ------
+        PermanentError
+            The request cannot be read; sending it again would not help.
+        RetryableError
+            There is no room now; nothing of the request was taken.
+        """
+
+
+class Handover(Protocol):
+    """Carries admitted protobuf bytes to the engine. One caller thread at a time per instance."""
+
+    def offer(self, payload: bytes, signal: Signal) -> bool:
+        """Hand the bytes over; False when there is no room (nothing was taken)."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredTrace:
+    """One answer on its way to the shelf. Immutable; the store keeps no reference after `put`."""
+
+    trace_id: bytes  # 16 bytes, as on the wire
+    answer: Answer
+    trace_otlp: bytes | None  # ExportTraceServiceRequest with the spans as they were sent; None: not kept
+    logs_otlp: bytes | None = None  # ExportLogsServiceRequest with the logs of the trace
+    exports: Sequence[OutboxItem] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class OutboxItem:
+    """One message to a destination; byte-identical on every try.
+
+    key : deterministic; a second put of the same key and destination is ignored
+    signal : TRACES or LOGS
+    payload : a serialised Export*ServiceRequest
+    """
+
+    key: bytes
+    destination: str
+    signal: Signal
+    payload: bytes
+    attempts: int = 0
+    row_id: int = 0  # given by the store
+
+
+@dataclass(frozen=True, slots=True)
+class FindingQuery:
+    """Which findings to list, newest first."""
+
+    service: str | None = None
+    verdict: str | None = None
+    rule: str | None = None
+    from_ns: int | None = None
+    to_ns: int | None = None
+    limit: int = 100
+    cursor: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FindingRow:
+    """One line of a list of findings."""
+
+    trace_id: str
+    revision: int
+    start_ns: int
+    end_ns: int
+    root_service: str
+    root_operation: str
+    verdict: str
+    entity_kind: str
+    entity_name: str
+    service: str
+    rule: str
+    probability: float
+    summary: str
+
+
+@dataclass(frozen=True, slots=True)
+class FindingPage:
+    rows: list[FindingRow]
+    next_cursor: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Rollup:
+    """One minute of one operation."""
+
+    minute: int  # Unix minutes
+    service: str
+    operation: str
+    kind: int
+    count: int
+    error_count: int
+    duration_sum_ns: int
+    duration_max_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class EdgeRollup:
+    """One minute of one edge of the service graph. `rule` names how the edge was seen."""
+
+    minute: int
+    caller: str
+    callee: str
+    callee_kind: str  # service | peer | database | queue
+    rule: str  # client_server | parent_child | peer_attribute | producer_consumer | link
+    count: int
+    error_count: int
+    duration_sum_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What the shelf knows of a trace id.
+
+    status : "stored" (answer is set), "clean" (analysed, nothing to say, bytes not kept),
+        "expired" (retention took it), "dropped" (never analysed), "unknown" (never seen)
+    """
+
+    status: str
+    answer: Answer | None = None
+    trace_otlp: bytes | None = None
+    logs_otlp: bytes | None = None
+    reason: str = ""
+
+
+class Store(Protocol):
+    """The shelf. One writer thread a process owns `put*`; readers open their own instance, read only."""
+
+    def put(
+        self,
+        traces: Sequence[StoredTrace],
+        clean_trace_ids: Sequence[bytes] = (),
+        rollups: Sequence[Rollup] = (),
+        edges: Sequence[EdgeRollup] = (),
+    ) -> None:
+        """Keep all of it in one transaction: answers and their outbox rows together, or nothing."""
+
+    def find(self, trace_id: bytes) -> Found: ...
+
+    def findings(self, query: FindingQuery) -> FindingPage: ...
+
+    def services(self, from_ns: int, to_ns: int) -> list[Rollup]:
+        """Sum the rollups of a window per operation (`minute` is the first of the window)."""
+
+    def edges(self, from_ns: int, to_ns: int) -> list[EdgeRollup]: ...
+
+    def outbox_take(self, destination: str, limit: int, now_ns: int) -> list[OutboxItem]:
+        """Return the oldest rows that are due; they stay until `outbox_done`."""
+
+    def outbox_done(self, row_ids: Iterable[int]) -> None: ...
+
+    def outbox_retry(self, row_ids: Iterable[int], due_ns: int) -> None: ...
+
+    def outbox_dead(self, row_ids: Iterable[int], reason: str) -> None:
+        """Move rows that will never be taken to the dead letters, with the reason."""
+
+    def outbox_count(self) -> int: ...
+
+    def save_state(self, name: str, blob: bytes) -> None:
+        """Keep one named blob (baselines); the newest replaces the one before."""
+
+    def load_state(self, name: str) -> bytes | None: ...
+
+    def retain(self, now_ns: int) -> None:
+        """Let go of what is older than retention or over quota."""
+
+    def close(self) -> None: ...
+
+
+class OpenTraces(Protocol):
+    """Ask the engine about a trace that is still open (or was just closed). Any thread."""
+
+    def ask(self, trace_id: bytes, timeout_s: float) -> Answer | None:
+        """Return an `in_progress` answer, or None when the engine does not hold the trace."""
+
+
+@dataclass(slots=True)
+class Released:
+    """Traces that left assembly in one go. The receiver of it must call `done` when it has let go of the bytes."""
+
+    traces: TraceBatch
+    late_counts: Sequence[int] = field(default_factory=list)
