@@ -27,7 +27,11 @@ class AnalysisConfig(BaseModel):
     )
     excess_min_ms: float = Field(5.0, ge=0, description="excess that is worth a finding at all, milliseconds")
     contamination_weight: float = Field(0.1, ge=0, le=1, description="weight of bad traces in the baselines")
-    new_normal_s: float = Field(1800.0, gt=0, description="a shift that lasts this long without errors becomes normal")
+    new_normal_s: float = Field(
+        1800.0,
+        gt=0,
+        description="a shift that lasts this long without errors becomes normal",
+    )
     missing_call_q: float = Field(
         0.95, gt=0, lt=1, description="share of clean traces a call must be in before its absence is evidence"
     )

@@ -170,7 +170,7 @@ def _parse(line: str, span_id: bytes) -> tuple[DrawnSpan, str, str, list[str]]:
         elif word == "status:":
             i += 1
             span = replace(span, status_message=rest[i])
-        elif word.startswith("exception:") or word.startswith("log_exception:"):
+        elif word.startswith(("exception:", "log_exception:")):
             label, _, kind_name = word.partition(":")
             message = ""
             if kind_name.endswith(":"):
