@@ -11,7 +11,7 @@ from enum import IntEnum
 from typing import Protocol
 
 from analyzer.findings import Answer
-from analyzer.spans import TraceBatch
+from analyzer.spans import Bytes, Rows, TraceBatch
 
 
 class Signal(IntEnum):
@@ -246,3 +246,32 @@ class Released:
 
     traces: TraceBatch
     late_counts: Sequence[int] = field(default_factory=list)
+
+
+class WireDecoder(Protocol):
+    """Request bytes -> rows. One owner thread (the engine's): it also owns the vocabulary."""
+
+    def decode_into(
+        self,
+        signal: Signal,
+        raw: Bytes,
+        offset: int,
+        length: int,
+        rows: Rows,
+        first_row: int,
+    ) -> int:
+        """Decode the request at raw[offset : offset + length] into rows[first_row:].
+
+        `raw` must have 16 readable bytes behind the request. Spans with a bad id, and log records
+        without a trace id, give no row. `raw_offset` of each row is absolute in `raw`; `next` is -1.
+
+        Returns
+        -------
+        int
+            Rows written; -1 when `rows` has no room for all of them (nothing may be used then).
+
+        Raises
+        ------
+        BadRequestError
+            The bytes cannot be read (the guard lets nothing of that kind in; counted as undecodable).
+        """
