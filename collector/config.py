@@ -1,0 +1,243 @@
+"""Configuration: YAML with `${env:NAME:-default}`, checked whole before anything starts.
+
+In: a file (or none), the environment. Out: a frozen `Config`, or one `ConfigError` that names every
+fault with its key. Unknown keys are faults. Later wins: defaults, file, `FIRSTFAULT__A__B=value`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError
+
+from analyzer.config import AnalysisConfig
+from collector.config_text import ConfigTextError, substitute
+
+ENV_PREFIX = "FIRSTFAULT__"
+
+
+class ConfigError(Exception):
+    """The configuration cannot be used; the message lists every fault."""
+
+
+def _endpoint(value: str) -> str:
+    host, separator, port = value.rpartition(":")
+    if not separator or not host or not port.isdigit() or not 0 <= int(port) <= 65535:
+        raise ValueError(f"{value!r} is not host:port; expected for example 127.0.0.1:4317")
+    return value
+
+
+Endpoint = Annotated[str, AfterValidator(_endpoint)]
+
+
+class Section(BaseModel):
+    """Base of all sections: frozen, unknown keys are faults."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Cors(Section):
+    allowed_origins: list[str] = Field([], description="exact origins or patterns with *; empty: CORS is off")
+    allowed_headers: list[str] = Field([], description="request headers a browser may send besides content-type")
+    max_age_s: int = Field(600, ge=0)
+
+
+class GrpcReceiver(Section):
+    enabled: bool = True
+    endpoint: Endpoint = "127.0.0.1:4317"
+    message_bytes_max: int = Field(64 * 2**20, ge=1024, description="largest request after decompression")
+    concurrent_streams_max: int = Field(100, ge=1)
+    workers: int = Field(8, ge=1, le=256, description="threads that answer calls")
+    reflection: bool | None = Field(None, description="server reflection; default: only on loopback")
+
+
+class HttpReceiver(Section):
+    enabled: bool = True
+    endpoint: Endpoint = "127.0.0.1:4318"
+    message_bytes_max: int = Field(64 * 2**20, ge=1024, description="largest request after decompression")
+    body_timeout_s: float = Field(30.0, gt=0, description="time a client has to send its body")
+    cors: Cors = Cors()
+
+
+class Protocols(Section):
+    grpc: GrpcReceiver = GrpcReceiver()
+    http: HttpReceiver = HttpReceiver()
+
+
+class RequestBudget(Section):
+    spans_max: int = Field(100_000, ge=1, description="spans or log records in one request")
+    messages_max: int = Field(1_000_000, ge=1, description="protobuf sub-messages in one request")
+    resources_max: int = Field(10_000, ge=1)
+    depth_max: int = Field(32, ge=1, le=64, description="nesting of attribute values")
+
+
+class OtlpReceiver(Section):
+    protocols: Protocols = Protocols()
+    budget: RequestBudget = RequestBudget()
+
+
+class Receivers(Section):
+    otlp: OtlpReceiver = OtlpReceiver()
+
+
+class Assembly(Section):
+    idle_s: float = Field(5.0, gt=0, description="a trace without a root is released after this quiet time")
+    root_idle_s: float = Field(2.0, gt=0, description="quiet time after the root, before anything was learned")
+    root_idle_min_s: float = Field(0.2, gt=0, description="shortest learned quiet time after the root")
+    root_idle_max_s: float = Field(10.0, gt=0, description="longest learned quiet time after the root")
+    age_max_s: float = Field(60.0, gt=0, description="a trace leaves at this age, come what may")
+    trace_spans_max: int = Field(100_000, ge=1)
+    trace_bytes_max: int = Field(50 * 2**20, ge=1024)
+    open_traces_max: int = Field(1_000_000, ge=16)
+    memory_bytes_max: int = Field(1 * 2**30, ge=16 * 2**20, description="span bytes and rows held at once")
+    late_window_s: float = Field(600.0, ge=0, description="a late span re-opens its trace within this time")
+
+
+class Storage(Section):
+    path: Path = Field(Path("var/firstfault"), description="directory; made with mode 0700")
+    retention_hours: float = Field(72.0, gt=0)
+    bytes_max: int = Field(10 * 2**30, ge=2**20, description="all files together; the oldest hour leaves first")
+    clean_traces_per_second: float = Field(20.0, ge=0, description="clean traces kept whole; the rest: id only")
+
+
+class OtlpExporterConfig(Section):
+    endpoint: Endpoint = Field(description="host:port of an OTLP receiver; never one that feeds firstfault")
+    protocol: Literal["grpc", "http"] = "grpc"
+    insecure: bool = Field(True, description="no TLS")
+    headers: dict[str, SecretStr] = {}
+    compression: Literal["none", "gzip"] = "gzip"
+    timeout_s: float = Field(10.0, gt=0)
+    annotation_spans: bool = Field(True, description="send annotation spans (docs: write back, B)")
+    log_events: bool = Field(True, description="send log events (docs: write back, A)")
+    attribute_prefix: str = Field("firstfault.", pattern=r"^[a-z][a-z0-9_]*\.$")
+
+
+class Exporters(Section):
+    otlp: OtlpExporterConfig | None = None
+
+
+class Query(Section):
+    endpoint: Endpoint = "127.0.0.1:8080"
+    grpc_endpoint: Endpoint = "127.0.0.1:9317"
+    wait_max_s: float = Field(30.0, ge=0, description="upper bound of ?wait=")
+
+
+class Metrics(Section):
+    endpoint: Endpoint = "127.0.0.1:8888"
+
+
+class Logs(Section):
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["text", "json"] = "text"
+
+
+class Telemetry(Section):
+    metrics: Metrics = Metrics()
+    logs: Logs = Logs()
+
+
+class Health(Section):
+    endpoint: Endpoint = "127.0.0.1:13133"
+
+
+class Service(Section):
+    processes: int = Field(0, ge=0, le=64, description="0: one receiver a core; 1: everything in one process")
+    stop_timeout_s: float = Field(10.0, gt=0)
+    telemetry: Telemetry = Telemetry()
+    health: Health = Health()
+
+
+class Config(Section):
+    """All of it."""
+
+    receivers: Receivers = Receivers()
+    assembly: Assembly = Assembly()
+    analysis: AnalysisConfig = AnalysisConfig()
+    storage: Storage = Storage()
+    exporters: Exporters = Exporters()
+    query: Query = Query()
+    service: Service = Service()
+
+
+def load_config(path: Path | None = None, environ: Mapping[str, str] | None = None) -> Config:
+    """Read, substitute, override and check.
+
+    Raises
+    ------
+    ConfigError
+        The file cannot be read, is not YAML, or holds faults; all of them are in the message.
+    """
+    environ = os.environ if environ is None else environ
+    tree: dict[str, Any] = {}
+    if path is not None:
+        tree = _read(path, environ)
+    faults = _override(tree, environ)
+    try:
+        config = Config.model_validate(tree)
+    except ValidationError as error:
+        faults += [_fault(detail) for detail in error.errors()]
+        config = None
+    if faults or config is None:
+        where = str(path) if path else "the environment"
+        raise ConfigError(f"{len(faults)} fault(s) in {where}:\n" + "\n".join(f"  {fault}" for fault in faults))
+    return config
+
+
+def _read(path: Path, environ: Mapping[str, str]) -> dict[str, Any]:
+    try:
+        text = path.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"cannot read {path}: {error}") from error
+    try:
+        tree = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path} is not YAML: {error}") from error
+    if tree is None:
+        return {}
+    if not isinstance(tree, dict):
+        raise ConfigError(f"{path} holds a {type(tree).__name__}; expected a mapping with keys like receivers, storage")
+    try:
+        found = substitute(tree, environ)
+    except ConfigTextError as error:
+        raise ConfigError(f"{path}: {error}") from error
+    assert isinstance(found, dict)
+    return found
+
+
+def _override(tree: dict[str, Any], environ: Mapping[str, str]) -> list[str]:
+    faults = []
+    for name in sorted(environ):
+        if not name.startswith(ENV_PREFIX):
+            continue
+        *parents, leaf = name[len(ENV_PREFIX) :].lower().split("__")
+        place: Any = tree
+        for key in parents:
+            place = place.setdefault(key, {}) if isinstance(place, dict) else None
+            if place is None and isinstance(tree, dict):
+                break
+        if not isinstance(place, dict) or not leaf:
+            faults.append(f"{name}: does not name a setting; expected {ENV_PREFIX}SECTION__KEY")
+            continue
+        try:
+            place[leaf] = yaml.safe_load(environ[name])
+        except yaml.YAMLError:
+            place[leaf] = environ[name]
+    return faults
+
+
+def _fault(detail: Any) -> str:
+    key = ".".join(str(part) for part in detail["loc"])
+    if detail["type"] == "extra_forbidden":
+        return f"{key}: unknown key; remove it or see `firstfault config schema`"
+    found = detail.get("input")
+    shown = "" if isinstance(found, dict | list) else f" (found {str(found)[:80]!r})"
+    return f"{key}: {detail['msg']}{shown}"
+
+
+def masked(config: Config) -> dict[str, Any]:
+    """Return the whole configuration as plain values, secrets masked."""
+    return config.model_dump(mode="json")

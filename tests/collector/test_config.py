@@ -1,0 +1,116 @@
+"""Configuration is checked whole, and says everything that is wrong at once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from collector.config import Config, ConfigError, load_config, masked
+
+
+def write(folder: Path, text: str) -> Path:
+    path = folder / "config.yaml"
+    path.write_text(text)
+    return path
+
+
+def test_defaults_listen_on_loopback_only():
+    """Nobody outside the machine is let in unless somebody asks for it."""
+    config = load_config(environ={})
+
+    endpoints = [
+        config.receivers.otlp.protocols.grpc.endpoint,
+        config.receivers.otlp.protocols.http.endpoint,
+        config.query.endpoint,
+        config.query.grpc_endpoint,
+        config.service.telemetry.metrics.endpoint,
+        config.service.health.endpoint,
+    ]
+    assert {endpoint.split(":")[0] for endpoint in endpoints} == {"127.0.0.1"}
+
+
+def test_all_faults_come_in_one_message(tmp_path: Path):
+    """Three faults, three lines, each with its key."""
+    path = write(tmp_path, "assembly: {idle_s: 0}\nqurey: {}\nquery: {endpoint: nowhere}\n")
+
+    with pytest.raises(ConfigError) as caught:
+        load_config(path, {})
+
+    message = str(caught.value)
+    assert "3 fault(s)" in message
+    assert "assembly.idle_s: Input should be greater than 0 (found '0')" in message
+    assert "qurey: unknown key" in message
+    assert "query.endpoint" in message
+    assert "'nowhere' is not host:port" in message
+
+
+@pytest.mark.parametrize(
+    ("text", "environ", "expected"),
+    [
+        ("${env:PORT:-9}", {}, 9),
+        ("${env:PORT}", {"PORT": "7"}, 7),
+        ("${PORT:-8}", {"PORT": ""}, 8),
+    ],
+)
+def test_a_whole_reference_is_typed_again(tmp_path: Path, text: str, environ: dict[str, str], expected: int):
+    """`${env:N}` alone becomes a number when it looks like one."""
+    path = write(tmp_path, f"assembly: {{trace_spans_max: '{text}'}}")
+
+    assert load_config(path, environ).assembly.trace_spans_max == expected
+
+
+def test_what_is_put_in_never_becomes_structure(tmp_path: Path):
+    """A value from the environment cannot bring keys of its own."""
+    path = write(tmp_path, "storage: {path: '${env:WHERE}'}")
+
+    config = load_config(path, {"WHERE": "{bytes_max: 1}"})
+
+    assert str(config.storage.path) == "{bytes_max: 1}"
+
+
+def test_two_dollars_are_one(tmp_path: Path):
+    path = write(tmp_path, "storage: {path: 'a$${env:HOME}'}")
+
+    assert str(load_config(path, {}).storage.path) == "a${env:HOME}"
+
+
+def test_a_malformed_reference_is_named(tmp_path: Path):
+    path = write(tmp_path, "storage: {path: '${env:1x}'}")
+
+    with pytest.raises(ConfigError, match="is not a reference"):
+        load_config(path, {})
+
+
+def test_environment_overrides_the_file(tmp_path: Path):
+    path = write(tmp_path, "query: {endpoint: 'localhost:1'}")
+
+    config = load_config(path, {"FIRSTFAULT__QUERY__ENDPOINT": "localhost:2"})
+
+    assert config.query.endpoint == "localhost:2"
+
+
+def test_environment_faults_are_told_too():
+    with pytest.raises(ConfigError, match=r"service\.processes"):
+        load_config(environ={"FIRSTFAULT__SERVICE__PROCESSES": "many"})
+
+
+def test_secrets_are_masked(tmp_path: Path):
+    path = write(tmp_path, "exporters: {otlp: {endpoint: 'a:1', headers: {authorization: 'Bearer s3cret'}}}")
+
+    shown = str(masked(load_config(path, {})))
+
+    assert "s3cret" not in shown
+    assert "authorization" in shown
+
+
+@pytest.mark.parametrize("text", ["[1, 2]", "a: [", "just words"])
+def test_a_file_that_is_no_mapping_is_refused(tmp_path: Path, text: str):
+    with pytest.raises(ConfigError):
+        load_config(write(tmp_path, text), {})
+
+
+def test_the_schema_describes_every_section():
+    schema = Config.model_json_schema()
+
+    assert set(schema["properties"]) == set(Config.model_fields)
