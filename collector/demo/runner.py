@@ -1,0 +1,312 @@
+"""The demo: start everything, play normal traffic, then ten faults; say what was injected and what was answered.
+
+Exit status 0 only when all ten answers are right and no healthy trace has a finding.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+from rich.text import Text
+
+from analyzer.findings import Answer
+from collector.demo.faults import FAULTS, Fault, is_right, origin_of
+from collector.demo.shop import ROLES
+from collector.demo.sink import Sink
+from collector.demo.wire import FAULT_HEADER
+
+HEALTHY = ("POST /checkout", "POST /checkout", "GET /home", "GET /overview")
+HEALTHY_COUNT = 1200  # three kinds of request; 300 of each is more than the 200 a baseline needs
+HEALTHY_CHECKED = 60
+PARALLEL = 4
+START_S = 60.0
+ANSWER_S = 25.0
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """Where firstfault and the front end of the shop listen in this run."""
+
+    grpc: int
+    http: int
+    rest: int
+    rest_grpc: int
+    metrics: int
+    health: int
+
+
+@dataclass(frozen=True, slots=True)
+class Played:
+    """One fault that was played, and what came of it."""
+
+    fault: Fault
+    trace_id: str
+    answer: Answer | None
+    written_back: int
+
+    @property
+    def right(self) -> bool:
+        return self.answer is not None and is_right(self.fault, self.answer)
+
+
+def run(once: bool, console: Console) -> int:
+    """Run the demo; the exit status."""
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="firstfault-demo-")))
+        sink = Sink()
+        sink.start()
+        stack.callback(sink.stop)
+        ports = _ports()
+        console.print("Starting firstfault and a shop of nine processes ...")
+        stack.enter_context(_firstfault(folder, ports, sink.port))
+        shop = stack.enter_context(_shop(folder, ports.grpc))
+        healthy = _play_healthy(shop, console)
+        time.sleep(4.0)  # the last healthy traces are decided: what is normal is known
+        played = _play_faults(shop, ports, sink, console)
+        _print_answers(console, played, ports)
+        wrong = _healthy_findings(ports, healthy, {item.trace_id for item in played})
+        spans, logs = sink.counts()
+        console.print(f"Written back to the OTLP sink: {spans} annotation spans, {logs} log events.")
+        console.print(f"Healthy traces: {len(healthy)} played, {len(wrong)} with a finding.")
+        for trace_id, summary in wrong[:5]:
+            console.print(Text(f"  not healthy? {trace_id}: {summary}"))
+        right = sum(item.right for item in played)
+        good = right == len(FAULTS) and not wrong
+        console.print(f"[bold]{right} of {len(FAULTS)} right.[/bold]")
+        if not once:
+            _stay(shop, ports, console)
+        return 0 if good else 1
+
+
+def _ports() -> Ports:
+    """The usual ports where they are free, others where not."""
+    return Ports(*(_free(port) for port in (4317, 4318, 8080, 9317, 8888, 13133)))
+
+
+def _free(wanted: int = 0) -> int:
+    with socket.socket() as probe:
+        try:
+            probe.bind(("127.0.0.1", wanted))
+        except OSError:
+            probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@contextmanager
+def _firstfault(folder: Path, ports: Ports, sink_port: int) -> Iterator[None]:
+    local = "127.0.0.1"
+    settings = {
+        "receivers": {
+            "otlp": {
+                "protocols": {
+                    "grpc": {"endpoint": f"{local}:{ports.grpc}"},
+                    "http": {"endpoint": f"{local}:{ports.http}"},
+                }
+            }
+        },
+        "storage": {"path": str(folder / "store"), "clean_traces_per_second": 1000},
+        "exporters": {"otlp": {"endpoint": f"{local}:{sink_port}"}},
+        "query": {"endpoint": f"{local}:{ports.rest}", "grpc_endpoint": f"{local}:{ports.rest_grpc}"},
+        "service": {
+            "health": {"endpoint": f"{local}:{ports.health}"},
+            "telemetry": {"metrics": {"endpoint": f"{local}:{ports.metrics}"}},
+        },
+    }
+    path = folder / "config.yaml"
+    path.write_text(json.dumps(settings))  # JSON is YAML
+    with (folder / "firstfault.log").open("wb") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "collector", "serve", "--config", str(path)], stdout=log, stderr=log
+        )
+    try:
+        _wait_until(lambda: _status(ports.health, "/readyz") == 200, process, folder / "firstfault.log")
+        yield
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+@contextmanager
+def _shop(folder: Path, otlp_port: int) -> Iterator[int]:
+    addresses = {role: _free() for role in ROLES}
+    environment = os.environ | {
+        "DEMO_ADDRESSES": json.dumps(addresses),
+        "DEMO_OTLP_ENDPOINT": f"http://127.0.0.1:{otlp_port}",
+    }
+    log_path = folder / "shop.log"
+    with log_path.open("wb") as log:
+        processes = [
+            subprocess.Popen(
+                [sys.executable, "-m", "collector.demo.shop", role], env=environment, stdout=log, stderr=log
+            )
+            for role in ROLES
+        ]
+    try:
+        for role, process in zip(ROLES, processes, strict=True):
+            if role != "shipping":
+                _wait_until(lambda role=role: _listens(addresses[role]), process, log_path)
+        yield addresses["frontend"]
+    finally:
+        for process in processes:
+            process.terminate()
+        for process in processes:
+            process.wait(10)
+
+
+def _wait_until(ready: Callable[[], bool], process: subprocess.Popen[bytes], log: Path) -> None:
+    deadline = time.monotonic() + START_S
+    while not ready():
+        if process.poll() is not None or time.monotonic() > deadline:
+            raise SystemExit(f"a process of the demo did not start:\n{log.read_text(errors='replace')[-4000:]}")
+        time.sleep(0.05)
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def _status(port: int, path: str) -> int:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=2)
+    try:
+        connection.request("GET", path)
+        return connection.getresponse().status
+    except OSError:
+        return 0
+    finally:
+        connection.close()
+
+
+def _request(shop: int, route: str, fault: str = "") -> str:
+    """Send one request to the front end; its trace id."""
+    method, path = route.split(" ", 1)
+    connection = http.client.HTTPConnection("127.0.0.1", shop, timeout=20)
+    try:
+        connection.request(method, path, "{}", {FAULT_HEADER: fault, "content-type": "application/json"})
+        response = connection.getresponse()
+        response.read()
+        return response.getheader("x-trace-id") or ""
+    finally:
+        connection.close()
+
+
+def _play_healthy(shop: int, console: Console) -> list[str]:
+    routes = [HEALTHY[i % len(HEALTHY)] for i in range(HEALTHY_COUNT)]
+    found = []
+    with Progress(console=console, transient=True) as progress, ThreadPoolExecutor(PARALLEL) as pool:
+        task = progress.add_task("normal traffic", total=len(routes))
+        for trace_id in pool.map(lambda route: _request(shop, route), routes):
+            found.append(trace_id)
+            progress.advance(task)
+    return found
+
+
+def _play_faults(shop: int, ports: Ports, sink: Sink, console: Console) -> list[Played]:
+    played = []
+    with Progress(console=console, transient=True) as progress:
+        task = progress.add_task("ten faults", total=len(FAULTS))
+        for fault in FAULTS:
+            trace_id = _request(shop, fault.route, fault.name)
+            answer = _settled(ports.rest, trace_id, fault)
+            deadline = time.monotonic() + 5.0
+            while answer and answer.status == "finding" and not sink.of_trace(trace_id) and time.monotonic() < deadline:
+                time.sleep(0.05)
+            played.append(Played(fault, trace_id, answer, len(sink.of_trace(trace_id))))
+            progress.advance(task)
+    return played
+
+
+def _settled(rest: int, trace_id: str, fault: Fault) -> Answer | None:
+    """Ask until the answer is right or the time is over: a late span may bring a better revision."""
+    deadline = time.monotonic() + ANSWER_S
+    answer = None
+    while time.monotonic() < deadline:
+        status, body = _get(rest, f"/api/v1/traces/{trace_id}/root-cause?wait=10")
+        if status == 200:
+            answer = Answer.model_validate_json(body)
+            if answer.status != "in_progress" and is_right(fault, answer):
+                return answer
+        time.sleep(0.25)
+    return answer
+
+
+def _get(port: int, path: str) -> tuple[int, bytes]:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    try:
+        connection.request("GET", path)
+        response = connection.getresponse()
+        return response.status, response.read()
+    except OSError:
+        return 0, b""
+    finally:
+        connection.close()
+
+
+def _healthy_findings(ports: Ports, healthy: list[str], faulty: set[str]) -> list[tuple[str, str]]:
+    """Healthy traces that have a finding: every one that the list of findings names, and a sample asked one by one."""
+    wrong: dict[str, str] = {}
+    cursor = ""
+    while True:
+        status, body = _get(ports.rest, f"/api/v1/findings?limit=100{cursor}")
+        if status != 200:
+            raise SystemExit(f"the list of findings answered {status}: {body[:200]!r}")
+        page = json.loads(body)
+        for row in page["findings"]:
+            if row["trace_id"] not in faulty:
+                wrong[row["trace_id"]] = row["summary"]
+        if not page.get("next_cursor"):
+            break
+        cursor = f"&cursor={page['next_cursor']}"
+    step = max(1, len(healthy) // HEALTHY_CHECKED)
+    for trace_id in healthy[::step]:
+        status, body = _get(ports.rest, f"/api/v1/traces/{trace_id}/root-cause?wait=5")
+        found = json.loads(body).get("status") if status == 200 else f"HTTP {status}"
+        if found != "clean":
+            wrong.setdefault(trace_id, f"status {found}")
+    return sorted(wrong.items())
+
+
+def _print_answers(console: Console, played: list[Played], ports: Ports) -> None:
+    table = Table(title="Ten faults", show_lines=True, expand=True)
+    for column, ratio in (("", 1), ("injected", 7), ("answered", 12), ("origin", 5)):
+        table.add_column(column, ratio=ratio, overflow="fold")
+    for item in played:
+        answer = item.answer
+        said = answer.summary if answer else "no answer"
+        url = f"http://127.0.0.1:{ports.rest}/api/v1/traces/{item.trace_id}/root-cause"
+        table.add_row(
+            Text("right" if item.right else "wrong", style="green" if item.right else "bold red"),
+            Text(item.fault.injected),
+            Text(f"{said}\n{url}\n{item.written_back} written back"),
+            Text(origin_of(answer) if answer else ""),
+        )
+    console.print(table)
+
+
+def _stay(shop: int, ports: Ports, console: Console) -> None:
+    console.print(
+        f"The shop keeps running. Ask http://127.0.0.1:{ports.rest}/api/v1/findings or /docs; stop with Ctrl-C."
+    )
+    try:
+        while True:
+            for route in HEALTHY:
+                _request(shop, route)
+                time.sleep(0.5)
+    except KeyboardInterrupt:
+        console.print("Stopping.")

@@ -1,0 +1,118 @@
+"""The store's writer: one thread, one bounded queue, batches in order.
+
+`put` waits when the queue is full: the engine then stops taking requests and receivers refuse, which is
+the honest answer to a disk that is too slow. A batch the store refuses is tried again without limit of
+tries (the disk may be full for an hour); while it waits nothing overtakes it.
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from collector.contracts import Clock, EdgeRollup, Rollup, Store, StoredTrace
+
+logger = logging.getLogger(__name__)
+
+BATCHES_MAX = 64
+RETRY_S = 1.0
+RETAIN_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Batch:
+    traces: Sequence[StoredTrace]
+    clean_trace_ids: Sequence[bytes]
+    rollups: Sequence[Rollup]
+    edges: Sequence[EdgeRollup]
+
+
+@dataclass(frozen=True, slots=True)
+class _State:
+    name: str
+    blob: bytes
+
+
+class ShelfWriter:
+    """Owner of every `put` of one store. `put` and `save_state` from the engine's thread only."""
+
+    def __init__(self, store: Store, clock: Clock, on_stored: Callable[[], None] = lambda: None) -> None:
+        self._store = store
+        self._clock = clock
+        self._on_stored = on_stored
+        self._queue: queue.Queue[_Batch | _State | None] = queue.Queue(BATCHES_MAX)
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="shelf", daemon=True)
+        self.stored_traces = 0
+        self.failed_puts = 0
+        self.lost_batches = 0
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def put(
+        self,
+        traces: Sequence[StoredTrace],
+        clean_trace_ids: Sequence[bytes],
+        rollups: Sequence[Rollup],
+        edges: Sequence[EdgeRollup],
+    ) -> None:
+        if traces or clean_trace_ids or rollups or edges:
+            self._queue.put(_Batch(traces, clean_trace_ids, rollups, edges))
+
+    def save_state(self, name: str, blob: bytes) -> None:
+        self._queue.put(_State(name, blob))
+
+    @property
+    def queued(self) -> int:
+        return self._queue.qsize()
+
+    def stop(self, timeout_s: float) -> bool:
+        """Write what is queued; False when the time ran out (the rest is counted as lost)."""
+        self._queue.put(None)
+        self._thread.join(timeout_s)
+        self._stopping.set()
+        return not self._thread.is_alive()
+
+    def _run(self) -> None:
+        next_retain_ns = self._clock.monotonic_ns()
+        while True:
+            try:
+                item = self._queue.get(timeout=RETRY_S)
+            except queue.Empty:
+                item = _Batch((), (), (), ())
+            if item is None:
+                return
+            self._write(item)
+            now = self._clock.monotonic_ns()
+            if now >= next_retain_ns:
+                next_retain_ns = now + int(RETAIN_S * 1e9)
+                self._guarded(lambda: self._store.retain(self._clock.now_ns()))
+
+    def _write(self, item: _Batch | _State) -> None:
+        if isinstance(item, _State):
+            self._guarded(lambda: self._store.save_state(item.name, item.blob))
+            return
+        if not (item.traces or item.clean_trace_ids or item.rollups or item.edges):
+            return
+        while not self._guarded(
+            lambda: self._store.put(item.traces, item.clean_trace_ids, item.rollups, item.edges)
+        ):
+            if self._stopping.wait(RETRY_S):
+                self.lost_batches += 1
+                return
+        self.stored_traces += len(item.traces)
+        if any(trace.exports for trace in item.traces):
+            self._on_stored()
+
+    def _guarded(self, work: Callable[[], None]) -> bool:
+        try:
+            work()
+        except Exception:
+            self.failed_puts += 1
+            logger.exception("the store refused; it is tried again in %.0f s", RETRY_S)
+            return False
+        return True
