@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console
@@ -160,7 +161,7 @@ def _shop(folder: Path, otlp_port: int) -> Iterator[int]:
     try:
         for role, process in zip(ROLES, processes, strict=True):
             if role != "shipping":
-                _wait_until(lambda role=role: _listens(addresses[role]), process, log_path)
+                _wait_until(partial(_listens, addresses[role]), process, log_path)
         yield addresses["frontend"]
     finally:
         for process in processes:
