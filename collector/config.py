@@ -171,20 +171,36 @@ def load_config(path: Path | None = None, environ: Mapping[str, str] | None = No
     ConfigError
         The file cannot be read, is not YAML, or holds faults; all of them are in the message.
     """
+    return check(read_tree(path, environ), str(path) if path else "the environment")
+
+
+def read_tree(path: Path | None = None, environ: Mapping[str, str] | None = None) -> dict[str, Any]:
+    """Read the file and the environment into one plain tree, references filled, nothing checked yet.
+
+    Raises
+    ------
+    ConfigError
+        The file cannot be read, is not YAML or not a mapping, or a variable names no setting.
+    """
     environ = os.environ if environ is None else environ
-    tree: dict[str, Any] = {}
-    if path is not None:
-        tree = _read(path, environ)
-    faults = _override(tree, environ)
+    tree: dict[str, Any] = {} if path is None else _read(path, environ)
+    _override(tree, environ)
+    return tree
+
+
+def check(tree: dict[str, Any], where: str = "the configuration") -> Config:
+    """Check a plain tree.
+
+    Raises
+    ------
+    ConfigError
+        With a line for every fault.
+    """
     try:
-        config = Config.model_validate(tree)
+        return Config.model_validate(tree)
     except ValidationError as error:
-        faults += [_fault(detail) for detail in error.errors()]
-        config = None
-    if faults or config is None:
-        where = str(path) if path else "the environment"
-        raise ConfigError(f"{len(faults)} fault(s) in {where}:\n" + "\n".join(f"  {fault}" for fault in faults))
-    return config
+        faults = [_fault(detail) for detail in error.errors()]
+    raise ConfigError(f"{len(faults)} fault(s) in {where}:\n" + "\n".join(f"  {fault}" for fault in faults))
 
 
 def _read(path: Path, environ: Mapping[str, str]) -> dict[str, Any]:
@@ -208,8 +224,7 @@ def _read(path: Path, environ: Mapping[str, str]) -> dict[str, Any]:
     return found
 
 
-def _override(tree: dict[str, Any], environ: Mapping[str, str]) -> list[str]:
-    faults = []
+def _override(tree: dict[str, Any], environ: Mapping[str, str]) -> None:
     for name in sorted(environ):
         if not name.startswith(ENV_PREFIX):
             continue
@@ -217,16 +232,12 @@ def _override(tree: dict[str, Any], environ: Mapping[str, str]) -> list[str]:
         place: Any = tree
         for key in parents:
             place = place.setdefault(key, {}) if isinstance(place, dict) else None
-            if place is None and isinstance(tree, dict):
-                break
         if not isinstance(place, dict) or not leaf:
-            faults.append(f"{name}: does not name a setting; expected {ENV_PREFIX}SECTION__KEY")
-            continue
+            raise ConfigError(f"{name} does not name a setting; expected {ENV_PREFIX}SECTION__KEY=value")
         try:
             place[leaf] = yaml.safe_load(environ[name])
         except yaml.YAMLError:
             place[leaf] = environ[name]
-    return faults
 
 
 def _fault(detail: Any) -> str:

@@ -1,0 +1,184 @@
+"""Starts the processes of a server, keeps them alive, stops them front to back.
+
+    receivers (n)   guard and acknowledge; share their port through SO_REUSEPORT
+    engine (1)      decode, assemble, analyse, store, export
+    query (1)       REST and gRPC answers
+
+Each runs `python -m collector.process ROLE`. They are started back to front (engine, query, receivers)
+and each is waited for until it says over its control socket that it is ready. One that dies is started
+again, later each time it dies soon. The supervisor itself holds no data and does no work: only the rings'
+descriptors, so that a new engine finds what the old one had not taken.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from collector.control import ControlClient
+
+logger = logging.getLogger(__name__)
+
+READY_TIMEOUT_S = 60.0  # kernels may have to be compiled once, on a fresh install
+BACKOFF_MAX_S = 30.0
+CALM_S = 60.0  # a process that lived this long starts at once when it dies
+POLL_S = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class ChildSpec:
+    """One process: its role, what it is told, which descriptors it inherits, on which cores it runs."""
+
+    name: str
+    role: str
+    told: dict[str, Any]
+    fds: tuple[int, ...] = ()
+    cores: frozenset[int] | None = None
+
+
+@dataclass(slots=True)
+class _Child:
+    spec: ChildSpec
+    control: ControlClient
+    process: subprocess.Popen[bytes] | None = None
+    started_at: float = 0.0
+    restart_at: float = 0.0
+    deaths: int = 0
+
+
+@dataclass(slots=True)
+class Supervisor:
+    """Owner: the main thread. `children` stand in the order of starting (back to front)."""
+
+    specs: Sequence[ChildSpec]
+    control_folder: Path
+    stop_timeout_s: float = 10.0
+    restarts: int = 0
+    _children: list[_Child] = field(default_factory=list)
+    _stopping: threading.Event = field(default_factory=threading.Event)
+
+    def start(self) -> None:
+        """Start every process and wait until each is ready.
+
+        Raises
+        ------
+        RuntimeError
+            One of them ended, or was not ready in time; the others are stopped first.
+        """
+        for spec in self.specs:
+            child = _Child(spec, ControlClient(socket_path(self.control_folder, spec.name)))
+            self._children.append(child)
+            self._spawn(child)
+            if not self._wait_ready(child):
+                self.stop()
+                raise RuntimeError(f"{spec.name} did not become ready within {READY_TIMEOUT_S:.0f} s; its log says why")
+
+    def watch(self) -> None:
+        """Start again what dies, until `request_stop`."""
+        while not self._stopping.wait(POLL_S):
+            now = time.monotonic()
+            for child in self._children:
+                if child.process is not None and child.process.poll() is not None:
+                    self._died(child, now)
+                if child.process is None and now >= child.restart_at and not self._stopping.is_set():
+                    self.restarts += 1
+                    self._spawn(child)
+
+    def request_stop(self) -> None:
+        """Ask `watch` to return; safe in a signal handler."""
+        self._stopping.set()
+
+    def stop(self) -> bool:
+        """Stop front to back, each bounded in time; False when one had to be killed."""
+        self._stopping.set()
+        clean = True
+        groups: dict[str, list[_Child]] = {}
+        for child in reversed(self._children):
+            groups.setdefault(child.spec.role, []).append(child)
+        for group in groups.values():
+            for child in group:
+                if child.process is not None:
+                    child.process.terminate()
+            deadline = time.monotonic() + self.stop_timeout_s
+            for child in group:
+                clean = self._wait_end(child, deadline) and clean
+        for child in self._children:
+            child.control.close()
+        return clean
+
+    def ask_all(self, word: str) -> dict[str, dict[str, object]]:
+        """Put one question to every process; those that do not answer are left out."""
+        answers = {}
+        for child in self._children:
+            found = child.control.json(word)
+            if found is not None:
+                answers[child.spec.name] = found
+        return answers
+
+    def alive(self) -> dict[str, bool]:
+        return {child.spec.name: child.process is not None and child.process.poll() is None for child in self._children}
+
+    def _spawn(self, child: _Child) -> None:
+        spec = child.spec
+        read_fd, write_fd = os.pipe()
+        command = [sys.executable, "-m", "collector.process", spec.role, str(read_fd)]
+        child.process = subprocess.Popen(command, pass_fds=(read_fd, *spec.fds))
+        child.started_at = time.monotonic()
+        os.close(read_fd)
+        with os.fdopen(write_fd, "wb") as pipe:
+            pipe.write(orjson.dumps({"name": spec.name, **spec.told}))
+        if spec.cores and hasattr(os, "sched_setaffinity"):
+            os.sched_setaffinity(child.process.pid, spec.cores)
+
+    def _wait_ready(self, child: _Child) -> bool:
+        deadline = time.monotonic() + READY_TIMEOUT_S
+        while time.monotonic() < deadline and not self._stopping.is_set():
+            if child.process is None or child.process.poll() is not None:
+                return False
+            if child.control.question("ready") == b"true":
+                return True
+            self._stopping.wait(0.02)
+        return False
+
+    def _died(self, child: _Child, now: float) -> None:
+        assert child.process is not None
+        lived = now - child.started_at
+        child.deaths = 1 if lived > CALM_S else child.deaths + 1
+        wait = 0.0 if child.deaths == 1 else min(BACKOFF_MAX_S, 2.0 ** (child.deaths - 2))
+        child.restart_at = now + wait
+        logger.error(
+            "%s ended with status %s after %.1f s; it is started again in %.1f s",
+            child.spec.name,
+            child.process.returncode,
+            lived,
+            wait,
+        )
+        child.process = None
+
+    def _wait_end(self, child: _Child, deadline: float) -> bool:
+        if child.process is None:
+            return True
+        try:
+            child.process.wait(max(0.0, deadline - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            logger.error("%s did not stop within %.0f s and is killed", child.spec.name, self.stop_timeout_s)
+            child.process.kill()
+            child.process.wait()
+            return False
+        return child.process.returncode in (0, -signal.SIGTERM)
+
+
+def socket_path(folder: Path, name: str) -> Path:
+    """Where a process listens for our questions."""
+    return folder / f"{name}.sock"
