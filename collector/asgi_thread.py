@@ -1,0 +1,209 @@
+"""A raw ASGI application on a port, in a thread with its own event loop.
+
+In: the application and an address. Out: a port. Used by the OTLP/HTTP receiver, health and metrics.
+uvicorn has no deadline for a request head and no bound on its size (Kludex/uvicorn#157): both are here,
+and so is the cap on connections. Never installs signal handlers, never logs a line per request.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+import threading
+from collections.abc import Awaitable, Callable, MutableMapping
+from dataclasses import dataclass
+from typing import Any
+
+import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+_START_TIMEOUT_S = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class ServerLimits:
+    """What one port grants its clients.
+
+    head_timeout_s : from the first byte of a request (or the connection) to the end of its head (R13: 10 s)
+    head_bytes_max : request line and headers together
+    idle_timeout_s : a connection may rest this long between requests
+    connections_max : further ones are closed at once
+    """
+
+    head_timeout_s: float = 10.0
+    head_bytes_max: int = 64 * 1024
+    idle_timeout_s: float = 60.0
+    connections_max: int = 1024
+
+
+class AsgiThread:
+    """One listening socket, one thread. `start` and `stop` belong to one owner thread."""
+
+    def __init__(
+        self,
+        app: App,
+        host: str,
+        port: int,
+        *,
+        name: str,
+        reuse_port: bool = False,
+        tls: ssl.SSLContext | None = None,
+        limits: ServerLimits | None = None,
+    ) -> None:
+        self._address = (host, port)
+        self._name = name
+        self._reuse_port = reuse_port
+        self._failure: BaseException | None = None
+        self._started = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._limits = limits or ServerLimits()
+        config = uvicorn.Config(
+            app,
+            http=_guarded(self._limits),
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            log_level="error",  # a warning for each malformed request would let strangers fill the log
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,
+            timeout_keep_alive=self._limits.idle_timeout_s,  # type: ignore[arg-type]
+            ssl_context_factory=None if tls is None else (lambda _config, _default: tls),
+        )
+        self._server = _Server(config, self._started)
+
+    def start(self) -> int:
+        """Bind, serve, return the port.
+
+        Raises
+        ------
+        OSError
+            The address cannot be bound.
+        """
+        listener = self._bind()
+        port: int = listener.getsockname()[1]
+        self._thread = threading.Thread(target=self._run, args=(listener,), name=self._name, daemon=True)
+        self._thread.start()
+        if not self._started.wait(_START_TIMEOUT_S) or self._failure is not None:
+            raise OSError(f"{self._name} did not start on {self._address[0]}:{port}") from self._failure
+        return port
+
+    def _bind(self) -> socket.socket:
+        host, port = self._address
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        listener = socket.socket(family, socket.SOCK_STREAM)
+        try:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if self._reuse_port:
+                listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            listener.bind((host.strip("[]"), port))
+        except OSError as error:
+            listener.close()
+            raise OSError(error.errno, f"{self._name} cannot listen on {host}:{port}: {error.strerror}") from error
+        return listener
+
+    def _run(self, listener: socket.socket) -> None:
+        try:
+            self._server.run(sockets=[listener])
+        except BaseException as failure:
+            self._failure = failure
+        finally:
+            self._started.set()
+            listener.close()
+
+    def stop(self, grace_s: float = 5.0) -> None:
+        """Stop listening, let running requests end for `grace_s`, cut what is left."""
+        if self._thread is None:
+            return
+        self._server.config.timeout_graceful_shutdown = grace_s  # type: ignore[assignment]
+        self._server.should_exit = True
+        self._thread.join(grace_s + 5.0)
+        self._thread = None
+
+
+class _Server(uvicorn.Server):
+    """Says when it listens, and leaves no connection behind."""
+
+    def __init__(self, config: uvicorn.Config, started: threading.Event) -> None:
+        super().__init__(config)
+        self._listening = started
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._listening.set()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().shutdown(sockets)
+        for connection in list(self.server_state.connections):
+            connection.transport.abort()
+        await asyncio.sleep(0)
+
+
+def _guarded(limits: ServerLimits) -> type[HttpToolsProtocol]:
+    """Return uvicorn's protocol with a deadline and a bound for each request head, and the connection cap."""
+
+    class GuardedProtocol(HttpToolsProtocol):
+        _deadline: asyncio.TimerHandle | None = None
+        _head_bytes = 0
+        _in_head = True
+
+        def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+            super().connection_made(transport)
+            if len(self.connections) > limits.connections_max:
+                transport.abort()
+            else:
+                self._arm()
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            self._disarm()
+            super().connection_lost(exc)
+
+        def data_received(self, data: bytes) -> None:
+            if self._in_head:
+                self._head_bytes += len(data)
+                self._arm()
+            super().data_received(data)
+            if self._in_head and self._head_bytes > limits.head_bytes_max and not self.transport.is_closing():
+                self._refuse_head(b"431 Request Header Fields Too Large")
+
+        def on_headers_complete(self) -> None:
+            self._disarm()
+            self._in_head = False
+            super().on_headers_complete()
+
+        def on_message_complete(self) -> None:
+            super().on_message_complete()
+            self._in_head, self._head_bytes = True, 0
+
+        def _arm(self) -> None:
+            if self._deadline is None:
+                self._deadline = self.loop.call_later(limits.head_timeout_s, self._late)
+
+        def _disarm(self) -> None:
+            if self._deadline is not None:
+                self._deadline.cancel()
+                self._deadline = None
+
+        def _late(self) -> None:
+            self._deadline = None
+            if not self.transport.is_closing():
+                self._refuse_head(b"408 Request Timeout")
+
+        def _refuse_head(self, status: bytes) -> None:
+            self.transport.write(b"HTTP/1.1 " + status + b"\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
+            self.transport.close()
+
+    return GuardedProtocol
+
+
+async def respond(send: Send, status: int, body: bytes, content_type: str, *headers: tuple[bytes, bytes]) -> None:
+    """Send one whole response."""
+    fixed = [(b"content-type", content_type.encode()), (b"content-length", str(len(body)).encode())]
+    await send({"type": "http.response.start", "status": status, "headers": [*fixed, *headers]})
+    await send({"type": "http.response.body", "body": body})

@@ -1,0 +1,153 @@
+"""Every metric firstfault shows: name, type, unit, labels, help, and the Collector's name for it.
+
+One table, no code: a room bumps plain integers under these keys, `collector.telemetry` shows them.
+Naming is the Collector's (`<room>_<what>_<unit>`, reliability.md (c)); shown as `firstfault_<key>`, counters
+with `_total`. No label may ever hold text from telemetry: labels are few, fixed words.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One row.
+
+    kind : counter only grows; gauge is what is so now; histogram has the buckets of `Histogram`
+    labels : in the order they stand in a sample key
+    alias : the Collector's name, shown with the labels it knows, summed over the others
+    merge : how values of several processes become one (gauges; counters always add up)
+    """
+
+    kind: Literal["counter", "gauge", "histogram"]
+    help: str
+    labels: tuple[str, ...] = ()
+    alias: str = ""
+    alias_labels: tuple[str, ...] = ()
+    merge: Literal["sum", "max"] = "sum"
+
+
+_IN = ("receiver", "transport")
+_OUT = ("exporter",)
+
+
+def _counter(text: str, *labels: str, alias: str = "", alias_labels: tuple[str, ...] = ()) -> Metric:
+    return Metric("counter", text, labels, alias, alias_labels)
+
+
+def _gauge(text: str, *labels: str, alias: str = "", merge: Literal["sum", "max"] = "sum") -> Metric:
+    return Metric("gauge", text, labels, alias, labels, merge)
+
+
+def _histogram(text: str, *labels: str) -> Metric:
+    return Metric("histogram", text, labels)
+
+
+METRICS: dict[str, Metric] = {
+    # the way in: wire = accepted + refused + rejected + failed
+    "receiver_accepted_spans": _counter(
+        "Spans taken and handed over.", *_IN, alias="otelcol_receiver_accepted_spans", alias_labels=_IN
+    ),
+    "receiver_accepted_log_records": _counter(
+        "Log records taken and handed over.", *_IN, alias="otelcol_receiver_accepted_log_records", alias_labels=_IN
+    ),
+    "receiver_rejected_spans": _counter("Spans bad by themselves; their neighbours were taken.", *_IN, "reason"),
+    "receiver_rejected_log_records": _counter("Log records bad by themselves.", *_IN, "reason"),
+    "receiver_refused_spans": _counter(
+        "Spans of requests that were refused.",
+        *_IN,
+        "reason",
+        alias="otelcol_receiver_refused_spans",
+        alias_labels=_IN,
+    ),
+    "receiver_refused_log_records": _counter(
+        "Log records of requests that were refused.",
+        *_IN,
+        "reason",
+        alias="otelcol_receiver_refused_log_records",
+        alias_labels=_IN,
+    ),
+    "receiver_failed_spans": _counter(
+        "Spans of requests our own code failed on.",
+        *_IN,
+        "reason",
+        alias="otelcol_receiver_failed_spans",
+        alias_labels=_IN,
+    ),
+    "receiver_failed_log_records": _counter(
+        "Log records of requests our own code failed on.",
+        *_IN,
+        "reason",
+        alias="otelcol_receiver_failed_log_records",
+        alias_labels=_IN,
+    ),
+    "receiver_refused_requests": _counter(
+        "Requests refused, also those whose spans cannot be counted.", *_IN, "reason"
+    ),
+    "receiver_failed_requests": _counter("Requests our own code failed on.", *_IN, "reason"),
+    "receiver_ignored_requests": _counter("Requests answered and not looked at (metrics).", *_IN, "signal"),
+    "receiver_requests": _counter("Requests answered.", *_IN, "signal"),
+    "receiver_request_bytes": _counter("Bytes of requests after decompression.", *_IN, "signal"),
+    "receiver_request_seconds": _histogram("From the whole request to its answer.", *_IN),
+    "receiver_inflight_bytes": _gauge("Bytes of requests being received or taken now.", *_IN),
+    "redacted_values": _counter("Values masked before anything was kept.", "rule"),
+    "journal_bytes": _gauge("Bytes in the journal."),
+    "journal_oldest_seconds": _gauge("Age of the oldest record the journal still needs.", merge="max"),
+    "journal_fsync_seconds": _histogram("Time of one group commit."),
+    "journal_recovery_lost_records": _counter("Damaged records found when the journal was replayed."),
+    "journal_replayed_spans": _counter("Spans replayed from the journal at start."),
+    "spans_at_risk": _gauge("Accepted spans a crash would lose now (memory mode)."),
+    "ring_used_bytes": _gauge("Bytes between receivers and engine."),
+    "ring_capacity_bytes": _gauge("Room between receivers and engine."),
+    "ring_refused_requests": _counter("Requests the ring had no room for."),
+    # the engine: accepted + replayed = analysed + deduped + dropped + open
+    "decode_undecodable_requests": _counter("Requests the guard let in and the decoder could not read.", "signal"),
+    "decode_sanitized_fields": _counter("Fields repaired while decoding.", "kind"),
+    "assembly_open_traces": _gauge("Traces waiting for more spans."),
+    "assembly_open_spans": _gauge("Spans of open traces."),
+    "assembly_open_bytes": _gauge("Bytes held by open traces."),
+    "assembly_released_traces": _counter("Traces that left assembly.", "reason"),
+    "assembly_released_spans": _counter("Spans that left assembly.", "reason"),
+    "assembly_late_spans": _counter("Spans that came after their trace was released."),
+    "assembly_deduped_spans": _counter("Spans that had come before."),
+    "assembly_dropped_spans": _counter("Spans given up.", "reason"),
+    "assembly_dropped_traces": _counter("Traces given up.", "reason"),
+    "assembly_truncated_traces": _counter("Traces cut at a limit.", "limit"),
+    "analyzer_analysed_spans": _counter("Spans analysed."),
+    "analyzer_analysed_traces": _counter("Traces analysed."),
+    "analyzer_failed_traces": _counter("Traces the analyzer failed on; quarantined."),
+    "analyzer_findings": _counter("Traces with something to say.", "verdict"),
+    "analyzer_seconds": _histogram("Analysis of one batch of released traces."),
+    "analyzer_warnings": _counter("Data defects repaired.", "warning"),
+    "store_stored_findings": _counter("Findings committed."),
+    "store_failed_writes": _counter("Transactions that failed."),
+    "store_quarantined_files": _counter("Damaged files set aside."),
+    "store_bytes": _gauge("Bytes of all files of the store."),
+    "exporter_sent_spans": _counter(
+        "Spans the destination took.", *_OUT, alias="otelcol_exporter_sent_spans", alias_labels=_OUT
+    ),
+    "exporter_sent_log_records": _counter(
+        "Log records the destination took.", *_OUT, alias="otelcol_exporter_sent_log_records", alias_labels=_OUT
+    ),
+    "exporter_send_failed_spans": _counter(
+        "Spans in sends that failed.", *_OUT, alias="otelcol_exporter_send_failed_spans", alias_labels=_OUT
+    ),
+    "exporter_send_failed_log_records": _counter(
+        "Log records in sends that failed.",
+        *_OUT,
+        alias="otelcol_exporter_send_failed_log_records",
+        alias_labels=_OUT,
+    ),
+    "exporter_dead_letter_items": _counter("Messages the destination will never take.", *_OUT, "reason"),
+    "exporter_queue_size": _gauge("Messages waiting in the outbox.", *_OUT, alias="otelcol_exporter_queue_size"),
+    "exporter_queue_capacity": _gauge("Messages the outbox may hold.", *_OUT, alias="otelcol_exporter_queue_capacity"),
+    "query_requests": _counter("Questions answered.", "protocol", "outcome"),
+    "query_seconds": _histogram("Time of one answer.", "protocol"),
+    "process_resident_bytes": _gauge("Resident memory of all processes."),
+    "process_uptime_seconds": _gauge("Since the oldest process started.", merge="max"),
+    "process_restarts": _counter("Processes that died and were started again.", "process"),
+    "telemetry_failed_reads": _counter("Rooms whose counters could not be read.", "room"),
+    "telemetry_unknown_samples": _counter("Samples that are not in the table of metrics."),
+}
