@@ -1,0 +1,1 @@
+"""The shelf: answers, their bytes, their outbox, rollups and what was decided of every trace."""
