@@ -19,7 +19,8 @@ from analyzer.findings import Answer
 
 QUESTION_BYTES_MAX = 64
 ANSWER_BYTES_MAX = 64 * 2**20
-CONNECTIONS_MAX = 16  # one a process of ours and some; more are closed at once
+LOOK_UP_S = 0.2  # how often a resting connection looks whether we are stopping
+CONNECTIONS_MAX = 64  # one a process of ours and some; more are closed at once
 
 Responder = Callable[[bytes], bytes]
 
@@ -47,9 +48,6 @@ class ControlServer:
             Client(str(self._path), family="AF_UNIX").close()  # wakes the accepting thread
         if self._listener is not None:
             self._listener.close()
-        for connection in list(self._open):
-            with contextlib.suppress(OSError):
-                connection.close()
         self._path.unlink(missing_ok=True)
 
     def _accept(self) -> None:
@@ -67,7 +65,9 @@ class ControlServer:
 
     def _serve(self, connection: Connection[bytes, bytes]) -> None:
         try:
-            while True:
+            while not self._stopping.is_set():
+                if not connection.poll(LOOK_UP_S):
+                    continue
                 question = connection.recv_bytes(QUESTION_BYTES_MAX)
                 word, _, rest = question.partition(b" ")
                 responder = self._responders.get(word.decode("ascii", "replace"))

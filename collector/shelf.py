@@ -98,9 +98,7 @@ class ShelfWriter:
             return
         if not (item.traces or item.clean_trace_ids or item.rollups or item.edges):
             return
-        while not self._guarded(
-            lambda: self._store.put(item.traces, item.clean_trace_ids, item.rollups, item.edges)
-        ):
+        while not self._guarded(lambda: self._store.put(item.traces, item.clean_trace_ids, item.rollups, item.edges)):
             if self._stopping.wait(RETRY_S):
                 self.lost_batches += 1
                 return
