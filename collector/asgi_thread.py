@@ -68,6 +68,7 @@ class AsgiThread:
             http=_guarded(self._limits),
             ws="none",
             lifespan="off",
+            interface="asgi3",
             log_config=None,
             log_level="error",  # a warning for each malformed request would let strangers fill the log
             access_log=False,

@@ -207,8 +207,11 @@ class HttpReceiver:
             answer = await asyncio.get_running_loop().run_in_executor(self._pool, self._take, *work)
             await respond(send, 200, answer, _SENT_AS[encoding], *cors)
         except RefusedError as error:
-            extra = cors if body_read else (*cors, *_CLOSE)
-            await respond(send, _status(error), _written(error, encoding), _SENT_AS[encoding], *_hints(error), *extra)
+            await _refuse(send, error, encoding, cors if body_read else (*cors, *_CLOSE))
+        except asyncio.CancelledError:  # `stop` has waited long enough for this one
+            self._tally.refused("draining")
+            error = OverloadedError("the collector is stopping; send it again after the delay", "draining")
+            await _refuse(send, error, encoding, (*cors, *_CLOSE))
         finally:
             self._tally.answered(signal, held.bytes, time.perf_counter() - began)
             held.release()
@@ -285,6 +288,10 @@ class _Held:
     def release(self) -> None:
         self._budget.release(self._reserved)
         self._reserved = 0
+
+
+async def _refuse(send: Send, error: RefusedError, encoding: Encoding, headers: Headers) -> None:
+    await respond(send, _status(error), _written(error, encoding), _SENT_AS[encoding], *_hints(error), *headers)
 
 
 def _media_type(headers: Mapping[str, str]) -> str:
