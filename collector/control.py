@@ -32,7 +32,7 @@ class ControlServer:
         self._path = path
         self._responders = dict(responders)
         self._stopping = threading.Event()
-        self._open: set[Connection[bytes, bytes]] = set()
+        self._open: dict[Connection[bytes, bytes], threading.Thread] = {}
         self._listener: Listener | None = None
 
     def start(self) -> None:
@@ -48,6 +48,8 @@ class ControlServer:
             Client(str(self._path), family="AF_UNIX").close()  # wakes the accepting thread
         if self._listener is not None:
             self._listener.close()
+        for thread in list(self._open.values()):
+            thread.join(2 * LOOK_UP_S)
         self._path.unlink(missing_ok=True)
 
     def _accept(self) -> None:
@@ -60,8 +62,9 @@ class ControlServer:
             if self._stopping.is_set() or len(self._open) >= CONNECTIONS_MAX:
                 connection.close()
                 continue
-            self._open.add(connection)
-            threading.Thread(target=self._serve, args=(connection,), name="control-answer", daemon=True).start()
+            thread = threading.Thread(target=self._serve, args=(connection,), name="control-answer", daemon=True)
+            self._open[connection] = thread
+            thread.start()
 
     def _serve(self, connection: Connection[bytes, bytes]) -> None:
         try:
@@ -75,7 +78,7 @@ class ControlServer:
         except (EOFError, OSError):
             pass  # the other side left, or we are stopping
         finally:
-            self._open.discard(connection)
+            self._open.pop(connection, None)
             with contextlib.suppress(OSError):
                 connection.close()
 
