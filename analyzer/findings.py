@@ -39,6 +39,7 @@ class SpanRef(Word):
     kind: str = "UNSPECIFIED"
     start_ns: Nanoseconds = 0
     duration_ns: Nanoseconds = 0
+    trace_flags: int = 0  # W3C trace flags of the span, copied to what is written back about it
 
 
 class Entity(Word):

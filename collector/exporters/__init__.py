@@ -1,0 +1,1 @@
+"""The way out: findings as OTLP, to whoever wants them."""
