@@ -1,0 +1,53 @@
+"""What the query room is given, and its limits. Values only; built by the app, read by every door."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+from analyzer.findings import Answer
+from analyzer.service_graph import Graph
+from collector.contracts import Clock, Encoding, OpenTraces, Signal, Store
+
+# Request bytes -> answers, nothing stored. Raises `collector.errors.RefusedError`.
+Analyze: TypeAlias = Callable[[bytes, Signal, Encoding], list[Answer]]
+# ExportTraceServiceRequest, ExportLogsServiceRequest or None, the answer or None -> graph of the one trace in it.
+DrawTrace: TypeAlias = Callable[[bytes, bytes | None, Answer | None], Graph]
+
+
+@dataclass(frozen=True, slots=True)
+class QuerySettings:
+    """Bounds of the query room; every answer that was cut says so."""
+
+    wait_max_s: float = 30.0  # longer waits are cut to it
+    poll_s: float = 0.1  # how often a waiting question looks again
+    ask_timeout_s: float = 2.0  # the engine answers between two batches
+    retry_after_s: int = 1
+    findings_max: int = 1_000  # rows of a page
+    spans_max: int = 10_000  # spans of a page
+    page_bytes_max: int = 8 * 2**20  # span bytes of a page; as JSON about three times that
+    services_max: int = 1_000
+    operations_max: int = 100  # per service, the most called first
+    window_max_s: float = 31 * 86_400.0
+    window_default_s: float = 3_600.0
+    body_bytes_max: int = 16 * 2**20  # POST /analyze, after decompression
+    analyses_max: int = 2  # at the same time; each keeps a core busy
+    answers_max: int = 1_000  # of one analysis
+    requests_max: int = 256  # at the same time, waiting ones included
+    watchers_max: int = 8  # each holds a gRPC thread
+    watch_queue_max: int = 256  # findings a slow watcher may lag; the oldest leaves
+    watch_poll_s: float = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """What questions are answered from."""
+
+    store: Store
+    open_traces: OpenTraces
+    clock: Clock
+    settings: QuerySettings = field(default_factory=QuerySettings)
+    analyze: Analyze | None = None
+    draw_trace: DrawTrace | None = None
+    stats: Callable[[], Mapping[str, float]] = dict
