@@ -1,0 +1,142 @@
+"""POST /analyze: spans in, answers out, nothing stored.
+
+In: an ExportTraceServiceRequest, protobuf or JSON, plain or gzip. Out: an answer per trace. The body is counted
+while it comes, and while it is unpacked; at most `analyses_max` run at the same time.
+"""
+
+# No postponed annotations: FastAPI reads those of the routes, and they name bounds of the enclosing function.
+import threading
+import zlib
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Header, Request, Response
+from starlette.concurrency import run_in_threadpool
+
+from collector.contracts import Encoding, Signal
+from collector.errors import BadRequestError, OverloadedError, TooLargeError, UnsupportedError
+from collector.query.desk import Desk
+from collector.query.models import ANSWER_EXAMPLE, TRACE_ID, Analysed, body_of
+from collector.query.problems import ProblemError, json_bytes, problem_responses, shown
+
+_ENCODINGS = {"application/x-protobuf": Encoding.PROTOBUF, "application/json": Encoding.JSON}
+_REQUEST_BODY: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "description": "ExportTraceServiceRequest (OTLP); Content-Encoding identity or gzip",
+        "content": {
+            "application/x-protobuf": {"schema": {"type": "string", "format": "binary"}},
+            "application/json": {
+                "schema": {"type": "object", "properties": {"resourceSpans": {"type": "array"}}},
+                "example": {
+                    "resourceSpans": [
+                        {
+                            "resource": {"attributes": [{"key": "service.name", "value": {"stringValue": "payment"}}]},
+                            "scopeSpans": [
+                                {
+                                    "spans": [
+                                        {
+                                            "traceId": TRACE_ID,
+                                            "spanId": "00f067aa0ba902b7",
+                                            "name": "Charge",
+                                            "kind": 2,
+                                            "startTimeUnixNano": "1760000000050000000",
+                                            "endTimeUnixNano": "1760000000090000000",
+                                            "status": {"code": 2},
+                                        }
+                                    ]
+                                }
+                            ],
+                        }
+                    ]
+                },
+            },
+        },
+    }
+}
+
+
+def analyze_routes(desk: Desk) -> APIRouter:
+    """The one route that takes spans."""
+    router = APIRouter()
+    settings = desk.settings
+    room = threading.BoundedSemaphore(settings.analyses_max)
+
+    @router.post(
+        "/analyze",
+        tags=["analyze"],
+        summary="Analyse spans without storing them",
+        response_model=None,
+        openapi_extra=_REQUEST_BODY,
+        responses={
+            200: body_of(Analysed, {"answers": [ANSWER_EXAMPLE], "answers_left_out": 0}, "An answer per trace"),
+            **problem_responses(400, 413, 415, 501, 503),
+        },
+    )
+    async def analyze(
+        request: Request,
+        content_type: Annotated[str | None, Header(include_in_schema=False)] = None,
+        content_encoding: Annotated[str | None, Header(include_in_schema=False)] = None,
+    ) -> Response:
+        """Each trace of the body is taken as whole. Baselines that were learned are used; nothing is learned."""
+        if desk.analyze is None:
+            raise ProblemError(
+                501,
+                "no_analyzer",
+                "No analyzer here",
+                "this firstfault was started without an analyzer",
+                do="ask one that was started with `firstfault serve`",
+            )
+        encoding = _encoding(content_type)
+        packed = await _body(request, settings.body_bytes_max)
+        payload = _unpack(packed, content_encoding, settings.body_bytes_max)
+        if not room.acquire(blocking=False):
+            raise OverloadedError(f"{settings.analyses_max} analyses are running; that is the bound")
+        try:
+            answers = await run_in_threadpool(desk.analyze, payload, Signal.TRACES, encoding)
+        finally:
+            room.release()
+        shown_answers = answers[: settings.answers_max]
+        body = {
+            "answers": [answer.model_dump() for answer in shown_answers],
+            "answers_left_out": len(answers) - len(shown_answers),
+        }
+        return Response(json_bytes(body), 200, {"Cache-Control": "no-store"}, "application/json")
+
+    return router
+
+
+def _encoding(content_type: str | None) -> Encoding:
+    kind = (content_type or "").partition(";")[0].strip().lower()
+    if kind not in _ENCODINGS:
+        raise UnsupportedError(
+            f"Content-Type is {shown(content_type or '')!r}; expected {' or '.join(sorted(_ENCODINGS))}"
+        )
+    return _ENCODINGS[kind]
+
+
+async def _body(request: Request, bytes_max: int) -> bytes:
+    parts, size = [], 0
+    async for part in request.stream():
+        size += len(part)
+        if size > bytes_max:
+            raise TooLargeError(f"the body has more than {bytes_max} bytes; send its traces in parts")
+        parts.append(part)
+    return b"".join(parts)
+
+
+def _unpack(packed: bytes, content_encoding: str | None, bytes_max: int) -> bytes:
+    name = (content_encoding or "identity").strip().lower()
+    if name == "identity":
+        return packed
+    if name != "gzip":
+        raise UnsupportedError(f"Content-Encoding is {shown(name)!r}; expected identity or gzip")
+    unpacker = zlib.decompressobj(31)  # 31: gzip framing only
+    try:
+        payload = unpacker.decompress(packed, bytes_max + 1)
+    except zlib.error as error:
+        raise BadRequestError(f"the body is not gzip: {error}") from error
+    if len(payload) > bytes_max:
+        raise TooLargeError(f"the body unpacks to more than {bytes_max} bytes; send its traces in parts")
+    if not unpacker.eof:
+        raise BadRequestError("the gzip body ends in the middle; send all of it")
+    return payload

@@ -1,0 +1,121 @@
+"""A shelf and an engine that do what the test tells them."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Sequence
+
+from analyzer.findings import Answer
+from collector.contracts import (
+    EdgeRollup,
+    FindingPage,
+    FindingQuery,
+    FindingRow,
+    Found,
+    OutboxItem,
+    Rollup,
+    StoredTrace,
+)
+from collector.errors import BadRequestError
+
+
+class FakeStore:
+    """Keeps everything in dictionaries; cursors are places in the list of findings."""
+
+    def __init__(self) -> None:
+        self.found: dict[bytes, Found] = {}
+        self.rows: list[FindingRow] = []  # newest first
+        self.rollups: list[Rollup] = []
+        self.edge_rollups: list[EdgeRollup] = []
+        self.queries: list[FindingQuery] = []
+        self.windows: list[tuple[int, int]] = []
+        self.looks = 0
+        self.on_find: Callable[[bytes], None] = lambda trace_id: None
+        self.lock = threading.Lock()
+
+    def find(self, trace_id: bytes) -> Found:
+        self.looks += 1
+        self.on_find(trace_id)
+        return self.found.get(trace_id, Found("unknown"))
+
+    def add(self, *rows: FindingRow) -> None:
+        """New findings, the newest last."""
+        with self.lock:
+            self.rows = [*reversed(rows), *self.rows]
+
+    def findings(self, query: FindingQuery) -> FindingPage:
+        self.queries.append(query)
+        if query.cursor is not None and not query.cursor.isdigit():
+            raise BadRequestError(f"cursor {query.cursor!r} was not made by this server", "bad_query")
+        with self.lock:
+            rows = [
+                row
+                for row in self.rows
+                if query.service in (None, row.service)
+                and query.verdict in (None, row.verdict)
+                and query.rule in (None, row.rule)
+                and (query.from_ns is None or row.start_ns >= query.from_ns)
+                and (query.to_ns is None or row.start_ns < query.to_ns)
+            ]
+        begin = int(query.cursor or 0)
+        end = begin + query.limit
+        return FindingPage(rows[begin:end], str(end) if end < len(rows) else None)
+
+    def services(self, from_ns: int, to_ns: int) -> list[Rollup]:
+        self.windows.append((from_ns, to_ns))
+        return self.rollups
+
+    def edges(self, from_ns: int, to_ns: int) -> list[EdgeRollup]:
+        self.windows.append((from_ns, to_ns))
+        return self.edge_rollups
+
+    def outbox_count(self) -> int:
+        return 3
+
+    def put(
+        self,
+        traces: Sequence[StoredTrace],
+        clean_trace_ids: Sequence[bytes] = (),
+        rollups: Sequence[Rollup] = (),
+        edges: Sequence[EdgeRollup] = (),
+    ) -> None:
+        for trace in traces:
+            self.found[trace.trace_id] = Found("stored", trace.answer, trace.trace_otlp, trace.logs_otlp)
+
+    def outbox_take(self, destination: str, limit: int, now_ns: int) -> list[OutboxItem]:
+        raise AssertionError("the query room never takes from the outbox")
+
+    def outbox_done(self, row_ids: Iterable[int]) -> None:
+        raise AssertionError("the query room never writes")
+
+    def outbox_retry(self, row_ids: Iterable[int], due_ns: int) -> None:
+        raise AssertionError("the query room never writes")
+
+    def outbox_dead(self, row_ids: Iterable[int], reason: str) -> None:
+        raise AssertionError("the query room never writes")
+
+    def save_state(self, name: str, blob: bytes) -> None:
+        raise AssertionError("the query room never writes")
+
+    def load_state(self, name: str) -> bytes | None:
+        return None
+
+    def retain(self, now_ns: int) -> None:
+        raise AssertionError("the query room never writes")
+
+    def close(self) -> None:
+        pass
+
+
+class FakeOpenTraces:
+    """Holds what the test says it holds."""
+
+    def __init__(self) -> None:
+        self.answers: dict[bytes, Answer] = {}
+        self.asked: list[bytes] = []
+        self.on_ask: Callable[[bytes], None] = lambda trace_id: None
+
+    def ask(self, trace_id: bytes, timeout_s: float) -> Answer | None:
+        self.asked.append(trace_id)
+        self.on_ask(trace_id)
+        return self.answers.get(trace_id)
