@@ -12,6 +12,9 @@ from enum import IntEnum, IntFlag
 import numpy as np
 import numpy.typing as npt
 
+from analyzer.kernels.tree import fill_children, plant
+from analyzer.spans import TraceBatch
+
 
 class NodeFlag(IntFlag):
     """What was found or repaired at one node."""
@@ -87,3 +90,54 @@ class Forest:
 
     def nodes(self, trace: int) -> range:
         return range(int(self.trace_ptr[trace]), int(self.trace_ptr[trace + 1]))
+
+
+def build_forest(traces: TraceBatch, clock_skew_max_ns: int = 2_000_000_000) -> Forest:
+    """Put the spans of a batch into trees; repair and count what is wrong with them.
+
+    Every span is in the forest exactly once, whatever its ids and times are; only exact duplicates and
+    what firstfault wrote itself are left out. The order of rows within a trace does not matter.
+
+    Parameters
+    ----------
+    traces : TraceBatch
+    clock_skew_max_ns : int
+        Largest offset between the clocks of two processes that is repaired; 0 repairs none.
+
+    Returns
+    -------
+    Forest
+
+    Notes
+    -----
+    O(n log n) for any input, about 60 ns per span for usual traces. Truth: tests/support/naive/forest.py.
+    Source: Jaeger's adjusters (span id uniquifier, clock skew), with reliability.md (d) for the rest.
+    """
+    # A view without its own memory layout, or one that may not be written, would be another type to the kernel.
+    rows = np.require(traces.rows, requirements=["C", "A", "W"])
+    pointers = np.require(traces.trace_ptr, np.int64, ["C", "A", "W"])
+    count, trace_count = len(rows), len(pointers) - 1
+    row, parent, row_node = (np.empty(count, np.int32) for _ in range(3))
+    start_ns, end_ns = np.empty(count, np.int64), np.empty(count, np.int64)
+    flags = np.empty(count, np.uint16)
+    node_ptr = np.empty(trace_count + 1, np.int64)
+    child_ptr = np.zeros(count + 1, np.int32)
+    defects = np.zeros((trace_count, DEFECT_COUNT), np.int32)
+    nodes = plant(
+        rows, pointers, clock_skew_max_ns, row, parent, node_ptr, child_ptr, start_ns, end_ns, flags, row_node, defects
+    )
+    child = np.empty(nodes, np.int32)
+    children = fill_children(nodes, parent, child_ptr, child)
+    defects[:, Defect.TRUNCATED] += traces.dropped
+    return Forest(
+        row=row[:nodes],
+        parent=parent[:nodes],
+        trace_ptr=node_ptr,
+        child_ptr=child_ptr[: nodes + 1],
+        child=child[:children],
+        start_ns=start_ns[:nodes],
+        end_ns=end_ns[:nodes],
+        flags=flags[:nodes],
+        row_node=row_node,
+        defects=defects,
+    )
