@@ -24,6 +24,7 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 _START_TIMEOUT_S = 10.0
+_LAST_ANSWERS_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +142,8 @@ class _Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         await super().shutdown(sockets)
+        if self.server_state.tasks:  # cancelled just now; they still answer
+            await asyncio.wait(self.server_state.tasks, timeout=_LAST_ANSWERS_S)
         for connection in list(self.server_state.connections):
             connection.transport.abort()
         await asyncio.sleep(0)

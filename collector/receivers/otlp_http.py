@@ -210,8 +210,8 @@ class HttpReceiver:
             await _refuse(send, error, encoding, cors if body_read else (*cors, *_CLOSE))
         except asyncio.CancelledError:  # `stop` has waited long enough for this one
             self._tally.refused("draining")
-            error = OverloadedError("the collector is stopping; send it again after the delay", "draining")
-            await _refuse(send, error, encoding, (*cors, *_CLOSE))
+            stopping = OverloadedError("the collector is stopping; send it again after the delay", "draining")
+            await _refuse(send, stopping, encoding, (*cors, *_CLOSE))
         finally:
             self._tally.answered(signal, held.bytes, time.perf_counter() - began)
             held.release()
