@@ -64,7 +64,7 @@ class Supervisor:
     specs: Sequence[ChildSpec]
     control_folder: Path
     stop_timeout_s: float = 10.0
-    restarts: int = 0
+    restarts: dict[str, int] = field(default_factory=dict)
     _children: list[_Child] = field(default_factory=list)
     _stopping: threading.Event = field(default_factory=threading.Event)
 
@@ -92,7 +92,7 @@ class Supervisor:
                 if child.process is not None and child.process.poll() is not None:
                     self._died(child, now)
                 if child.process is None and now >= child.restart_at and not self._stopping.is_set():
-                    self.restarts += 1
+                    self.restarts[child.spec.name] = self.restarts.get(child.spec.name, 0) + 1
                     self._spawn(child)
 
     def request_stop(self) -> None:
@@ -125,6 +125,12 @@ class Supervisor:
             if found is not None:
                 answers[child.spec.name] = found
         return answers
+
+    def not_ready(self) -> list[str]:
+        """Names of the processes that do not say that they are ready."""
+        known = {child.spec.name for child in self._children}
+        waiting = [child.spec.name for child in self._children if child.control.question("ready") != b"true"]
+        return waiting + [spec.name for spec in self.specs if spec.name not in known]
 
     def alive(self) -> dict[str, bool]:
         return {child.spec.name: child.process is not None and child.process.poll() is None for child in self._children}

@@ -1,0 +1,243 @@
+"""The analyzer: columns in, verdicts and answers out. The one place where the order of work is read.
+
+    measure   trees, own time, critical path, what failed, how unusual it all is       every trace, kernels
+    judge     which traces have something to say                                       every trace, arrays
+    explain   whose fault, why, how sure                                               suspicious traces, words
+    learn     what is normal now                                                       every trace, kernels
+
+One owner thread: `Analyzer` holds what was learned (baselines, structure, propagation). It has no clock:
+time comes in as an argument.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from analyzer.aggregates import Aggregates, EdgeTotal, OperationTotal
+from analyzer.analysis import Analysis
+from analyzer.answers import ErrorFacts, Findings, Story, compose
+from analyzer.baselines import Baselines
+from analyzer.config import AnalysisConfig
+from analyzer.findings import Answer
+from analyzer.forest import Forest, build_forest
+from analyzer.kernels.critical_path import critical_time, own_time
+from analyzer.latency import explain_latency, latency_candidates
+from analyzer.origins import ErrorStory, PropagationMemory, StringClasses, classify, explain_errors
+from analyzer.spans import TraceBatch, Vocabulary
+from analyzer.structure import StructureMemory, explain_structure
+
+_STATE_MAGIC = b"FFA1"
+_PARTS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Verdicts:
+    """What `analyse` says of each trace of a batch.
+
+    failed, slow, odd : bool[T]   an error or a hint of one; a root far slower than usual; a shape out of the usual
+    """
+
+    analysis: Analysis
+    failed: npt.NDArray[np.bool_]
+    slow: npt.NDArray[np.bool_]
+    odd: npt.NDArray[np.bool_]
+
+    @property
+    def suspicious(self) -> npt.NDArray[np.bool_]:
+        """bool[T]: worth an explanation."""
+        return self.failed | self.slow | self.odd
+
+    def trace_id(self, trace: int) -> bytes:
+        """Return the 16 bytes of a trace id, as on the wire."""
+        row = self.analysis.traces.rows[int(self.analysis.traces.trace_ptr[trace])]
+        return int(row["trace_id_0"]).to_bytes(8, "little") + int(row["trace_id_1"]).to_bytes(8, "little")
+
+
+class Analyzer:
+    """Finds where the trouble began. Owner: one thread.
+
+    Parameters
+    ----------
+    config : AnalysisConfig, optional
+
+    Examples
+    --------
+    >>> analyzer = Analyzer()
+    >>> verdicts = analyzer.analyse(traces)                     # doctest: +SKIP
+    >>> [analyzer.explain(verdicts, t) for t in verdicts.suspicious.nonzero()[0]]   # doctest: +SKIP
+    >>> analyzer.learn(verdicts, now_ns)                        # doctest: +SKIP
+    """
+
+    def __init__(self, config: AnalysisConfig | None = None) -> None:
+        self.config = config or AnalysisConfig()
+        self.baselines = Baselines(self.config)
+        self.structure = StructureMemory(self.config)
+        self.propagation = PropagationMemory()
+        self._classes = StringClasses()
+        self._aggregates = Aggregates()
+        self._vocabulary: Vocabulary | None = None
+
+    def analyse(self, traces: TraceBatch, included: npt.NDArray[np.float32] | None = None) -> Verdicts:
+        """Measure and judge a batch; nothing is learned from it.
+
+        Parameters
+        ----------
+        traces : TraceBatch
+        included : float32[m], optional
+            Weights with which these very spans were learned before (`learn_file`); they are taken out first.
+
+        Raises
+        ------
+        ValueError
+            When the batch has another vocabulary than the batches before.
+        """
+        return self._judge(self._measure(traces, included))
+
+    def _measure(self, traces: TraceBatch, included: npt.NDArray[np.float32] | None) -> Analysis:
+        self._vocabulary = traces.vocabulary
+        forest = build_forest(traces, int(self.config.clock_skew_max_ms * 1e6))
+        own_ns = own_time(*_times(forest))
+        failed, weak, error_class = classify(traces, forest, self._classes)
+        return Analysis(
+            traces=traces,
+            forest=forest,
+            own_ns=own_ns,
+            critical_ns=critical_time(*_times(forest)),
+            failed=failed,
+            weak=weak,
+            error_class=error_class,
+            own=self.baselines.score_own(traces, forest, own_ns, included),
+            duration=self.baselines.score_duration(traces, forest, included),
+            structure=self.structure.score(traces, forest, failed),
+        )
+
+    def _judge(self, analysis: Analysis) -> Verdicts:
+        forest = analysis.forest
+        slow = self.baselines.is_slow(analysis.duration, forest.end_ns - forest.start_ns) & (forest.parent < 0)
+        odd = self.structure.is_odd(analysis.structure)
+        return Verdicts(
+            analysis=analysis,
+            failed=_any(analysis.failed | analysis.weak, forest.trace_ptr),
+            slow=_any(slow, forest.trace_ptr),
+            odd=_any(odd, forest.trace_ptr),
+        )
+
+    def explain(self, verdicts: Verdicts, trace: int) -> Answer:
+        """Say what one trace of the batch has to say, in words."""
+        analysis = verdicts.analysis
+        errors = explain_errors(analysis, trace, self.propagation, self.config)
+        latency = explain_latency(analysis, trace, self.config)
+        slow = bool(verdicts.slow[trace])
+        causes = latency_candidates(analysis, trace, latency, self.config) if slow else []
+        structure = explain_structure(analysis, trace, self.structure, self.config)
+        share, count = self._error_share(analysis, errors)
+        found = Findings(
+            errors=ErrorFacts(
+                story=Story(errors.candidates, errors.roles, errors.causal_chain, errors.next_probe),
+                fatal=errors.fatal,
+                user_visible=errors.user_visible,
+                business=errors.business,
+                error_class=errors.error_class,
+            ),
+            latency=latency,
+            latency_story=Story(causes),
+            structure_story=Story(structure.candidates, structure.roles),
+            slow=slow,
+            error_share=share,
+            call_count=count,
+        )
+        return compose(analysis, trace, found, self.config.unknown_below)
+
+    def answer(self, traces: TraceBatch) -> Answer:
+        """Answer for one trace at once: measured, explained, not learned."""
+        return self.explain(self.analyse(traces), 0)
+
+    def learn(self, verdicts: Verdicts, now_ns: int) -> None:
+        """Take a batch into what is normal, and into the running sums."""
+        analysis = verdicts.analysis
+        traces, forest = analysis.traces, analysis.forest
+        bad = verdicts.suspicious
+        weights = self.baselines.contamination_weights(forest, bad, analysis.own.p)
+        self.baselines.learn(traces, forest, analysis.own_ns, weights, now_ns, analysis.failed)
+        self.structure.learn(traces, forest, analysis.failed, bad, now_ns)
+        self.propagation.learn(analysis, now_ns)
+        self._aggregates.add(analysis)
+
+    def learn_file(self, traces: TraceBatch, now_ns: int) -> npt.NDArray[np.float32]:
+        """Learn a whole input that holds its own bad traces; `analyse` it afterwards with what is returned."""
+        forest = build_forest(traces, int(self.config.clock_skew_max_ms * 1e6))
+        own_ns = own_time(*_times(forest))
+        failed, weak, _ = classify(traces, forest, self._classes)
+        included = self.baselines.learn_robust(traces, forest, own_ns, now_ns, failed)
+        self.structure.learn(traces, forest, failed, _any(failed | weak, forest.trace_ptr), now_ns)
+        self.propagation.learn(self._measure(traces, included), now_ns)
+        return included
+
+    def take_aggregates(self) -> tuple[list[OperationTotal], list[EdgeTotal]]:
+        """Return the sums per operation and per edge since the last time."""
+        if self._vocabulary is None:
+            return [], []
+        return self._aggregates.take(self._vocabulary)
+
+    def _error_share(self, analysis: Analysis, errors: ErrorStory) -> tuple[float | None, int]:
+        """Share of recent calls of the origin's operation that failed, and how many calls that rests on."""
+        if errors.origin_node < 0:
+            return None, 0
+        row = analysis.traces.rows[analysis.forest.row[errors.origin_node]]
+        share, count = self.baselines.error_rate(int(row["operation"]))
+        return share, int(count)
+
+    def save(self) -> bytes:
+        """Return everything learned as bytes, keyed by names."""
+        if self._vocabulary is None:
+            return b""
+        parts = (
+            self.baselines.save(),
+            self.structure.save(self._vocabulary),
+            self.propagation.save(self._vocabulary),
+        )
+        return _STATE_MAGIC + b"".join(struct.pack("<Q", len(part)) + part for part in parts)
+
+    def load(self, blob: bytes) -> None:
+        """Take what was saved.
+
+        Raises
+        ------
+        ValueError
+            When the blob is not one that `save` wrote; nothing is changed then.
+        """
+        if not blob:
+            return
+        if blob[:4] != _STATE_MAGIC:
+            raise ValueError(
+                f"the saved state begins with {blob[:4]!r}; expected {_STATE_MAGIC!r}. Remove it to start anew"
+            )
+        parts, at = [], 4
+        for _ in range(_PARTS):
+            if at + 8 > len(blob):
+                raise ValueError("the saved state is cut short; remove it to start anew")
+            (length,) = struct.unpack_from("<Q", blob, at)
+            parts.append(blob[at + 8 : at + 8 + length])
+            at += 8 + length
+        baselines, structure = Baselines(self.config), StructureMemory(self.config)
+        baselines.load(parts[0])
+        structure.load(parts[1])
+        self.propagation = PropagationMemory.load(parts[2])
+        self.baselines, self.structure = baselines, structure
+
+
+def _times(forest: Forest) -> tuple[npt.NDArray[Any], ...]:
+    """What the time kernels take of a forest."""
+    return forest.parent, forest.child_ptr, forest.child, forest.start_ns, forest.end_ns, forest.flags
+
+
+def _any(marks: npt.NDArray[np.bool_], ptr: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+    """bool[T]: whether any node of a trace is marked; traces without nodes are not."""
+    sums = np.concatenate([[0], np.cumsum(marks)])
+    found: npt.NDArray[np.bool_] = sums[ptr[1:]] > sums[ptr[:-1]]
+    return found

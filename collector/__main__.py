@@ -1,0 +1,5 @@
+"""`python -m collector` is `firstfault`."""
+
+from collector.cli import main
+
+main()

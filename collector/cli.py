@@ -1,0 +1,145 @@
+"""The command line: `firstfault serve | root-cause | analyze | demo | config | version`.
+
+Answers go to standard output, everything else to standard error. Exit status: 0 done, 1 the answer is
+not there (or the demo is not all right), 2 wrong use.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import orjson
+import typer
+import yaml
+from rich.console import Console
+
+from analyzer.version import __version__
+from collector.config import Config, ConfigError, load_config, masked, read_tree
+
+app = typer.Typer(
+    name="firstfault",
+    help="Where did the trouble begin? Root cause of failing and slow OpenTelemetry traces.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_show_locals=False,
+)
+config_app = typer.Typer(name="config", help="Check, print or describe the configuration.", no_args_is_help=True)
+app.add_typer(config_app)
+
+ConfigPath = Annotated[
+    Path | None, typer.Option("--config", "-c", help="YAML file; without one the defaults (loopback only) hold.")
+]
+
+
+@app.command()
+def serve(
+    config: ConfigPath = None,
+    processes: Annotated[
+        int | None, typer.Option(min=0, max=64, help="0: one receiver process a core; 1: everything in one process.")
+    ] = None,
+) -> None:
+    """Run the server: OTLP in on 4317 and 4318, answers on 8080."""
+    from collector.server import run
+
+    tree = _read(config)
+    if processes is not None:
+        tree.setdefault("service", {})["processes"] = processes
+    _check(tree)
+    raise typer.Exit(run(tree))
+
+
+@app.command("root-cause")
+def root_cause(
+    trace_id: Annotated[str, typer.Argument(help="32 hex digits.")],
+    server: Annotated[str, typer.Option(help="Address of a running firstfault.")] = "http://127.0.0.1:8080",
+    wait: Annotated[float, typer.Option(help="Seconds to wait for a trace that is still open.")] = 5.0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the whole answer as one JSON object.")] = False,
+) -> None:
+    """Ask a running server for the root cause of one trace."""
+    from collector.ask import ask_server
+
+    raise typer.Exit(ask_server(server, trace_id, wait, as_json))
+
+
+@app.command()
+def analyze(
+    files: Annotated[
+        list[str], typer.Argument(help="OTLP JSON, JSON lines or protobuf; plain, gz or zst; - is stdin.")
+    ],
+    baseline: Annotated[
+        list[str] | None, typer.Option(help="File of healthy traces to learn from; default: the input itself.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object of the answer's schema per line.")] = False,
+    everything: Annotated[bool, typer.Option("--all", help="Answer for every trace, clean ones too.")] = False,
+) -> None:
+    """Find root causes in files, without a server."""
+    from collector.analyze_files import analyze_files
+
+    raise typer.Exit(analyze_files(files, baseline or [], as_json=as_json, everything=everything))
+
+
+@app.command()
+def demo(once: Annotated[bool, typer.Option("--once", help="End after the ten faults.")] = False) -> None:
+    """Run a small shop of real processes, break it in ten ways, show what is answered."""
+    try:
+        from collector.demo.runner import run
+    except ModuleNotFoundError as error:
+        _fail(f"the demo needs {error.name}; install firstfault[demo] (make demo does)")
+    raise typer.Exit(run(once, Console()))
+
+
+@app.command()
+def version() -> None:
+    """Print the version."""
+    sys.stdout.write(f"{__version__}\n")
+
+
+@config_app.command("check")
+def config_check(config: ConfigPath = None) -> None:
+    """Say whether the configuration can be used; all faults at once."""
+    _check(_read(config))
+    sys.stdout.write("the configuration is good\n")
+
+
+@config_app.command("print")
+def config_print(config: ConfigPath = None) -> None:
+    """Print the whole configuration as it would be used, secrets masked."""
+    try:
+        found = load_config(config)
+    except ConfigError as error:
+        _fail(str(error))
+    yaml.safe_dump(masked(found), sys.stdout, sort_keys=False)
+
+
+@config_app.command("schema")
+def config_schema() -> None:
+    """Print the JSON Schema of the configuration."""
+    sys.stdout.write(orjson.dumps(Config.model_json_schema(), option=orjson.OPT_INDENT_2).decode() + "\n")
+
+
+def _read(path: Path | None) -> dict[str, Any]:
+    try:
+        return read_tree(path)
+    except ConfigError as error:
+        _fail(str(error))
+
+
+def _check(tree: dict[str, Any]) -> None:
+    from collector.config import check
+
+    try:
+        check(tree)
+    except ConfigError as error:
+        _fail(str(error))
+
+
+def _fail(message: str) -> NoReturn:
+    sys.stderr.write(message + "\n")
+    raise typer.Exit(2)
+
+
+def main() -> None:
+    """Entry point."""
+    app()

@@ -1,0 +1,120 @@
+"""Bytes that came in one go -> traces, without waiting for anything.
+
+In: protobuf requests (a file, a POST body, the stored bytes of a trace). Out: a `TraceBatch` with every
+trace in it. Used by the command line, `POST /analyze` and the graph of a stored trace. Owner: one thread.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from analyzer.engine import Analyzer, Verdicts
+from analyzer.findings import Answer
+from analyzer.service_graph import Graph, trace_graph
+from analyzer.spans import SPAN_DTYPE, Bytes, ReleaseReason, Rows, TraceBatch, Vocabulary
+from analyzer.strings import new_vocabulary
+from collector.contracts import Signal
+from collector.wire.decode import Decoder
+from collector.wire.detail import read_detail
+from collector.wire.request_limits import RequestLimits
+
+# A file may hold anything its owner likes; these only bound what one line or message of it may cost.
+FILE_LIMITS = RequestLimits(bytes_max=2**31, spans_max=5_000_000, messages_max=200_000_000, resources_max=1_000_000)
+
+
+class TraceReader:
+    """Gathers decoded requests; `batch` groups them by trace."""
+
+    def __init__(self, vocabulary: Vocabulary | None = None, limits: RequestLimits = FILE_LIMITS) -> None:
+        self.vocabulary = vocabulary or new_vocabulary()
+        self._decoder = Decoder(self.vocabulary)
+        self._limits = limits
+        self._rows: list[Rows] = []
+        self._raw: list[Bytes] = []
+        self._raw_bytes = 0
+
+    def add(self, payload: bytes, signal: Signal) -> int:
+        """Decode one request; the number of rows it gave.
+
+        Raises
+        ------
+        BadRequestError
+            It cannot be read; nothing of it was taken.
+        """
+        found = self._decoder.decode(payload, signal, self._limits)
+        if len(found.rows):
+            found.rows["raw_offset"] += self._raw_bytes
+            self._rows.append(found.rows)
+            self._raw.append(found.raw)
+            self._raw_bytes += len(found.raw)
+        return len(found.rows)
+
+    def batch(self) -> TraceBatch:
+        """Return every trace added so far, in the order of their first row."""
+        rows = np.concatenate(self._rows) if self._rows else np.zeros(0, SPAN_DTYPE)
+        raw = np.concatenate(self._raw) if self._raw else np.zeros(0, np.uint8)
+        order, ptr = _group(rows)
+        count = len(ptr) - 1
+        return TraceBatch(
+            rows=rows[order],
+            trace_ptr=ptr,
+            reasons=np.full(count, int(ReleaseReason.OFFLINE), np.uint8),
+            revisions=np.ones(count, np.int32),
+            dropped=np.zeros(count, np.int32),
+            raw=raw,
+            vocabulary=self.vocabulary,
+            details=read_detail,
+        )
+
+
+def _group(rows: Rows) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Order that puts rows of a trace together, traces by first appearance; and where each trace begins."""
+    if not len(rows):
+        return np.zeros(0, np.int64), np.zeros(1, np.int64)
+    order = np.lexsort((rows["trace_id_1"], rows["trace_id_0"]))
+    high, low = rows["trace_id_0"][order], rows["trace_id_1"][order]
+    starts = np.flatnonzero(np.concatenate([[True], (high[1:] != high[:-1]) | (low[1:] != low[:-1])]))
+    sizes = np.diff(np.concatenate([starts, [len(rows)]]))
+    by_appearance = np.argsort(np.minimum.reduceat(order, starts), kind="stable")
+    pieces = [order[starts[i] : starts[i] + sizes[i]] for i in by_appearance]
+    return np.concatenate(pieces), np.concatenate([[0], np.cumsum(sizes[by_appearance])]).astype(np.int64)
+
+
+def answers(analyzer: Analyzer, verdicts: Verdicts, everything: bool) -> list[Answer]:
+    """Explain the suspicious traces of a batch, or all of them."""
+    count = verdicts.analysis.traces.trace_count
+    wanted = range(count) if everything else np.flatnonzero(verdicts.suspicious)
+    found = (analyzer.explain(verdicts, int(index)) for index in wanted)
+    return [answer for answer in found if everything or answer.status not in ("clean", "partial")]
+
+
+def analyze_bytes(state: bytes | None, payloads: list[tuple[bytes, Signal]]) -> list[Answer]:
+    """Answer for every trace in some requests, against a saved state or, without one, against themselves.
+
+    Raises
+    ------
+    BadRequestError
+        A request cannot be read.
+    """
+    reader = TraceReader(limits=RequestLimits())
+    for payload, signal in payloads:
+        reader.add(payload, signal)
+    analyzer = Analyzer()
+    traces = reader.batch()
+    included = None
+    if state:
+        analyzer.load(state)
+    else:
+        included = analyzer.learn_file(traces, 0)
+    return answers(analyzer, analyzer.analyse(traces, included), everything=True)
+
+
+def draw_bytes(trace_otlp: bytes, logs_otlp: bytes | None, answer: Answer | None) -> Graph:
+    """Draw the service graph of one stored trace."""
+    reader = TraceReader()
+    reader.add(trace_otlp, Signal.TRACES)
+    if logs_otlp:
+        reader.add(logs_otlp, Signal.LOGS)
+    verdicts = Analyzer().analyse(reader.batch())
+    return trace_graph(verdicts.analysis, 0, answer)

@@ -1,0 +1,133 @@
+"""`python -m collector.process ROLE FD`: one process of the server, told by its supervisor what to be.
+
+What it is told (the configuration's tree, its name, descriptors) comes through the pipe FD as JSON: not on
+the command line and not in the environment, where others could read secrets.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from collector.app import EngineRoom, QueryRoom, ReceiverRoom
+from collector.config import check
+from collector.contracts import Signal
+from collector.control import ControlClient, ControlServer, RemoteOpenTraces, Responder
+from collector.logs import set_up_logging
+from collector.ring import RingReader, RingWriter, wait_any
+from collector.supervisor import socket_path
+from collector.telemetry import Snapshot, merge
+
+logger = logging.getLogger(__name__)
+
+
+class RingSource:
+    """`pipeline.Source` over the rings of all receivers; one request from each in turn. Owner: the engine's thread."""
+
+    def __init__(self, readers: list[RingReader]) -> None:
+        self._readers = readers
+        self._next = 0
+        self._taken: RingReader | None = None
+
+    def wait(self, timeout_s: float) -> None:
+        if any(reader.used_bytes for reader in self._readers):
+            return
+        wait_any(self._readers, timeout_s)
+        for reader in self._readers:
+            reader.clear_wakeups()
+
+    def take(self) -> tuple[memoryview, Signal] | None:
+        if self._taken is not None:
+            return self._taken.take()
+        for step in range(len(self._readers)):
+            reader = self._readers[(self._next + step) % len(self._readers)]
+            found = reader.take()
+            if found is not None:
+                self._next = (self._next + step + 1) % len(self._readers)
+                self._taken = reader
+                return found
+        return None
+
+    def release(self) -> None:
+        assert self._taken is not None
+        self._taken.release()
+        self._taken = None
+
+    def snapshot(self) -> Snapshot:
+        return {
+            "ring_used_bytes": sum(reader.used_bytes for reader in self._readers),
+            "ring_capacity_bytes": sum(reader.capacity_bytes for reader in self._readers),
+        }
+
+
+def main(role: str, told: Mapping[str, Any]) -> int:
+    """Be one process until SIGTERM."""
+    config = check(told["config"])
+    set_up_logging(config.service.telemetry.logs, told["name"])
+    stopping = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopping.set())
+    folder = Path(told["control_folder"])
+    timeout_s = config.service.stop_timeout_s
+    responders: dict[str, Responder] = {}
+    snapshots: list[Callable[[], Snapshot]] = []
+    room: EngineRoom | ReceiverRoom | QueryRoom
+    if role == "engine":
+        source = RingSource([RingReader(memory, wake) for memory, wake in told["rings"]])
+        engine = EngineRoom(config, source)
+        room = engine
+        snapshots = [engine.snapshot, source.snapshot]
+        responders["ask"] = lambda trace_id: _ask(engine, trace_id)
+        responders["stuck"] = lambda _: orjson.dumps(engine.stuck())
+    elif role == "receiver":
+        memory, wake = told["ring"]
+        writer = RingWriter(memory, wake)
+        room = ReceiverRoom(config, writer, shared_port=True)
+        snapshots = [room.snapshot, lambda: {"ring_refused_requests": writer.refused_count}]
+    else:
+        client = ControlClient(socket_path(folder, "engine"))
+        others = [ControlClient(socket_path(folder, name)) for name in told["others"]]
+        room = QueryRoom(config, RemoteOpenTraces(client), lambda: merge([_stats(other) for other in others]))
+        snapshots = [room.snapshot]
+    responders["ready"] = lambda _: b"false" if room.not_ready() else b"true"
+    responders["stats"] = lambda _: orjson.dumps(merge([read() for read in (*snapshots, _process_snapshot)]))
+    responders["ports"] = lambda _: orjson.dumps(getattr(room, "ports", {}))
+    control = ControlServer(socket_path(folder, told["name"]), responders)
+    control.start()
+    room.start()
+    stopping.wait()
+    room.stop(timeout_s)
+    control.stop()
+    return 0
+
+
+def _ask(engine: EngineRoom, trace_id: bytes) -> bytes:
+    answer = engine.open_traces.ask(trace_id, 2.0)
+    return answer.model_dump_json().encode() if answer is not None else b""
+
+
+def _stats(client: ControlClient) -> Snapshot:
+    found = client.json("stats")
+    return {key: float(value) for key, value in found.items() if isinstance(value, int | float)} if found else {}
+
+
+def _process_snapshot() -> Snapshot:
+    with contextlib.suppress(OSError, ValueError, IndexError):
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+        return {"process_resident_bytes": pages * os.sysconf("SC_PAGE_SIZE")}
+    return {}
+
+
+if __name__ == "__main__":
+    with os.fdopen(int(sys.argv[2]), "rb") as pipe:
+        given = orjson.loads(pipe.read())
+    sys.exit(main(sys.argv[1], given))

@@ -1,0 +1,57 @@
+"""Counters of the rooms -> samples of `/metrics`. The only place that knows both names of a number."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from collector.assembly.counts import AssemblyCounts
+from collector.pipeline import PipelineCounts
+from collector.shelf import ShelfWriter
+from collector.telemetry import Snapshot, sample
+
+
+def assembly_samples(counts: AssemblyCounts) -> Snapshot:
+    """What assembly counts."""
+    found: Snapshot = {
+        "assembly_open_traces": counts.open_traces,
+        "assembly_open_spans": counts.open_spans,
+        "assembly_open_bytes": counts.open_bytes,
+        "assembly_received_spans": counts.received_spans,
+        "assembly_late_spans": counts.late_spans,
+        "assembly_deduped_spans": counts.deduped_spans,
+        "spans_at_risk": counts.open_spans,
+    }
+    for name, numbers in (
+        ("assembly_released_traces", counts.released_traces),
+        ("assembly_released_spans", counts.released_spans),
+        ("assembly_dropped_spans", counts.dropped_spans),
+    ):
+        found |= {sample(name, reason): number for reason, number in numbers.items() if number}
+    return found
+
+
+def pipeline_samples(counts: PipelineCounts) -> Snapshot:
+    """What the engine's thread counts."""
+    found: Snapshot = {
+        "decode_undecodable_requests": counts.undecodable,
+        "analyzer_analysed_spans": counts.analysed_spans,
+        "analyzer_analysed_traces": counts.analysed_traces,
+        "analyzer_failed_traces": counts.failed_traces,
+        "analyzer_clean_traces": counts.clean_traces,
+        "analyzer_explained_traces": counts.explained_traces,
+        "analyzer_busy_seconds": counts.analysis_ns / 1e9,
+        "analyzer_explain_seconds": counts.explain_ns / 1e9,
+    }
+    return found | {sample("analyzer_findings", verdict): number for verdict, number in counts.findings.items()}
+
+
+def shelf_samples(shelf: ShelfWriter, counters: Mapping[str, int]) -> Snapshot:
+    """What the store and its writer count."""
+    return {
+        "store_stored_findings": shelf.stored_traces,
+        "store_failed_writes": shelf.failed_puts,
+        "store_lost_batches": shelf.lost_batches,
+        "store_queued_batches": shelf.queued,
+        "store_quarantined_files": counters.get("quarantined_files", 0),
+        "store_expired_traces": counters.get("expired_traces", 0),
+    }

@@ -1,0 +1,208 @@
+"""`firstfault serve`: everything up, told to people and orchestrators, and down again in order.
+
+In: the configuration's tree. Out: an exit status. With `--processes 1` all rooms live in this process; else
+this process supervises the others. Health (13133) and metrics (8888) are answered here in both cases.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import signal
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+from collector.config import Config, check
+from collector.health import Health, health_server, metrics_server
+from collector.logs import set_up_logging
+from collector.ring import create_ring
+from collector.supervisor import ChildSpec, Supervisor
+from collector.telemetry import Snapshot, Telemetry, merge
+
+logger = logging.getLogger(__name__)
+
+
+class Body(Protocol):
+    """What `run` keeps alive: one process or many."""
+
+    def start(self) -> None: ...
+
+    def wait(self) -> None:
+        """Return when it is time to stop."""
+
+    def stop(self) -> bool: ...
+
+    def watch(self, health: Health, telemetry: Telemetry) -> None: ...
+
+
+def run(tree: Mapping[str, Any]) -> int:
+    """Serve until SIGTERM or SIGINT; the exit status (0: stopped cleanly)."""
+    config = check(dict(tree))
+    set_up_logging(config.service.telemetry.logs, "server")
+    stopping = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopping.set())
+    body: Body = _OneProcess(config, stopping) if config.service.processes == 1 else _Many(tree, config, stopping)
+    health, telemetry = Health(), Telemetry()
+    body.watch(health, telemetry)
+    telemetry.register("server", _uptime(time.monotonic()))
+    doors = [
+        health_server(health, *_host_port(config.service.health.endpoint)),
+        metrics_server(telemetry, *_host_port(config.service.telemetry.metrics.endpoint)),
+    ]
+    started = []
+    try:
+        for door in doors:
+            door.start()
+            started.append(door)
+        body.start()
+    except (OSError, RuntimeError) as error:
+        logger.error("cannot start: %s", error)
+        body.stop()
+        for door in started:
+            door.stop(1.0)
+        return 1
+    _say_hello(config)
+    body.wait()
+    logger.info("stopping")
+    clean = body.stop()
+    for door in doors:
+        door.stop(1.0)
+    logger.info("stopped%s", "" if clean else "; something had to be cut off")
+    return 0 if clean else 1
+
+
+def _say_hello(config: Config) -> None:
+    protocols = config.receivers.otlp.protocols
+    logger.info(
+        "ready: OTLP/gRPC %s, OTLP/HTTP %s, ask at http://%s/docs",
+        protocols.grpc.endpoint if protocols.grpc.enabled else "off",
+        protocols.http.endpoint if protocols.http.enabled else "off",
+        config.query.endpoint,
+    )
+
+
+def _uptime(began: float) -> Callable[[], Snapshot]:
+    return lambda: {"process_uptime_seconds": time.monotonic() - began}
+
+
+def _host_port(endpoint: str) -> tuple[str, int]:
+    host, _, port = endpoint.rpartition(":")
+    return host, int(port)
+
+
+class _OneProcess:
+    """All rooms here. Simple to run and to debug; with load, answers wait for the same interpreter lock."""
+
+    def __init__(self, config: Config, stopping: threading.Event) -> None:
+        from collector.app import DirectSource, EngineRoom, QueryRoom, ReceiverRoom
+
+        self._stopping = stopping
+        self._timeout_s = config.service.stop_timeout_s
+        grpc, http = config.receivers.otlp.protocols.grpc, config.receivers.otlp.protocols.http
+        self._source = DirectSource(2 * max(grpc.message_bytes_max, http.message_bytes_max))
+        self._engine = EngineRoom(config, self._source)
+        self._query = QueryRoom(config, self._engine.open_traces, lambda: self._telemetry.snapshot())
+        self._receivers = ReceiverRoom(config, self._source, shared_port=False)
+        self._telemetry = Telemetry()
+        self._running: list[str] = []
+
+    def start(self) -> None:
+        self._engine.start()
+        self._running.append("engine")
+        self._query.start()
+        self._running.append("query")
+        self._receivers.start()
+        self._running.append("receivers")
+
+    def wait(self) -> None:
+        self._stopping.wait()
+
+    def stop(self) -> bool:
+        if "receivers" in self._running:
+            self._receivers.stop(self._timeout_s)
+        clean = self._engine.stop(self._timeout_s) if "engine" in self._running else True
+        if "query" in self._running:
+            self._query.stop(self._timeout_s)
+        return clean
+
+    def watch(self, health: Health, telemetry: Telemetry) -> None:
+        self._telemetry = telemetry
+        for name, room in (("engine", self._engine), ("query", self._query), ("receivers", self._receivers)):
+            health.ready(name, room.not_ready)
+            telemetry.register(name, room.snapshot)
+        health.alive("engine", self._engine.stuck)
+        telemetry.register("source", self._source.snapshot)
+
+
+class _Many:
+    """Receivers, engine and query in processes of their own."""
+
+    def __init__(self, tree: Mapping[str, Any], config: Config, stopping: threading.Event) -> None:
+        self._stopping = stopping
+        # Not in the storage directory: the name of a Unix socket may have 107 bytes only.
+        self._folder = Path(tempfile.mkdtemp(prefix="firstfault-"))
+        count = _receiver_count(config)
+        grpc, http = config.receivers.otlp.protocols.grpc, config.receivers.otlp.protocols.http
+        rings = [create_ring(max(grpc.message_bytes_max, http.message_bytes_max)) for _ in range(count)]
+        told = {"config": dict(tree), "control_folder": str(self._folder)}
+        receivers = [f"receiver-{number}" for number in range(count)]
+        cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
+        specs = [
+            ChildSpec(
+                "engine",
+                "engine",
+                told | {"rings": [(ring.memory, ring.wake_read) for ring in rings]},
+                tuple(fd for ring in rings for fd in (ring.memory, ring.wake_read)),
+            ),
+            ChildSpec("query", "query", told | {"others": ["engine", *receivers]}),
+        ]
+        for number, (name, ring) in enumerate(zip(receivers, rings, strict=True)):
+            # Two grpcio processes that share two cores are slower than two that keep to one each.
+            core = frozenset({cores[number % len(cores)]}) if len(cores) > 1 else None
+            given = told | {"ring": (ring.memory, ring.wake_write)}
+            specs.append(ChildSpec(name, "receiver", given, (ring.memory, ring.wake_write), core))
+        self._supervisor = Supervisor(specs, self._folder, config.service.stop_timeout_s)
+
+    def start(self) -> None:
+        self._supervisor.start()
+
+    def wait(self) -> None:
+        watcher = threading.Thread(target=self._supervisor.watch, name="supervisor", daemon=True)
+        watcher.start()
+        self._stopping.wait()
+        self._supervisor.request_stop()
+        watcher.join()
+
+    def stop(self) -> bool:
+        clean = self._supervisor.stop()
+        shutil.rmtree(self._folder, ignore_errors=True)
+        return clean
+
+    def watch(self, health: Health, telemetry: Telemetry) -> None:
+        health.ready("processes", self._not_ready)
+        telemetry.register("processes", self._stats)
+
+    def _not_ready(self) -> str:
+        dead = sorted(name for name, alive in self._supervisor.alive().items() if not alive)
+        if dead:
+            return f"not running: {', '.join(dead)}"
+        waiting = sorted(self._supervisor.not_ready())
+        return f"not ready: {', '.join(waiting)}" if waiting else ""
+
+    def _stats(self) -> Snapshot:
+        answers = self._supervisor.ask_all("stats").values()
+        numbers = [
+            {key: float(value) for key, value in answer.items() if isinstance(value, int | float)} for answer in answers
+        ]
+        return merge([*numbers, {f"process_restarts|{name}": n for name, n in self._supervisor.restarts.items()}])
+
+
+def _receiver_count(config: Config) -> int:
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return config.service.processes or cores

@@ -1,0 +1,59 @@
+"""One answer as a few readable lines for a terminal. Text from telemetry is stripped of control characters."""
+
+from __future__ import annotations
+
+from rich.text import Text
+
+from analyzer.findings import Answer, RootCause
+
+_STYLES = {"finding": "bold red", "clean": "green", "partial": "yellow", "unknown": "yellow", "in_progress": "cyan"}
+EVIDENCE_MAX = 5
+REFUTED_MAX = 3
+EXCESS_MAX = 3
+
+
+def plain(text: str) -> str:
+    """Drop control and direction-changing characters: telemetry must not drive the reader's terminal."""
+    return "".join(letter if letter.isprintable() else " " for letter in text)
+
+
+def verdict_text(answer: Answer) -> Text:
+    """Write the verdict first, then why, then what to do."""
+    out = Text()
+    out.append(f"{answer.status.upper():<11}", style=_STYLES.get(answer.status, ""))
+    out.append(plain(f" {answer.trace_id}  {answer.root_service} {answer.root_operation}".rstrip()) + "\n")
+    out.append(plain(f"  {answer.summary}") + "\n")
+    axes = [answer.severity, answer.type, answer.observability]
+    words = [axis.value for axis in axes if axis is not None]
+    if words:
+        seen = "user visible" if answer.user_visible else "not user visible"
+        out.append(f"  {answer.verdict}: {', '.join(words)}; {seen}\n", style="dim")
+    for cause in answer.root_causes:
+        _cause(out, cause)
+    if answer.latency is not None and answer.latency.excess:
+        latency = answer.latency
+        out.append(f"  {_ms(latency.excess_ns)} more than usual ({_ms(latency.duration_ns)} in all):\n")
+        for excess in latency.excess[:EXCESS_MAX]:
+            where = plain(f"{excess.span.service} {excess.span.operation}")
+            out.append(f"    +{_ms(excess.excess_ns)} {where} (usually {_ms(excess.expected_ns)})\n", style="dim")
+    if answer.completeness is not None:
+        for warning in answer.completeness.warnings:
+            out.append(plain(f"  note: {warning.message} ({warning.count})") + "\n", style="dim")
+    if answer.next_probe:
+        out.append(plain(f"  look next: {answer.next_probe}") + "\n", style="cyan")
+    return out
+
+
+def _cause(out: Text, cause: RootCause) -> None:
+    where = plain(f"{cause.entity.kind} {cause.entity.name}")
+    out.append(f"  {cause.rank}. {where}  {cause.probability:.0%}  [{plain(cause.rule)}]\n", style="bold")
+    for span in cause.origin_spans[:1]:
+        out.append(plain(f"     began in {span.service} {span.operation} (span {span.span_id})") + "\n")
+    for evidence in cause.evidence[:EVIDENCE_MAX]:
+        out.append(plain(f"     - {evidence.claim}") + "\n")
+    for refuted in cause.refuted[:REFUTED_MAX]:
+        out.append(plain(f"     not {refuted.entity.name}: {refuted.reason}") + "\n", style="dim")
+
+
+def _ms(duration_ns: int) -> str:
+    return f"{duration_ns / 1e6:,.1f} ms"
