@@ -1,7 +1,8 @@
 """The plain twin of the wire decoder: protobuf parses, Python fills the rows.
 
 Truth for `collector.wire.decode`: every column of every row must be equal, string ids up to
-the order in which strings were first met.
+the order in which strings were first met. Not here, because protobuf refuses such bytes as a whole:
+text that is not UTF-8 (`SpanFlag.BAD_TEXT`).
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 from analyzer import error_classes, spans
 from analyzer.spans import SPAN_DTYPE, PeerKind, SpanBatch, SpanFlag, Vocabulary
+
+TEXT_MAX = 1024  # bytes of an interned text; more is cut between code points
 
 _SLOTS = {
     key
@@ -34,7 +37,7 @@ _SLOTS = {
 
 
 def decode_traces(payload: bytes, vocabulary: Vocabulary) -> SpanBatch:
-    """Rows of an ExportTraceServiceRequest; `raw` holds the Span messages one after another."""
+    """Rows of the spans with usable ids; `raw` holds the Span messages one after another."""
     request = ExportTraceServiceRequest.FromString(payload)
     records: list[dict[str, Any]] = []
     raw = bytearray()
@@ -44,6 +47,10 @@ def decode_traces(payload: bytes, vocabulary: Vocabulary) -> SpanBatch:
             scope = vocabulary.scopes.intern(scope_spans.scope.SerializeToString())  # type: ignore[attr-defined]
             own = SpanFlag.OWN_SCOPE if scope_spans.scope.name == spans.OWN_SCOPE_NAME else SpanFlag(0)
             for span in scope_spans.spans:
+                if len(span.trace_id) != 16 or not any(span.trace_id):
+                    continue
+                if len(span.span_id) != 8 or not any(span.span_id):
+                    continue
                 record = _span(span, service, vocabulary)
                 record["flags"] |= int(service_flags | own)
                 _place(record, span.SerializeToString(), raw, resource, scope, service)
@@ -97,7 +104,12 @@ def _resource(message: Any, vocabulary: Vocabulary) -> tuple[int, int, SpanFlag]
         return resource, 0, SpanFlag.SERVICE_NOT_TEXT
     if not value.string_value:
         return resource, 0, SpanFlag.EMPTY_SERVICE
-    return resource, vocabulary.strings.intern(value.string_value.encode()), SpanFlag(0)
+    return resource, _intern(vocabulary, value.string_value.encode()), SpanFlag(0)
+
+
+def _intern(vocabulary: Vocabulary, text: bytes) -> int:
+    """Intern the first `TEXT_MAX` bytes of a text, without the half of a code point at the cut."""
+    return vocabulary.strings.intern(text[:TEXT_MAX].decode("utf-8", "ignore").encode())
 
 
 def _slots(attributes: Any) -> tuple[dict[str, Any], bool]:
@@ -139,7 +151,7 @@ def _rpc_status(found: dict[str, Any]) -> int:
         if number is not None and 0 <= number <= 16:
             return number
         value = found.get(key)
-        if isinstance(value, str) and value.upper() in error_classes.RPC_NAMES:
+        if isinstance(value, str) and value.isascii() and value.upper() in error_classes.RPC_NAMES:
             return error_classes.RPC_NAMES.index(value.upper())
     return spans.NO_RPC_STATUS
 
@@ -171,11 +183,10 @@ def _common(found: dict[str, Any], vocabulary: Vocabulary) -> dict[str, Any]:
         peer_kind = PeerKind.NONE
     http = _number(found, spans.HTTP_STATUS_KEYS)
     resend = _number(found, spans.RESEND_KEYS)
-    intern = vocabulary.strings.intern
     return {
-        "error_type": intern(_text(found, spans.ERROR_TYPE_KEYS)),
-        "peer": intern(peer),
-        "system": intern(database or messaging or rpc),
+        "error_type": _intern(vocabulary, _text(found, spans.ERROR_TYPE_KEYS)),
+        "peer": _intern(vocabulary, peer),
+        "system": _intern(vocabulary, database or messaging or rpc),
         "peer_kind": peer_kind,
         "http_status": http if http is not None and 0 < http < 600 else 0,
         "rpc_status": _rpc_status(found),
@@ -217,7 +228,7 @@ def _span(span: Any, service: int, vocabulary: Vocabulary) -> dict[str, Any]:
     if threshold is not None:
         flags |= SpanFlag.THRESHOLD
     kind = span.kind if 0 <= span.kind <= 5 else 0
-    name = vocabulary.strings.intern(span.name.encode())
+    name = _intern(vocabulary, span.name.encode())
     message = (span.status.message or "").encode() or exception_message
     return {
         "trace_id_0": _word(span.trace_id[:8]),
@@ -228,7 +239,7 @@ def _span(span: Any, service: int, vocabulary: Vocabulary) -> dict[str, Any]:
         "end_ns": _signed(span.end_time_unix_nano),
         "name": name,
         "operation": vocabulary.operations.intern(service, name, kind),  # type: ignore[attr-defined]
-        "exception_type": vocabulary.strings.intern(exception_type),
+        "exception_type": _intern(vocabulary, exception_type),
         "kind": kind,
         "status": span.status.code if 0 <= span.status.code <= 2 else 0,
         "message_class": error_classes.message_class(message),
@@ -248,13 +259,13 @@ def sampling_threshold(trace_state: str) -> float | None:
     (OpenTelemetry: tracestate probability sampling).
     """
     for member in trace_state.split(","):
-        key, _, value = member.strip().partition("=")
+        key, _, value = member.strip(" \t").partition("=")
         if key == "ot":
             for pair in value.split(";"):
                 name, _, digits = pair.partition(":")
                 if name == "th" and 0 < len(digits) <= 14 and all(c in "0123456789abcdef" for c in digits):
                     threshold = int(digits.ljust(14, "0"), 16)
-                    return 1.0 / (1.0 - threshold / 2**56)
+                    return float(2**56) / float(2**56 - threshold)  # never 0 below, unlike 1 - threshold / 2**56
     return None
 
 
@@ -277,9 +288,9 @@ def _log(log: Any, vocabulary: Vocabulary) -> dict[str, Any]:
         "parent_id": _word(log.span_id) if len(log.span_id) == 8 else 0,
         "start_ns": time,
         "end_ns": time,
-        "name": vocabulary.strings.intern(log.event_name.encode()),
+        "name": _intern(vocabulary, log.event_name.encode()),
         "operation": 0,
-        "exception_type": vocabulary.strings.intern(exception_type),
+        "exception_type": _intern(vocabulary, exception_type),
         "status": 2 if log.severity_number >= 17 else 0,
         "severity": min(max(log.severity_number, 0), 24),
         "message_class": error_classes.message_class(exception_message or body),
