@@ -17,6 +17,8 @@ YEAR_2200_NS = 7_258_118_400_000_000_000
 DETACH_SLACK_NS = 1_000_000
 NO_SERVICE = SpanFlag.NO_SERVICE | SpanFlag.EMPTY_SERVICE | SpanFlag.SERVICE_NOT_TEXT
 
+NOTHING = NodeFlag(0)
+
 
 def signed(word: int) -> int:
     return word - (1 << 64) if word >= 1 << 63 else word
@@ -28,7 +30,7 @@ class Span:
     record: Any
     start: int = 0
     end: int = 0
-    flags: NodeFlag = NodeFlag(0)
+    flags: NodeFlag = NOTHING
     parent: Span | None = None
     children: list[Span] = field(default_factory=list)
     offset: int = 0
