@@ -5,5 +5,6 @@ from __future__ import annotations
 from collector.assembly.buffer import Assembler
 from collector.assembly.counts import AssemblyCounts
 from collector.assembly.release import AssemblyConfig
+from collector.assembly.warm import warm
 
-__all__ = ["Assembler", "AssemblyConfig", "AssemblyCounts"]
+__all__ = ["Assembler", "AssemblyConfig", "AssemblyCounts", "warm"]

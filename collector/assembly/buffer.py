@@ -33,7 +33,7 @@ from collector.assembly.kernels import deadlines, expiry, gather, layout, link, 
 from collector.assembly.release import AssemblyConfig, limits_of
 from collector.assembly.segments import Segments
 from collector.contracts import Released, Signal, WireDecoder
-from collector.errors import BadRequestError, OverloadedError
+from collector.errors import OverloadedError
 
 _INDEX_LENGTH_MIN = 1 << 12
 _CLOSE_AT_ONCE = 256  # kept traces closed between two looks at the segments
@@ -107,12 +107,6 @@ class Assembler:
             The decoder cannot read it, or it can never fit into the arena; nothing was taken.
         """
         now = self._advance(now_ms)
-        if not self._segments.fits(len(payload)):
-            raise BadRequestError(
-                f"request of {len(payload)} bytes; expected one that fits into arena_bytes "
-                f"({self.config.arena_bytes}) with all its rows",
-                reason="too_large",
-            )
         if self._state[layout.OPEN_TRACES] >= self.config.open_traces_max:
             self._refuse(f"{self.config.open_traces_max} traces are open")
         place = self._segments.decode(self._decoder, signal, payload)
@@ -321,11 +315,9 @@ class Assembler:
         """Make the traces of the oldest segment due, unless some wait to be taken already."""
         if self._lists[layout.DUE, 0] >= 0:
             return
-        for first, count in self._segments.oldest_first():
-            pressed = pressure.press(
-                self._segments.rows, self._traces, self._index, self._lists, self._seeds, first, count
-            )
-            if pressed > 0:
+        for places in self._segments.oldest_first():
+            rows = self._segments.rows
+            if pressure.press(rows, self._traces, self._index, self._lists, self._seeds, places) > 0:
                 return
 
     def _refuse(self, what: str) -> None:

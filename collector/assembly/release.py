@@ -24,9 +24,12 @@ from dataclasses import dataclass, fields
 import numpy as np
 import numpy.typing as npt
 
+from analyzer.spans import SPAN_DTYPE
 from collector.assembly.kernels import layout
 
 MIB = 1 << 20
+ROW_BYTES = SPAN_DTYPE.itemsize
+SEGMENT_BYTES_MIN = 1024
 _INT31_MAX = 2**31 - 1
 
 
@@ -55,12 +58,11 @@ class AssemblyConfig:
     closed_traces_max: int = 1_000_000  # released ids that are remembered; 96 bytes each
     late_window_ms: int = 600_000  # how long they are
     late_keep_ms: int = 10_000  # how long the rows of a released trace stay, when memory allows
-    arena_bytes: int = 1024 * MIB  # original bytes of all rows held
-    segment_bytes: int = 4 * MIB  # what is freed in one go; a power of two
-    row_bytes_min: int = 256  # a segment has one row for this many bytes (128 more each)
+    arena_bytes: int = 1024 * MIB  # original bytes and rows (128 bytes each) of all spans held
+    segment_bytes: int = 8 * MIB  # what is freed in one go; a power of two
     soft_share: float = 0.70  # segments used, over which released traces are not kept
     hard_share: float = 0.85  # segments (or open traces) used, over which open traces leave early
-    release_spans_max: int = 131_072  # rows of one release, unless one trace alone has more
+    release_spans_max: int = 32_768  # rows of one release, unless one trace alone has more
 
     def __post_init__(self) -> None:
         for field in fields(self):
@@ -78,32 +80,24 @@ class AssemblyConfig:
                 f"root_idle_ms is {self.root_idle_ms}; expected between root_idle_min_ms "
                 f"({self.root_idle_min_ms}) and root_idle_max_ms ({self.root_idle_max_ms})"
             )
-        if self.segment_bytes & (self.segment_bytes - 1) or self.row_bytes_min & (self.row_bytes_min - 1):
-            raise ValueError("segment_bytes and row_bytes_min must be powers of two")
-        if self.segment_bytes < self.row_bytes_min:
-            raise ValueError(f"segment_bytes is {self.segment_bytes}; expected row_bytes_min or more")
+        if self.segment_bytes & (self.segment_bytes - 1) or self.segment_bytes < SEGMENT_BYTES_MIN:
+            raise ValueError(
+                f"segment_bytes is {self.segment_bytes}; expected a power of two, {SEGMENT_BYTES_MIN} or more"
+            )
         if self.arena_bytes < 2 * self.segment_bytes:
             raise ValueError(
                 f"arena_bytes is {self.arena_bytes}; expected at least two segments ({2 * self.segment_bytes})"
             )
         if self.soft_share > self.hard_share:
             raise ValueError(f"soft_share is {self.soft_share}; expected at most hard_share ({self.hard_share})")
-        if self.rows_max > _INT31_MAX:
-            raise ValueError(f"arena_bytes is {self.arena_bytes}; with row_bytes_min that is more than 2**31 rows")
+        if self.arena_bytes > _INT31_MAX * ROW_BYTES:
+            raise ValueError(f"arena_bytes is {self.arena_bytes}; expected at most 256 GiB (rows have 31-bit numbers)")
         if self.open_traces_max + self.closed_traces_max > 2**30:
             raise ValueError("open_traces_max + closed_traces_max must be at most 2**30")
 
     @property
     def segment_count(self) -> int:
         return self.arena_bytes // self.segment_bytes
-
-    @property
-    def segment_rows(self) -> int:
-        return self.segment_bytes // self.row_bytes_min
-
-    @property
-    def rows_max(self) -> int:
-        return self.segment_count * self.segment_rows
 
 
 _AT_LEAST = {"late_keep_ms": 0, "closed_traces_max": 0, "root_idle_min_ms": 0, "root_idle_ms": 0}
@@ -127,5 +121,5 @@ def limits_of(config: AssemblyConfig) -> npt.NDArray[np.int64]:
     limits[layout.CLOSED_MAX] = config.closed_traces_max
     limits[layout.ROOT_QUANTILE_PERMILLE] = round(config.root_quantile * 1000)
     limits[layout.ROOT_OBSERVATIONS_MIN] = config.root_observations_min
-    limits[layout.SEGMENT_SHIFT] = config.segment_rows.bit_length() - 1
+    limits[layout.SEGMENT_SHIFT] = (config.segment_bytes // ROW_BYTES).bit_length() - 1
     return limits

@@ -3,29 +3,41 @@
 In: request bytes. Out: their place in the arena and the rows a decoder made of them. Never moves
 anything, never overwrites a segment with a live row in it.
 
-Both arrays are reserved once and touched only where they are used, lowest segment first. A request
-larger than a segment gets a run of neighbours, which lives and dies as one. Who is live is counted by
-the kernels in `live`, at the first segment of a run.
+A request's rows stand right behind its bytes::
+
+    | request | rows of it | request | rows of it | ...      free |
+
+so no share between bytes and rows has to be guessed, and nothing is wasted whatever the spans weigh.
+The arena is reserved once and touched only where it is used, lowest segment first. A request larger
+than a segment gets a run of neighbours, which lives and dies as one. Who is live is counted by the
+kernels in `live`, at the first segment of a run.
 """
 
 from __future__ import annotations
+
+from array import array
+from collections.abc import Iterator
 
 import numpy as np
 import numpy.typing as npt
 
 from analyzer.spans import SPAN_DTYPE, Bytes, Rows
-from collector.assembly.release import AssemblyConfig
+from collector.assembly.release import ROW_BYTES, AssemblyConfig
 from collector.contracts import Signal, WireDecoder
+from collector.errors import BadRequestError
 
+CACHE_LINE = 64
 SLACK_BYTES = 16  # the decoder may read (never use) this far behind a request
-SPAN_BYTES_MIN = 20  # the shortest message that makes a row: a log record with a trace id and two heads
+# Room is made for the rows of spans this short; when they are shorter still the request is decoded
+# again. No message of fewer than 20 bytes makes a row: a trace id and two heads.
+SPAN_BYTES_TRIED = (320, 80, 20)
 
 
 class Segments:
-    """Arena and row pool. Owner: the assembler's thread.
+    """The arena. Owner: the assembler's thread.
 
-    arena : uint8[arena_bytes + SLACK_BYTES]
-    rows : SPAN_DTYPE[rows_max]
+    arena : uint8[...]          the bytes
+    rows : SPAN_DTYPE[...]      the same memory, seen as rows
     live : int32[segments]      rows in use, by the first segment of a run
     head_of : int32[segments]   first segment of the run a segment belongs to
     """
@@ -33,21 +45,16 @@ class Segments:
     def __init__(self, config: AssemblyConfig) -> None:
         self.count = config.segment_count
         self.segment_bytes = config.segment_bytes
-        self.segment_rows = config.segment_rows
-        self.arena: Bytes = np.empty(self.count * self.segment_bytes + SLACK_BYTES, np.uint8)
-        self.rows: Rows = np.empty(self.count * self.segment_rows, SPAN_DTYPE)
+        self.arena: Bytes = _aligned(self.count * self.segment_bytes + ROW_BYTES)  # the last row is slack
+        self.rows: Rows = self.arena.view(SPAN_DTYPE)
         self.live: npt.NDArray[np.int32] = np.zeros(self.count, np.int32)
         self.head_of: npt.NDArray[np.int32] = np.arange(self.count, dtype=np.int32)
-        self._rows_used = np.zeros(self.count, np.int64)
+        self._places = [array("q") for _ in range(self.count)]  # first row, row count, ... of each run
         self._opened = np.zeros(self.count, np.int64)  # order in which runs were opened
         self._sequence = 0
         self._head = -1  # the run being filled
         self._length = 0  # its segments
-        self._byte = self._byte_end = self._row = self._row_end = 0
-
-    def fits(self, request_bytes: int) -> bool:
-        """Whether a request of this size can ever be placed, whatever it decodes to."""
-        return self._segments_for(request_bytes, request_bytes // SPAN_BYTES_MIN + 1) <= self.count
+        self._at = self._end = 0  # bytes of the arena
 
     def decode(self, decoder: WireDecoder, signal: Signal, payload: bytes | memoryview) -> tuple[int, int] | None:
         """Copy a request in and decode it.
@@ -60,56 +67,53 @@ class Segments:
         Raises
         ------
         BadRequestError
-            From the decoder; nothing was taken.
+            From the decoder, or the request can never fit; nothing was taken.
         """
         size = len(payload)
         source = np.frombuffer(payload, np.uint8)
-        self._reuse_current()
-        rows_wanted = 1
-        while True:
-            is_full = self._byte_end - self._byte < size or self._row_end - self._row < rows_wanted
-            if is_full and not self._open_run(self._segments_for(size, rows_wanted)):
+        if self._head >= 0 and self.live[self._head] == 0:
+            self._start(self._head, self._length)  # light traffic stays in one segment
+        for span_bytes in SPAN_BYTES_TRIED:
+            # How many rows a request makes is known when it is decoded; the whole arena is the most there is.
+            room = min(size + ROW_BYTES * (size // span_bytes + 2), self.count * self.segment_bytes)
+            if size + ROW_BYTES > room:
+                break
+            if self._end - self._at < room and not self._open_run(self._segments_for(room)):
                 return None
-            self.arena[self._byte : self._byte + size] = source
-            made = decoder.decode_into(signal, self.arena, self._byte, size, self.rows[: self._row_end], self._row)
+            self.arena[self._at : self._at + size] = source
+            first = -(-(self._at + size) // ROW_BYTES)
+            rows = self.rows[: self._end // ROW_BYTES]
+            made = decoder.decode_into(signal, self.arena, self._at, size, rows, first)
             if made >= 0:
-                return self._commit(size, made)
-            rows_most = size // SPAN_BYTES_MIN + 1
-            if rows_wanted == rows_most:
-                raise RuntimeError(
-                    f"the decoder found no room in {self._row_end - self._row} rows for a request of {size} bytes; "
-                    f"expected at most {rows_most} rows. A message of fewer than {SPAN_BYTES_MIN} bytes makes no row."
-                )
-            rows_wanted = rows_most
+                self._commit(first, made)
+                return first, made
+        raise BadRequestError(
+            f"request of {size} bytes; expected one that fits, with {ROW_BYTES} bytes for each of its spans, "
+            f"into an arena of {self.count * self.segment_bytes} bytes. Raise assembly.arena_bytes.",
+            reason="too_large",
+        )
 
     def used(self) -> int:
-        """Segments with a live row, or being filled."""
+        """Segments of runs that have a live row."""
         return self.count - int(np.count_nonzero(self._free_map()))
 
-    def oldest_first(self) -> list[tuple[int, int]]:
-        """(first row, rows used) of every run with a live row, the longest open first."""
+    def oldest_first(self) -> Iterator[npt.NDArray[np.int64]]:
+        """Yield (first row, row count) of the requests of each run with a live row, the longest open first."""
         heads = np.flatnonzero((self.live > 0) & (self.head_of == np.arange(self.count)))
-        order = heads[np.argsort(self._opened[heads])]
-        return [(int(head) * self.segment_rows, int(self._rows_used[head])) for head in order]
+        for head in heads[np.argsort(self._opened[heads])]:
+            yield np.array(self._places[head], np.int64).reshape(-1, 2)
 
-    def _segments_for(self, size: int, rows: int) -> int:
-        return max(1, -(-size // self.segment_bytes), -(-rows // self.segment_rows))
+    def _segments_for(self, size: int) -> int:
+        return max(1, -(-size // self.segment_bytes))
 
     def _free_map(self) -> npt.NDArray[np.bool_]:
         free: npt.NDArray[np.bool_] = self.live[self.head_of] == 0
-        if self._head >= 0 and self._byte > self._head * self.segment_bytes:
-            free[self.head_of == self._head] = False
         return free
-
-    def _reuse_current(self) -> None:
-        """Start the current run again when nothing in it is live: light traffic stays in one segment."""
-        if self._head >= 0 and self.live[self._head] == 0:
-            self._start(self._head, self._length)
 
     def _start(self, head: int, length: int) -> None:
         self._head, self._length = head, length
-        self._byte, self._byte_end = head * self.segment_bytes, (head + length) * self.segment_bytes
-        self._row, self._row_end = head * self.segment_rows, (head + length) * self.segment_rows
+        self._at, self._end = head * self.segment_bytes, (head + length) * self.segment_bytes
+        del self._places[head][:]
 
     def _open_run(self, length: int) -> bool:
         """Make `length` free neighbours the run to fill; the current run stays when there are none."""
@@ -126,27 +130,27 @@ class Segments:
         self._start(head, length)
         return True
 
-    def _commit(self, size: int, made: int) -> tuple[int, int]:
-        first = self._row
+    def _commit(self, first: int, made: int) -> None:
         if made > 0:
-            self._byte += size
-            self._row += made
-            self._rows_used[self._head] = self._row - self._head * self.segment_rows
-        self._trim()
-        return first, made
+            self._at = (first + made) * ROW_BYTES
+            self._places[self._head].extend((first, made))
+        if self._length > 1:
+            self._trim()
 
     def _trim(self) -> None:
         """Give back the segments behind the last one a run needs."""
-        if self._length == 1:
-            return
-        needed = self._segments_for(
-            self._byte - self._head * self.segment_bytes, self._row - self._head * self.segment_rows
-        )
+        needed = self._segments_for(self._at - self._head * self.segment_bytes)
         tail = np.arange(self._head + needed, self._head + self._length)
         self.head_of[tail] = tail
         self._length = needed
-        self._byte_end = (self._head + needed) * self.segment_bytes
-        self._row_end = (self._head + needed) * self.segment_rows
+        self._end = (self._head + needed) * self.segment_bytes
+
+
+def _aligned(size: int) -> Bytes:
+    """Memory that starts on a cache line, so that a row is two lines and not three."""
+    memory = np.empty(size + CACHE_LINE, np.uint8)
+    start = -memory.ctypes.data % CACHE_LINE
+    return memory[start : start + size]
 
 
 def _first_run(free: npt.NDArray[np.bool_], length: int) -> int:

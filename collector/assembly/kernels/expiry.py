@@ -55,7 +55,9 @@ def expire(rows, traces, index, lists, live, head_of, state, limits, seeds, now)
     """Close what was kept long enough, forget what was closed long enough. Oldest first."""
     slot = np.int64(lists[a.KEPT_LIST, 0])
     while slot >= 0 and (now - np.int64(traces[slot]["since_ms"])) & a.MASK_32 >= limits[a.LATE_KEEP_MS]:
-        close(rows, traces, index, lists, live, head_of, state, limits, seeds, slot, now)
+        # Its time was up then, however long nobody looked.
+        then = np.int64(traces[slot]["since_ms"]) + limits[a.LATE_KEEP_MS]
+        close(rows, traces, index, lists, live, head_of, state, limits, seeds, slot, then)
         slot = np.int64(lists[a.KEPT_LIST, 0])
     slot = np.int64(lists[a.CLOSED_LIST, 0])
     while slot >= 0 and (now - np.int64(traces[slot]["since_ms"])) & a.MASK_32 >= limits[a.LATE_WINDOW_MS]:

@@ -136,6 +136,7 @@ LISTS = numba.int32[:, ::1]
 SLOTS = numba.int32[::1]
 LEARNED = numba.uint16[:, ::1]
 META = numba.int32[:, ::1]
+PLACES = numba.int64[:, ::1]
 INT = numba.int64
 ID = numba.uint64
 VOID = numba.void

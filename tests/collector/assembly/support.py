@@ -20,7 +20,7 @@ from tests.support.naive.decode import decode_logs, decode_traces
 from tests.support.naive.vocabulary import vocabulary
 
 KIB = 1 << 10
-SMALL = AssemblyConfig(arena_bytes=64 * KIB, segment_bytes=4 * KIB, row_bytes_min=64, open_traces_max=10_000)
+SMALL = AssemblyConfig(arena_bytes=64 * KIB, segment_bytes=4 * KIB, open_traces_max=10_000)
 
 
 class WireFake:

@@ -31,7 +31,6 @@ CONFIG = AssemblyConfig(
     open_traces_max=1_000,
     arena_bytes=1024 * KIB,
     segment_bytes=KIB,
-    row_bytes_min=64,
     release_spans_max=7,
 )
 

@@ -105,7 +105,7 @@ class NaiveAssembler:
                 if self.config.late_keep_ms > 0 and not trace.limited:
                     self._keep(trace)
                 else:
-                    self._close(trace)
+                    self._close(trace, self.now)
 
     @property
     def open_spans(self) -> int:
@@ -115,7 +115,7 @@ class NaiveAssembler:
         self.now = max(self.now, now)
         for trace in list(self.kept.values()):
             if self.now - trace.since_ms >= self.config.late_keep_ms:
-                self._close(trace)
+                self._close(trace, trace.since_ms + self.config.late_keep_ms)
         for trace in list(self.closed.values()):
             if self.now - trace.since_ms >= self.config.late_window_ms:
                 self._forget(trace)
@@ -235,10 +235,10 @@ class NaiveAssembler:
         trace.state, trace.since_ms = "kept", self.now
         self.kept[trace.trace_id] = trace
 
-    def _close(self, trace: Trace) -> None:
+    def _close(self, trace: Trace, then: int) -> None:
         self.kept.pop(trace.trace_id, None)
         trace.rows, trace.released_count, trace.early_count = [], 0, 0
-        trace.state, trace.since_ms = "closed", self.now
+        trace.state, trace.since_ms = "closed", then
         self.closed[trace.trace_id] = trace
         if len(self.closed) > self.config.closed_traces_max:
             self._forget(next(iter(self.closed.values())))
