@@ -20,6 +20,7 @@ from analyzer.error_classes import ErrorClass
 from analyzer.forest import NodeFlag
 from analyzer.kernels.blame_columns import WORK, Learned, Trees, adopt, has_server, own_ns
 from analyzer.kernels.failure_rules import (
+    COINCIDENCE,
     LAMBDA_PRIOR,
     OWN_KEY,
     RECOVERED,
@@ -146,7 +147,9 @@ def _across(trees, learned, above, attempt, work, lo, hi):
             closeness *= 0.3  # it ended after its parent did: hardly the cause
         if trees.flags[i] & _ORPHAN:
             closeness *= 0.5  # put back by its times only
-        weight = rho * closeness * learned.compat[found, wanted] * (0.1 if attempt[j] == TRIED_AGAIN else 1.0)
+        fit = closeness * learned.compat[found, wanted] * (0.1 if attempt[j] == TRIED_AGAIN else 1.0)
+        weight = rho * fit
+        over["fit"] = max(over["fit"], node["strength"] * fit)
         node["weight"] = weight
         over["weights"] += weight
         over["log_not"] += math.log1p(-min(rho, 0.99))
@@ -237,6 +240,8 @@ def _down(trees, learned, above, attempt, work, state, blame, handled, lo, hi):
                 operation = trees.rows[trees.node_row[i]]["operation"]
                 key = mix_key(hash_of(learned.operation_hash, operation), np.uint64(OWN_KEY), np.uint64(0))
                 alone = _chance(learned, key, LAMBDA_PRIOR[0], LAMBDA_PRIOR[1]) * math.exp(node["log_not"])
+                # A failure of its own at the moment a child failed in the same way would be a coincidence.
+                alone *= 1.0 - COINCIDENCE * node["fit"]
                 if not trees.failed[i]:
                     alone *= 0.2  # it says nothing of a failure of its own
                 local = alone / (alone + node["weights"])

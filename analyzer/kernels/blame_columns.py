@@ -51,6 +51,7 @@ WORK = np.dtype(
         ("weight", np.float64),  # how much of its parent's failure it explains
         ("weights", np.float64),  # sum over its children
         ("heaviest", np.float64),  # the largest of them
+        ("fit", np.float64),  # how well the best of its children fits its failure in time and class
         ("log_not", np.float64),  # sum of log(1 - rho) over its children
         ("best_ns", np.float64),  # longest own time in its subtree, over what is usual
         ("slow_ns", np.float64),  # longest own time among children that ran when it gave up
@@ -113,6 +114,8 @@ def adopt(trees, above, lo, hi):
             if trees.end_ns[p] + slack < trees.end_ns[i]:
                 continue
             bare = trees.rows[trees.node_row[p]]["kind"] == _CLIENT and not has_server(trees, p)
+            if not bare and trees.flags[p] & _ORPHAN:
+                continue  # two lost children of one lost parent are no caller and callee
             if best < 0 or (bare and not best_bare) or (bare == best_bare and length < best_ns):
                 best, best_bare, best_ns = p, bare, length
         above[i - lo] = best

@@ -157,7 +157,6 @@ class Scene:
             if self.failed(child)
             and self.row(child)["operation"] == row["operation"]
             and self.row(child)["peer"] == row["peer"]
-            and (child == node or self.attempt(child))
         ]
         return sorted(alike, key=self.start_ns) if any(self.attempt(child) for child in alike) else [node]
 

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from analyzer.analysis import Analysis
 from analyzer.config import AnalysisConfig
@@ -85,10 +86,8 @@ def explain_errors(
         reason = "only hints: an exception or error log was written, but no span failed" if hints else "no span failed"
         return ErrorStory(roles=roles_of(scene, set()), reason=reason)
     fatal = bool(blame.fatal[0])
-    share = blame.share if fatal else blame.handled
-    blamed = [int(index) + nodes.start for index in np.argsort(-share, kind="stable")[:BLAMED_MAX]]
-    blamed = [node for node in blamed if share[node - nodes.start] >= BLAME_MIN]
-    parts = [part.times(float(share[node - nodes.start])) for node in blamed for part in shares_of(scene, node)]
+    blamed = _blamed(scene, blame.share if fatal else blame.handled)
+    parts = [part.times(mass) for node, mass in blamed for part in shares_of(scene, node)]
     if not fatal:
         parts = [_as_handled(scene, part) for part in parts]
     ranked = _merge(parts)
@@ -112,7 +111,7 @@ def explain_errors(
         roles=roles_of(scene, origins, {part.node for group in ranked for part in group if _unobserved(scene, part)}),
         causal_chain=causal_chain(scene, chain_nodes, first, fatal),
         fatal=fatal,
-        user_visible=_user_visible(scene, failed),
+        user_visible=_user_visible(scene),
         handled=bool((blame.handled > 0).any()),
         business=top.rule == "error.business" or scene.error_class(top.node) == ErrorClass.BUSINESS,
         error_class=scene.error_class(entry),
@@ -122,6 +121,22 @@ def explain_errors(
         next_probe=next_probe(scene, ranked[0][0], candidates) if unsure or close else None,
         origin_node=top.node,
     )
+
+
+def _blamed(scene: Scene, share: npt.NDArray[np.float32]) -> list[tuple[int, float]]:
+    """Spans to look into, with their blame. Of a flood, one span speaks for all that are alike."""
+    held = np.flatnonzero(share > 0)
+    order = [int(index) + scene.nodes.start for index in held[np.argsort(-share[held], kind="stable")]]
+    mass: dict[tuple[int, ...], float] = {}
+    speaker: dict[tuple[int, ...], int] = {}
+    for node in order:
+        row = scene.row(node)
+        alike = (int(row["operation"]), int(row["peer"]), int(scene.error_class(node)), int(scene.blame.state_of(node)))
+        key = alike if len(order) > BLAMED_MAX else (node,)
+        mass[key] = mass.get(key, 0.0) + float(share[node - scene.nodes.start])
+        speaker.setdefault(key, node)
+    keys = sorted(mass, key=lambda key: -mass[key])[:BLAMED_MAX]
+    return [(speaker[key], mass[key]) for key in keys if mass[key] >= BLAME_MIN or key == keys[0]]
 
 
 def _as_handled(scene: Scene, part: Share) -> Share:
@@ -203,13 +218,13 @@ def _unobserved(scene: Scene, part: Share) -> bool:
     return outside or part.entity.kind in ("peer", "queue")
 
 
-def _entry(scene: Scene, failed: np.ndarray, fatal: bool) -> int:
+def _entry(scene: Scene, failed: npt.NDArray[np.int64], fatal: bool) -> int:
     """The failed entry (roots before consumers), else the highest failed span."""
     tops = [int(node) for node in failed if scene.parent(int(node)) < 0]
     return tops[0] if fatal and tops else int(failed[0])
 
 
-def _user_visible(scene: Scene, failed: np.ndarray) -> bool:
+def _user_visible(scene: Scene) -> bool:
     """A root that somebody waits for failed: not a consumer, and not an orphan unless no root was seen."""
     roots = [node for node in scene.nodes if scene.parent(node) < 0 and scene.kind(node).name != "CONSUMER"]
     whole = [node for node in roots if not scene.has_flag(node, NodeFlag.ORPHAN)]
