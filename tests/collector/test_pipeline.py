@@ -1,0 +1,252 @@
+"""The engine's thread, step by step under a manual clock, with the real rooms behind it."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from analyzer.engine import Analyzer
+from analyzer.strings import new_vocabulary
+from collector.assembly.buffer import Assembler
+from collector.assembly.release import AssemblyConfig
+from collector.contracts import OutboxItem, Signal, StoredTrace
+from collector.pipeline import Desk, Pipeline
+from collector.wire.decode import Decoder
+from collector.wire.detail import read_detail
+from collector.wire.encode import encode_logs, encode_traces
+from tests.support.drawing import Drawing, draw
+
+FAILING = """
+gateway   GET /checkout            0..100  ERROR
+  gateway   CLIENT payment.Charge    45..95  ERROR  peer.service=payment
+    payment   Charge                   50..90  ERROR  !CardError: "boom" log!CardError: "boom"
+"""
+CLEAN = """
+gateway   GET /checkout            0..100
+  gateway   CLIENT payment.Charge    45..95  peer.service=payment
+    payment   Charge                   50..90
+"""
+SECOND_NS = 1_000_000_000
+
+
+class ManualClock:
+    def __init__(self) -> None:
+        self.ns = 1000 * SECOND_NS
+
+    def now_ns(self) -> int:
+        return 1_760_000_000 * SECOND_NS + self.ns
+
+    def monotonic_ns(self) -> int:
+        return self.ns
+
+
+class Queue:
+    def __init__(self) -> None:
+        self.items: deque[tuple[bytes, Signal]] = deque()
+
+    def wait(self, timeout_s: float) -> None:
+        """There is always something, or nothing will come."""
+
+    def take(self) -> tuple[bytes, Signal] | None:
+        return self.items[0] if self.items else None
+
+    def release(self) -> None:
+        self.items.popleft()
+
+
+@dataclass
+class Shelf:
+    traces: list[StoredTrace] = field(default_factory=list)
+    clean: list[bytes] = field(default_factory=list)
+    rollups: list[Any] = field(default_factory=list)
+    edges: list[Any] = field(default_factory=list)
+    states: list[tuple[str, bytes]] = field(default_factory=list)
+
+    def put(self, traces: Sequence[StoredTrace], clean: Sequence[bytes], rollups: Any, edges: Any) -> None:
+        self.traces += traces
+        self.clean += clean
+        self.rollups += rollups
+        self.edges += edges
+
+    def save_state(self, name: str, blob: bytes) -> None:
+        self.states.append((name, blob))
+
+
+class House:
+    """A pipeline one can step through."""
+
+    def __init__(self, clean_per_second: float = 0.0) -> None:
+        self.clock, self.queue, self.shelf = ManualClock(), Queue(), Shelf()
+        words = new_vocabulary()
+        self.assembler = Assembler(
+            AssemblyConfig(arena_bytes=64 * 2**20, open_traces_max=10_000, closed_traces_max=10_000),
+            Decoder(words),
+            words,
+            read_detail,
+        )
+        self.analyzer = Analyzer()
+        self.pipeline = Pipeline(
+            Desk(
+                source=self.queue,
+                assembler=self.assembler,
+                analyzer=self.analyzer,
+                shelf=self.shelf,
+                clock=self.clock,
+                encode_traces=encode_traces,
+                encode_logs=encode_logs,
+                exports=lambda answer, now_ns: [OutboxItem(b"k", "otlp", Signal.LOGS, answer.trace_id.encode())],
+                clean_traces_per_second=clean_per_second,
+            )
+        )
+
+    def send(self, drawing: Drawing) -> None:
+        traces, logs = drawing.requests()
+        self.queue.items.append((traces, Signal.TRACES))
+        if logs:
+            self.queue.items.append((logs, Signal.LOGS))
+
+    def after(self, seconds: float) -> None:
+        self.pipeline.step()
+        self.clock.ns += int(seconds * SECOND_NS)
+        self.pipeline.step()
+
+
+def test_a_failing_trace_becomes_a_finding_with_its_bytes_and_its_export():
+    house = House()
+    drawing = draw(FAILING)
+    house.send(drawing)
+
+    house.after(30)
+
+    (stored,) = house.shelf.traces
+    assert stored.trace_id == drawing.trace_id
+    assert stored.answer.status == "finding"
+    assert stored.answer.root_causes[0].entity.service == "payment"
+    assert stored.trace_otlp
+    assert stored.logs_otlp
+    assert [item.payload for item in stored.exports] == [drawing.trace_id.hex().encode()]
+
+
+def test_a_clean_trace_leaves_its_id_only():
+    """No rate for clean traces: the decision is kept, the bytes are not."""
+    house = House()
+    drawing = draw(CLEAN)
+    house.send(drawing)
+
+    house.after(30)
+
+    assert house.shelf.traces == []
+    assert house.shelf.clean == [drawing.trace_id]
+
+
+def test_clean_traces_are_kept_whole_up_to_the_rate():
+    """Two a second: of five at once, two."""
+    house = House(clean_per_second=2.0)
+    for seed in range(5):
+        house.send(draw(CLEAN, seed=seed))
+
+    house.after(30)
+
+    assert len(house.shelf.traces) == 2
+    assert len(house.shelf.clean) == 3
+
+
+def test_nothing_is_decided_before_it_is_due():
+    house = House()
+    house.send(draw(FAILING))
+
+    house.after(0.1)
+
+    assert house.shelf.traces == []
+    assert house.assembler.counts().open_traces == 1
+
+
+def test_an_open_trace_can_be_asked_about():
+    """The engine says what its spans say so far, and does not close it."""
+    import threading
+
+    house = House()
+    drawing = draw(FAILING)
+    house.send(drawing)
+    house.pipeline.step()
+    answers: list[Any] = []
+    asker = threading.Thread(target=lambda: answers.append(house.pipeline.ask(drawing.trace_id, 10.0)))
+    asker.start()
+    while asker.is_alive():
+        house.pipeline.step()
+        asker.join(0.01)
+
+    assert answers[0].status == "in_progress"
+    assert answers[0].root_causes[0].entity.service == "payment"
+    assert house.assembler.counts().open_traces == 1
+
+
+def test_bytes_that_cannot_be_decoded_are_counted_and_the_next_request_is_taken():
+    house = House()
+    house.queue.items.append((b"\x0a\xff\xff", Signal.TRACES))
+    house.send(draw(FAILING))
+
+    house.after(30)
+
+    assert house.pipeline.counts.undecodable == 1
+    assert len(house.shelf.traces) == 1
+
+
+def test_one_trace_that_cannot_be_analysed_does_not_take_the_others_with_it(monkeypatch: pytest.MonkeyPatch):
+    """The batch is split until the bad one is alone; it is counted and left out."""
+    house = House()
+    bad = draw(FAILING, seed=1)
+    for seed in range(6):
+        house.send(draw(FAILING, seed=seed))
+    whole = house.analyzer.analyse
+
+    def analyse(traces: Any, included: Any = None) -> Any:
+        rows = traces.rows
+        ids = {
+            int(row["trace_id_0"]).to_bytes(8, "little") + int(row["trace_id_1"]).to_bytes(8, "little") for row in rows
+        }
+        if bad.trace_id in ids:
+            raise RuntimeError("our own bug")
+        return whole(traces, included)
+
+    monkeypatch.setattr(house.analyzer, "analyse", analyse)
+    house.after(30)
+
+    assert house.pipeline.counts.failed_traces == 1
+    assert len(house.shelf.traces) == 5
+
+
+def test_a_stop_decides_what_is_open_and_keeps_what_was_learned():
+    house = House()
+    house.send(draw(FAILING))
+    house.pipeline.start()
+
+    assert house.pipeline.stop(30.0)
+
+    assert [stored.answer.status for stored in house.shelf.traces] == ["finding"]
+    assert [name for name, _ in house.shelf.states] == ["analyzer"]
+    assert {rollup.service for rollup in house.shelf.rollups} == {"gateway", "payment"}
+    assert [(edge.caller, edge.callee, edge.rule) for edge in house.shelf.edges] == [
+        ("gateway", "payment", "client_server")
+    ]
+
+
+def test_every_span_is_somewhere():
+    """received == released + deduped + dropped + open, and what was released was analysed."""
+    house = House(clean_per_second=1000.0)
+    for seed in range(50):
+        house.send(draw(CLEAN if seed % 3 else FAILING, seed=seed))
+    house.send(draw(CLEAN, seed=1))  # a retry
+
+    house.after(30)
+
+    counts = house.assembler.counts()
+    assert counts.balanced
+    assert counts.open_spans == 0
+    assert counts.deduped_spans == 3
+    assert house.pipeline.counts.analysed_traces == 50
+    assert house.pipeline.counts.analysed_spans == 150
