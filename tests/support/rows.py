@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 
 from analyzer.spans import NO_RPC_STATUS, SPAN_DTYPE, Rows, SpanDetail, TraceBatch, Vocabulary
 from tests.support.naive.vocabulary import vocabulary
@@ -14,6 +15,19 @@ from tests.support.naive.vocabulary import vocabulary
 
 def no_detail(raw: memoryview, *, log: bool) -> SpanDetail:
     return SpanDetail()
+
+
+def few_words() -> Vocabulary:
+    """String and resource ids 2 and 3 name two services; all other ids but 0 and 1 name nothing."""
+    words = vocabulary()
+    for name in ("nobody", "front", "back"):
+        resource = Resource()
+        pair = resource.attributes.add()
+        pair.key, pair.value.string_value = "service.name", name
+        words.resources.intern(resource.SerializeToString())  # type: ignore[attr-defined]
+        if name != "nobody":
+            words.strings.intern(name.encode())
+    return words
 
 
 def empty_rows(count: int) -> Rows:
@@ -47,7 +61,7 @@ def trace_batch(parts: Iterable[Rows], words: Vocabulary | None = None) -> Trace
         revisions=np.ones(len(counts), np.int32),
         dropped=np.zeros(len(counts), np.int32),
         raw=np.zeros(0, np.uint8),
-        vocabulary=words or vocabulary(),
+        vocabulary=words or few_words(),
         details=no_detail,
     )
 
