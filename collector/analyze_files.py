@@ -8,7 +8,7 @@ Exit status: 0 answered, 1 nothing could be read, 2 a file could not be opened.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from rich.console import Console
@@ -18,7 +18,7 @@ from analyzer.engine import Analyzer
 from analyzer.findings import Answer
 from collector.errors import BadRequestError
 from collector.offline import FILE_LIMITS, TraceReader
-from collector.receivers.files import FileComplaint, read_requests
+from collector.receivers.files import FileComplaint, Request, read_requests
 from collector.verdict_text import verdict_text
 from collector.wire.otlp_json import translate_json
 
@@ -77,7 +77,7 @@ def _read(files: Sequence[str], errors: Console, reader: TraceReader | None) -> 
     return reader, complaints
 
 
-def _requests(name: str) -> Iterable[object]:
+def _requests(name: str) -> Iterator[Request | FileComplaint]:
     return read_requests(name, lambda payload, signal: translate_json(payload, signal, FILE_LIMITS))
 
 

@@ -25,7 +25,8 @@ from collector.clock import SystemClock
 from collector.config import Assembly, Config, OtlpExporterConfig
 from collector.contracts import Encoding, Handover, OpenTraces, OutboxItem, Signal
 from collector.exporters.findings import ExportSettings, finding_exports
-from collector.exporters.otlp import OtlpExporter, OtlpSettings
+from collector.exporters.otlp import OtlpExporter, connect
+from collector.exporters.transport import OtlpSettings
 from collector.offline import analyze_bytes, draw_bytes
 from collector.pipeline import STATE_NAME, Desk, Pipeline
 from collector.query.desk import Desk as QueryDesk
@@ -35,7 +36,7 @@ from collector.query.rest import RestServer, create_app
 from collector.receivers.cors import CorsSettings
 from collector.receivers.otlp_grpc import GrpcReceiver, GrpcSettings
 from collector.receivers.otlp_http import HttpReceiver, HttpSettings
-from collector.samples import assembly_samples, pipeline_samples, shelf_samples
+from collector.samples import assembly_samples, exporter_samples, pipeline_samples, shelf_samples
 from collector.shelf import ShelfWriter
 from collector.store.sqlite import SqliteStore
 from collector.telemetry import Snapshot, merge
@@ -167,7 +168,7 @@ class EngineRoom:
             shelf_samples(self._shelf, self._store.counters()),
         ]
         if self._exporter is not None:
-            parts.append(self._exporter.snapshot())
+            parts.append(exporter_samples(DESTINATION, self._exporter.counters()))
         return merge(parts)
 
 
@@ -345,7 +346,7 @@ def _exporter(section: OtlpExporterConfig | None, store: SqliteStore, clock: Sys
         compression=section.compression,
         timeout_s=section.timeout_s,
     )
-    return OtlpExporter(DESTINATION, settings, store, clock)
+    return OtlpExporter(store, connect(settings), clock, destination=DESTINATION)
 
 
 def _exports(section: OtlpExporterConfig | None) -> Callable[..., list[OutboxItem]]:

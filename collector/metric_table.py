@@ -132,24 +132,12 @@ METRICS: dict[str, Metric] = {
     "store_expired_traces": _counter("Answers that retention or quota took."),
     "store_quarantined_files": _counter("Damaged files set aside."),
     "store_bytes": _gauge("Bytes of all files of the store."),
-    "exporter_sent_spans": _counter(
-        "Spans the destination took.", *_OUT, alias="otelcol_exporter_sent_spans", alias_labels=_OUT
-    ),
-    "exporter_sent_log_records": _counter(
-        "Log records the destination took.", *_OUT, alias="otelcol_exporter_sent_log_records", alias_labels=_OUT
-    ),
-    "exporter_send_failed_spans": _counter(
-        "Spans in sends that failed.", *_OUT, alias="otelcol_exporter_send_failed_spans", alias_labels=_OUT
-    ),
-    "exporter_send_failed_log_records": _counter(
-        "Log records in sends that failed.",
-        *_OUT,
-        alias="otelcol_exporter_send_failed_log_records",
-        alias_labels=_OUT,
-    ),
-    "exporter_dead_letter_items": _counter("Messages the destination will never take.", *_OUT, "reason"),
+    "exporter_sent_messages": _counter("Messages (annotation spans or log events of one finding) delivered.", *_OUT),
+    "exporter_send_failed_messages": _counter("Tries that failed; each is tried again.", *_OUT),
+    "exporter_rejected_records": _counter("Records a destination refused in a partial success.", *_OUT),
+    "exporter_dead_letter_items": _counter("Messages the destination will never take.", *_OUT),
+    "exporter_breaker_open": _gauge("1 while the circuit breaker is not closed.", *_OUT, merge="max"),
     "exporter_queue_size": _gauge("Messages waiting in the outbox.", *_OUT, alias="otelcol_exporter_queue_size"),
-    "exporter_queue_capacity": _gauge("Messages the outbox may hold.", *_OUT, alias="otelcol_exporter_queue_capacity"),
     "query_requests": _counter("Questions answered.", "protocol", "outcome"),
     "query_seconds": _histogram("Time of one answer.", "protocol"),
     "process_resident_bytes": _gauge("Resident memory of all processes."),

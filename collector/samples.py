@@ -55,3 +55,19 @@ def shelf_samples(shelf: ShelfWriter, counters: Mapping[str, int]) -> Snapshot:
         "store_quarantined_files": counters.get("quarantined_files", 0),
         "store_expired_traces": counters.get("expired_traces", 0),
     }
+
+
+def exporter_samples(destination: str, counters: Mapping[str, int | str]) -> Snapshot:
+    """What one exporter counts, in messages: each carries the spans or log events of one finding."""
+
+    def number(name: str) -> int:
+        return int(counters.get(name, 0))
+
+    return {
+        sample("exporter_sent_messages", destination): number("sent_messages"),
+        sample("exporter_send_failed_messages", destination): number("failed_tries"),
+        sample("exporter_rejected_records", destination): number("rejected_records"),
+        sample("exporter_dead_letter_items", destination): number("dead_letters"),
+        sample("exporter_queue_size", destination): number("queued_messages"),
+        sample("exporter_breaker_open", destination): int(counters.get("breaker_state") != "closed"),
+    }

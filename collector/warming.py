@@ -12,16 +12,16 @@ def warm_receiver() -> None:
 
 def warm() -> None:
     """Load what an engine (or an analysis in the query process) uses."""
-    from analyzer import baselines, forest, latency, structure
+    from analyzer import baselines, structure_memory
     from analyzer.origins import warm as warm_origins
-    from collector.assembly import kernels as assembly
+    from analyzer.strings import new_vocabulary
+    from collector.assembly.warm import warm as warm_assembly
     from collector.wire import decode, limits
+    from collector.wire.detail import read_detail
 
     limits.warm()
     decode.warm()
-    assembly.warm()
-    forest.warm()
+    warm_assembly(new_vocabulary(strings_max=4, operations_max=4, resources_max=4, scopes_max=4), read_detail)
     warm_origins()
     baselines.warm()
-    structure.warm()
-    latency.warm()
+    structure_memory.warm()
