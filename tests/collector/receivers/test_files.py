@@ -193,7 +193,7 @@ def test_a_broken_line_costs_itself(tmp_path: Path):
         "FILE, line 2: the value ",
         "FILE, line 3: the value ",
         "FILE, line 5: not JSON: ",
-        "FILE, line 6: $.resource",
+        "FILE, line 6: the JSON d",
         "FILE, line 7: the keys a",
         "FILE, line 8: this looks",
         "FILE, line 9: this looks",
