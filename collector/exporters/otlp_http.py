@@ -1,0 +1,171 @@
+"""OTLP over HTTP/1.1 with protobuf bodies: one kept connection, no redirects, no proxies."""
+
+from __future__ import annotations
+
+import gzip
+import http.client
+import json
+import socket
+import ssl
+import threading
+import time
+from contextlib import suppress
+from email.utils import parsedate_to_datetime
+
+from google.protobuf.message import DecodeError
+from google.rpc.status_pb2 import Status
+
+from collector.contracts import Signal
+from collector.exporters.transport import (
+    ANSWER_BYTES_MAX,
+    USER_AGENT,
+    OtlpSettings,
+    Outcome,
+    Verdict,
+    bounded_wait_s,
+    read_answer,
+    shown,
+)
+
+PATHS = {Signal.TRACES: "/v1/traces", Signal.LOGS: "/v1/logs"}
+PROTOBUF = "application/x-protobuf"
+RETRYABLE = frozenset({429, 502, 503, 504})  # OTLP specification 1.11, Retryable Response Codes
+GZIP_LEVEL = 5
+
+
+class HttpTransport:
+    """`Transport` over one connection, made again when it breaks."""
+
+    def __init__(self, settings: OtlpSettings) -> None:
+        host, _, port = settings.endpoint.rpartition(":")
+        self._host, self._port = host.strip("[]"), int(port)
+        self._timeout_s = settings.timeout_s
+        self._gzip = settings.compression == "gzip"
+        self._headers = {
+            **settings.headers,
+            "Content-Type": PROTOBUF,
+            "User-Agent": USER_AGENT,
+            **({"Content-Encoding": "gzip"} if self._gzip else {}),
+        }
+        self._tls: ssl.SSLContext | None = None
+        if not settings.insecure:
+            self._tls = ssl.create_default_context(cafile=settings.ca_file)
+            if settings.cert_file is not None:
+                self._tls.load_cert_chain(settings.cert_file, settings.key_file)
+        self._connection: http.client.HTTPConnection | None = None
+        self._cancelled = False
+        self._broken = False  # the call under way was ended from outside
+
+    def send(self, signal: Signal, payload: bytes) -> Outcome:
+        self._broken = False
+        if self._cancelled:  # read after the line above: a cancel in between is seen by one of the two
+            return Outcome(Verdict.RETRY, "stopping")
+        # Socket timeouts are for one read; a destination that drips a byte a second must end too.
+        watchdog = threading.Timer(self._timeout_s, self._break)
+        watchdog.daemon = True
+        watchdog.start()
+        began = time.monotonic()
+        try:
+            return self._exchange(signal, gzip.compress(payload, GZIP_LEVEL, mtime=0) if self._gzip else payload)
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            self._drop()
+            late = time.monotonic() - began >= self._timeout_s
+            what = f"no answer in {self._timeout_s:g} s" if late else f"{type(error).__name__}: {shown(str(error))}"
+            return Outcome(Verdict.RETRY, what)
+        finally:
+            watchdog.cancel()
+
+    def cancel(self) -> None:
+        self._cancelled = True
+        self._break()
+
+    def close(self) -> None:
+        self._drop()
+
+    def _exchange(self, signal: Signal, body: bytes) -> Outcome:
+        connection = self._connection = self._connection or self._connect()
+        if connection.sock is None:
+            connection.connect()
+        if self._broken:  # ended while it was connecting: there was no socket to wake then
+            raise ConnectionAbortedError("ended while connecting")
+        connection.request("POST", PATHS[signal], body, self._headers)
+        response = connection.getresponse()
+        answer = response.read(ANSWER_BYTES_MAX + 1)
+        if len(answer) > ANSWER_BYTES_MAX:
+            self._drop()
+            return Outcome(Verdict.REFUSED, f"HTTP {response.status}: the answer is over {ANSWER_BYTES_MAX} bytes")
+        if response.length or self._broken:  # read(n) gives what there is when the other side breaks off
+            raise http.client.IncompleteRead(answer, response.length)
+        if response.will_close:
+            self._drop()
+        content_type = (response.getheader("Content-Type") or "").partition(";")[0].strip().lower()
+        if response.status == 200:
+            return _success(signal, content_type, answer)
+        reason = f"HTTP {response.status}: {_said(content_type, answer)}"
+        if response.status in RETRYABLE:
+            return Outcome(Verdict.RETRY, reason, _retry_after_s(response.getheader("Retry-After")))
+        return Outcome(Verdict.REFUSED, reason)
+
+    def _connect(self) -> http.client.HTTPConnection:
+        if self._tls is not None:
+            return http.client.HTTPSConnection(self._host, self._port, timeout=self._timeout_s, context=self._tls)
+        return http.client.HTTPConnection(self._host, self._port, timeout=self._timeout_s)
+
+    def _break(self) -> None:
+        """Wake whoever reads from the connection; it then drops it. Any thread."""
+        self._broken = True
+        connection = self._connection
+        sock = connection.sock if connection is not None else None
+        if sock is not None:
+            with suppress(OSError):  # it was over already
+                # The plain one: SSLSocket.shutdown would take the TLS state away from the thread that reads.
+                socket.socket.shutdown(sock, socket.SHUT_RDWR)
+
+    def _drop(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
+
+
+def _success(signal: Signal, content_type: str, answer: bytes) -> Outcome:
+    if not answer:
+        return Outcome(Verdict.ACCEPTED)
+    if content_type == "application/json":
+        return _json_success(signal, answer)
+    if content_type != PROTOBUF:
+        return Outcome(Verdict.RETRY, f"HTTP 200 of type {shown(content_type)!r} is not an OTLP answer")
+    return read_answer(signal, answer)
+
+
+def _json_success(signal: Signal, answer: bytes) -> Outcome:
+    """Some servers answer protobuf with JSON."""
+    try:
+        partial = json.loads(answer).get("partialSuccess") or {}
+        rejected = int(partial.get("rejectedSpans" if signal == Signal.TRACES else "rejectedLogRecords") or 0)
+        message = str(partial.get("errorMessage") or "")
+    except (ValueError, AttributeError, TypeError, RecursionError):
+        return Outcome(Verdict.RETRY, "the answer is not an OTLP answer; is the endpoint right?")
+    if rejected <= 0:
+        return Outcome(Verdict.ACCEPTED, shown(message))
+    return Outcome(Verdict.ACCEPTED, f"partial success, {rejected} rejected: {shown(message)}", rejected_count=rejected)
+
+
+def _said(content_type: str, answer: bytes) -> str:
+    if content_type == PROTOBUF:
+        try:
+            return shown(Status.FromString(answer).message)
+        except DecodeError:
+            return "an answer that cannot be read"
+    return shown(answer[:1024].decode("utf-8", "replace"))
+
+
+def _retry_after_s(header: str | None) -> float | None:
+    """Seconds, or an HTTP date (RFC 9110 10.2.3)."""
+    if header is None:
+        return None
+    if header.strip().isascii() and header.strip().isdigit():
+        return bounded_wait_s(float(header.strip()[:12]))
+    try:
+        return bounded_wait_s(parsedate_to_datetime(header).timestamp() - time.time())
+    except (ValueError, TypeError, OverflowError):
+        return None
