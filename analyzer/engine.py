@@ -198,7 +198,7 @@ class Analyzer:
             return b""
         parts = (
             self.baselines.save(),
-            self.structure.save(self._vocabulary),
+            self.structure.save(),
             self.propagation.save(self._vocabulary),
         )
         return _STATE_MAGIC + b"".join(struct.pack("<Q", len(part)) + part for part in parts)
