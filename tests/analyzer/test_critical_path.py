@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numba
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -13,6 +14,9 @@ from tests.support.drawing import MS, batch, draw
 from tests.support.naive.critical_path import naive_critical_time, naive_own_time, paint
 from tests.support.random_rows import nested_trace
 from tests.support.rows import trace_batch, tree_rows
+
+# Interpreted kernels are a thousand times slower; the shapes are the same.
+LARGE = 200 if numba.config.DISABLE_JIT else 20_000
 
 
 def columns(forest: Forest):
@@ -152,7 +156,7 @@ def shapes(count: int):
 
 
 @pytest.mark.parametrize("shape", range(7))
-@pytest.mark.parametrize("count", [3_000, pytest.param(1_000_000, marks=pytest.mark.deep)])
+@pytest.mark.parametrize("count", [LARGE, pytest.param(1_000_000, marks=pytest.mark.deep)])
 def test_the_parts_of_large_trees_sum_to_their_root(shape, count):
     _, parents, start, end = list(shapes(count))[shape]
     forest = build_forest(trace_batch([tree_rows(parents, start, end)]))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from itertools import chain, combinations
 
+import numba
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -15,6 +16,9 @@ from tests.support.drawing import MS, batch, draw
 from tests.support.naive.replay import Model, exact_shapley, naive_model, naive_replay
 from tests.support.random_rows import nested_trace
 from tests.support.rows import trace_batch, tree_rows
+
+# Interpreted kernels are a thousand times slower; the shapes are the same.
+LARGE = 200 if numba.config.DISABLE_JIT else 20_000
 
 
 def apart(forest: Forest, root: int = 0):
@@ -206,7 +210,7 @@ def test_in_a_sequence_blame_is_the_exact_shapley_value():
     assert blame.tolist() == pytest.approx([exact[node] for node in range(4)])
 
 
-@pytest.mark.parametrize("count", [3_000, pytest.param(500_000, marks=pytest.mark.deep)])
+@pytest.mark.parametrize("count", [LARGE, pytest.param(500_000, marks=pytest.mark.deep)])
 @pytest.mark.parametrize("shape", ["chain", "fan", "sequence"])
 def test_large_trees_are_reproduced(shape, count):
     index = np.arange(count)
