@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from analyzer.spans import ReleaseReason
 from collector.assembly import AssemblyConfig
@@ -162,8 +163,6 @@ def test_duplicates_alone_make_no_revision():
 
 
 def test_own_findings_coming_back_are_dropped():
-    from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
-
     request = ExportTraceServiceRequest.FromString(draw(SHOP).requests()[0])
     for group in request.resource_spans:
         group.scope_spans[0].scope.name = "firstfault"
@@ -177,8 +176,6 @@ def test_own_findings_coming_back_are_dropped():
 
 def test_what_left_can_be_written_as_it_came():
     """Assembly and the encoder agree on where the bytes stand."""
-    from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
-
     assembler, _ = wire_assembler()
     shop = draw(SHOP)
     put(assembler, draw("bank   Noise   0..1"), 1_000)

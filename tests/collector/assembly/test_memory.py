@@ -66,15 +66,15 @@ def test_every_byte_survives_heavy_churn():
 
 
 def test_the_table_grows_and_shrinks_back_to_empty():
-    """20 000 open traces from a table of 4 096 entries; all found again, then all gone."""
+    """6 000 open traces from a table of 4 096 entries; all found again, then all gone."""
     config = replace(SMALL, arena_bytes=16 << 20, segment_bytes=64 * KIB, open_traces_max=30_000, late_keep_ms=0)
     assembler = new_assembler(replace(config, closed_traces_max=0))
-    for first in range(0, 20_000, 200):
+    for first in range(0, 6_000, 200):
         assembler.ingest(records(range(first, first + 200), 1), Signal.TRACES, 1_000)
-    for first in range(0, 20_000, 200):
+    for first in range(0, 6_000, 200):
         assembler.ingest(records(range(first, first + 200), 2), Signal.TRACES, 1_001)
 
-    assert assembler.counts().open_traces == 20_000
+    assert assembler.counts().open_traces == 6_000
     assert {len(one.raws) for one in take(assembler, 99_000)} == {2}
     assert not assembler._index.any()
     assert assembler.counts().segments_used == 0
