@@ -14,13 +14,12 @@ import sys
 import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import orjson
 
-from collector.app import EngineRoom, QueryRoom, ReceiverRoom
 from collector.config import check
-from collector.contracts import Signal
+from collector.contracts import OpenTraces, Signal
 from collector.control import ControlClient, ControlServer, RemoteOpenTraces, Responder
 from collector.logs import set_up_logging
 from collector.ring import RingReader, RingWriter, wait_any
@@ -28,6 +27,18 @@ from collector.supervisor import socket_path
 from collector.telemetry import Snapshot, merge
 
 logger = logging.getLogger(__name__)
+
+
+class Room(Protocol):
+    """What a process is."""
+
+    def start(self) -> None: ...
+
+    def stop(self, timeout_s: float) -> object: ...
+
+    def not_ready(self) -> str: ...
+
+    def snapshot(self) -> Snapshot: ...
 
 
 class RingSource:
@@ -80,20 +91,26 @@ def main(role: str, told: Mapping[str, Any]) -> int:
     timeout_s = config.service.stop_timeout_s
     responders: dict[str, Responder] = {}
     snapshots: list[Callable[[], Snapshot]] = []
-    room: EngineRoom | ReceiverRoom | QueryRoom
+    room: Room
     if role == "engine":
+        from collector.app.engine_room import EngineRoom
+
         source = RingSource([RingReader(memory, wake) for memory, wake in told["rings"]])
         engine = EngineRoom(config, source)
         room = engine
         snapshots = [engine.snapshot, source.snapshot]
-        responders["ask"] = lambda trace_id: _ask(engine, trace_id)
+        responders["ask"] = lambda trace_id: _ask(engine.open_traces, trace_id)
         responders["stuck"] = lambda _: orjson.dumps(engine.stuck())
     elif role == "receiver":
+        from collector.app.receiver_room import ReceiverRoom
+
         memory, wake = told["ring"]
         writer = RingWriter(memory, wake)
         room = ReceiverRoom(config, writer, shared_port=True)
         snapshots = [room.snapshot, lambda: {"ring_refused_requests": writer.refused_count}]
     else:
+        from collector.app.query_room import QueryRoom
+
         client = ControlClient(socket_path(folder, "engine"))
         others = [ControlClient(socket_path(folder, name)) for name in told["others"]]
         room = QueryRoom(config, RemoteOpenTraces(client), lambda: merge([_stats(other) for other in others]))
@@ -110,8 +127,8 @@ def main(role: str, told: Mapping[str, Any]) -> int:
     return 0
 
 
-def _ask(engine: EngineRoom, trace_id: bytes) -> bytes:
-    answer = engine.open_traces.ask(trace_id, 2.0)
+def _ask(open_traces: OpenTraces, trace_id: bytes) -> bytes:
+    answer = open_traces.ask(trace_id, 2.0)
     return answer.model_dump_json().encode() if answer is not None else b""
 
 

@@ -100,7 +100,10 @@ class _OneProcess:
     """All rooms here. Simple to run and to debug; with load, answers wait for the same interpreter lock."""
 
     def __init__(self, config: Config, stopping: threading.Event) -> None:
-        from collector.app import DirectSource, EngineRoom, QueryRoom, ReceiverRoom
+        from collector.app.engine_room import EngineRoom
+        from collector.app.query_room import QueryRoom
+        from collector.app.receiver_room import ReceiverRoom
+        from collector.app.source import DirectSource
 
         self._stopping = stopping
         self._timeout_s = config.service.stop_timeout_s

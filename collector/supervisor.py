@@ -4,8 +4,9 @@
     engine (1)      decode, assemble, analyse, store, export
     query (1)       REST and gRPC answers
 
-Each runs `python -m collector.process ROLE`. They are started back to front (engine, query, receivers)
-and each is waited for until it says over its control socket that it is ready. One that dies is started
+Each runs `python -m collector.process ROLE`. They are started together and waited for back to front (engine,
+query, receivers) until each says over its control socket that it is ready: what receivers take before the
+engine is up waits in the rings. One that dies is started
 again, later each time it dies soon. The supervisor itself holds no data and does no work: only the rings'
 descriptors, so that a new engine finds what the old one had not taken.
 """
@@ -80,7 +81,9 @@ class Supervisor:
             child = _Child(spec, ControlClient(socket_path(self.control_folder, spec.name)))
             self._children.append(child)
             self._spawn(child)
+        for child in self._children:
             if not self._wait_ready(child):
+                spec = child.spec
                 self.stop()
                 raise RuntimeError(f"{spec.name} did not become ready within {READY_TIMEOUT_S:.0f} s; its log says why")
 

@@ -18,9 +18,7 @@ def tracked() -> list[Path]:
 
 
 FILES = [path for path in tracked() if path.is_file()]
-CODE = [
-    path for path in FILES if path.suffix == ".py" and path.relative_to(ROOT).parts[0] in ("analyzer", "collector")
-]
+CODE = [path for path in FILES if path.suffix == ".py" and path.relative_to(ROOT).parts[0] in ("analyzer", "collector")]
 
 
 @pytest.mark.parametrize("path", CODE, ids=lambda path: str(path.relative_to(ROOT)))

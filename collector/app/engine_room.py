@@ -1,0 +1,157 @@
+"""Everything behind the source of requests."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+from analyzer.engine import Analyzer
+from analyzer.strings import new_vocabulary
+from collector.app import warming
+from collector.assembly.buffer import Assembler
+from collector.assembly.release import AssemblyConfig
+from collector.clock import SystemClock
+from collector.config import Assembly, Config, OtlpExporterConfig
+from collector.contracts import OpenTraces, OutboxItem
+from collector.exporters.findings import ExportSettings, finding_exports
+from collector.exporters.otlp import OtlpExporter, connect
+from collector.exporters.transport import OtlpSettings
+from collector.pipeline import STATE_NAME, Desk, Pipeline, Source
+from collector.samples import assembly_samples, exporter_samples, pipeline_samples, shelf_samples
+from collector.shelf import ShelfWriter
+from collector.store.sqlite import SqliteStore
+from collector.telemetry import Snapshot, merge
+from collector.wire.decode import Decoder
+from collector.wire.detail import read_detail
+from collector.wire.encode import encode_logs, encode_traces
+
+logger = logging.getLogger(__name__)
+
+DESTINATION = "otlp"
+
+
+class EngineRoom:
+    """Everything behind the source. `start` and `stop` by the owner; `ask` from any thread."""
+
+    def __init__(self, config: Config, source: Source) -> None:
+        clock = SystemClock()
+        self._config = config
+        self._store = SqliteStore.open(
+            config.storage.path,
+            clock=clock,
+            retention_hours=config.storage.retention_hours,
+            bytes_max=config.storage.bytes_max,
+        )
+        self._exporter = _exporter(config.exporters.otlp, self._store, clock)
+        wake = self._exporter.wake if self._exporter is not None else _nothing
+        self._shelf = ShelfWriter(self._store, clock, wake)
+        self._analyzer = Analyzer(config.analysis)
+        vocabulary = new_vocabulary()
+        self._assembler = Assembler(assembly_config(config.assembly), Decoder(vocabulary), vocabulary, read_detail)
+        self._pipeline = Pipeline(
+            Desk(
+                source=source,
+                assembler=self._assembler,
+                analyzer=self._analyzer,
+                shelf=self._shelf,
+                clock=clock,
+                encode_traces=encode_traces,
+                encode_logs=encode_logs,
+                exports=_exports(config.exporters.otlp),
+                clean_traces_per_second=config.storage.clean_traces_per_second,
+            )
+        )
+        self._ready = False
+
+    def start(self) -> None:
+        warming.warm()
+        state = self._store.load_state(STATE_NAME)
+        try:
+            self._analyzer.load(state or b"")
+        except ValueError as error:
+            logger.warning("what was learned before cannot be used and is left alone: %s", error)
+        self._shelf.start()
+        if self._exporter is not None:
+            self._exporter.start()
+        self._pipeline.start()
+        self._ready = True
+
+    def stop(self, timeout_s: float) -> bool:
+        """Decide what is open, write it, send what can be sent in time."""
+        self._ready = False
+        clean = self._pipeline.stop(timeout_s * 0.6)
+        clean = self._shelf.stop(timeout_s * 0.2) and clean
+        if self._exporter is not None:
+            self._exporter.stop(timeout_s * 0.2)
+        self._store.close()
+        return clean
+
+    @property
+    def open_traces(self) -> OpenTraces:
+        return self._pipeline
+
+    def not_ready(self) -> str:
+        return "" if self._ready else "starting or stopping"
+
+    def stuck(self) -> str:
+        return "" if self._pipeline.alive or not self._ready else "the engine's thread has ended"
+
+    def snapshot(self) -> Snapshot:
+        parts = [
+            assembly_samples(self._assembler.counts()),
+            pipeline_samples(self._pipeline.counts),
+            shelf_samples(self._shelf, self._store.counters()),
+        ]
+        if self._exporter is not None:
+            parts.append(exporter_samples(DESTINATION, self._exporter.counters()))
+        return merge(parts)
+
+
+def assembly_config(section: Assembly) -> AssemblyConfig:
+    """Turn the section of the configuration into what assembly takes: milliseconds, shares of the memory."""
+    return AssemblyConfig(
+        idle_ms=_ms(section.idle_s),
+        root_idle_ms=_ms(section.root_idle_s),
+        root_idle_min_ms=_ms(section.root_idle_min_s),
+        root_idle_max_ms=_ms(section.root_idle_max_s),
+        age_max_ms=_ms(section.age_max_s),
+        trace_spans_max=section.trace_spans_max,
+        trace_bytes_max=section.trace_bytes_max,
+        open_traces_max=section.open_traces_max,
+        arena_bytes=section.memory_bytes_max,
+        late_window_ms=max(1, _ms(section.late_window_s)),
+    )
+
+
+def _ms(seconds: float) -> int:
+    return max(1, round(seconds * 1000))
+
+
+def _exporter(section: OtlpExporterConfig | None, store: SqliteStore, clock: SystemClock) -> OtlpExporter | None:
+    if section is None:
+        return None
+    settings = OtlpSettings(
+        endpoint=section.endpoint,
+        protocol=section.protocol,
+        insecure=section.insecure,
+        headers={key: value.get_secret_value() for key, value in section.headers.items()},
+        compression=section.compression,
+        timeout_s=section.timeout_s,
+    )
+    return OtlpExporter(store, connect(settings), clock, destination=DESTINATION)
+
+
+def _exports(section: OtlpExporterConfig | None) -> Callable[..., list[OutboxItem]]:
+    if section is None:
+        return lambda answer, now_ns: []
+    settings = ExportSettings(
+        destination=DESTINATION,
+        prefix=section.attribute_prefix,
+        annotation_spans=section.annotation_spans,
+        log_events=section.log_events,
+    )
+    return lambda answer, now_ns: finding_exports(answer, settings, now_ns)
+
+
+def _nothing() -> None:
+    """No exporter to wake."""
