@@ -12,6 +12,7 @@ from itertools import pairwise
 from typing import Any, Protocol, TypeAlias
 
 import networkx as nx
+import numpy as np
 
 from analyzer.analysis import Analysis
 from analyzer.calls import Call, Party, find_calls
@@ -230,20 +231,24 @@ def _observe(attributes: dict[str, Any]) -> None:
 
 
 def _add_services(graph: Graph, analysis: Analysis, trace: int) -> None:
-    resources = analysis.traces.vocabulary.resources
-    seen: set[tuple[str, int]] = set()
-    for node in analysis.forest.nodes(trace):
-        place = _place(graph, Party("service", analysis.service(node)))
-        attributes = graph.nodes[place]
+    """Sum the spans per service and resource, services in the order of their first span."""
+    nodes = analysis.forest.nodes(trace)
+    span = slice(nodes.start, nodes.stop)
+    rows = analysis.traces.rows[analysis.forest.row[span]]
+    pairs = rows["service"].astype(np.uint64) << np.uint64(32) | rows["resource"]
+    _, first, group = np.unique(pairs, return_index=True, return_inverse=True)
+    span_count = np.bincount(group, minlength=len(first))
+    own_ns, critical_ns = np.zeros(len(first), np.int64), np.zeros(len(first), np.int64)
+    np.add.at(own_ns, group, analysis.own_ns[span])
+    np.add.at(critical_ns, group, analysis.critical_ns[span])
+    for pair in np.argsort(first):
+        node = nodes.start + int(first[pair])
+        attributes = graph.nodes[_place(graph, Party("service", analysis.service(node)))]
         _observe(attributes)
-        attributes["span_count"] += 1
-        attributes["own_ns"] += int(analysis.own_ns[node])
-        attributes["critical_ns"] += int(analysis.critical_ns[node])
-        index = int(analysis.traces.rows[analysis.forest.row[node]]["resource"])
-        if (place, index) in seen:
-            continue
-        seen.add((place, index))
-        resource = resources.resource(index)
+        attributes["span_count"] += int(span_count[pair])
+        attributes["own_ns"] += int(own_ns[pair])
+        attributes["critical_ns"] += int(critical_ns[pair])
+        resource = analysis.traces.vocabulary.resources.resource(int(rows["resource"][first[pair]]))
         for word in _RESOURCE_WORDS:
             text, texts = getattr(resource, word), attributes[f"{word}s"]
             if text and text not in texts and len(texts) < WORDS_MAX:

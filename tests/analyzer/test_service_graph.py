@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import random
 import re
 from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from analyzer.calls import RULES, find_calls
 from analyzer.findings import Answer, CausalStep, Entity, RootCause, SpanRef
@@ -471,6 +474,40 @@ def test_order_of_arrival_does_not_matter():
     shuffled = replace(traces, rows=traces.rows[order])
 
     assert to_json(trace_graph(measure(traces), 0)) == to_json(trace_graph(measure(shuffled), 0))
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(1, 14))
+@settings(max_examples=150, deadline=None)
+def test_any_shape_makes_a_sound_graph(seed: int, count: int):
+    """Random trees of random kinds, peers and links: no call is made up, none is counted twice, nothing is lost."""
+    choose = random.Random(seed)
+    lines, depth = [], 0
+    for i in range(count):
+        depth = choose.randrange(0, depth + 2) if i else 0
+        kind = choose.choice(["SERVER", "CLIENT", "INTERNAL", "PRODUCER", "CONSUMER", "UNSPECIFIED"])
+        peer = choose.choice(["", "", "peer.service=s1", "MYSQL", "TOPIC", "messaging.system=kafka", "parent:lost"])
+        link = f"link:n{choose.randrange(i)}" if i and choose.random() < 0.2 else ""
+        begin = choose.randrange(50)
+        lines.append(
+            f"{' ' * depth}s{choose.randrange(3)} {kind} op {begin}..{begin + choose.randrange(40)} name:n{i} {peer} {link}"
+        )
+    analysis = measure(batch(drawn("\n".join(lines))))
+    graph = trace_graph(analysis, 0)
+
+    nodes = to_json(graph)["nodes"]
+    assert sum(node["own_ns"] for node in nodes) == int(analysis.own_ns.sum())
+    assert sum(node["span_count"] for node in nodes) == count
+    calls = find_calls(analysis, 0).calls
+    assert {call.rule for call in calls} <= set(RULES)
+    # A span is the far end of at most one call, links aside (a batch links to many).
+    seen = [call for call in calls if call.rule not in ("link", "missing_server") and call.callee.kind == "service"]
+    ends = [call.spans[-1] for call in seen]
+    assert len(ends) == len(set(ends))
+    # The near end of a call to a party without spans speaks once.
+    unseen = [call.spans[0] for call in calls if call.callee.kind in ("database", "external")]
+    assert len(unseen) == len(set(unseen))
+    assert all(call.duration_ns >= 0 and (call.queue_wait_ns or 0) >= 0 for call in calls)
+    assert {"n0"} <= set(re.findall(r"\bn\d+\b", to_dot(graph)))
 
 
 @dataclass(frozen=True)
