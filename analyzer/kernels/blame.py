@@ -301,7 +301,7 @@ def error_states(
     attempt : uint8[k]
         Out: TRIED_AGAIN, RECOVERED or 0.
     above : int32[k]
-        Out: parent used, -1 none; differs from `parent` for failed orphans that were put back.
+        Out: parent used, -1 none; differs from `parent` for orphans that were put back.
     fatal : bool[last_trace - first_trace]
         Out: an entry (a root, or a consumer behind a queue) failed.
     """
@@ -318,9 +318,8 @@ def error_states(
         lo, hi = trace_ptr[t], trace_ptr[t + 1]
         failures, orphans = 0, 0
         for i in range(lo, hi):
-            if failed[i]:
-                failures += 1
-                orphans += flags[i] & _ORPHAN != 0
+            failures += failed[i]
+            orphans += flags[i] & _ORPHAN != 0
         if failures == 0:
             continue
         work = np.zeros(hi - lo, WORK)

@@ -11,12 +11,14 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import njit
 
+from analyzer.error_classes import ErrorClass
 from analyzer.forest import NodeFlag
 from analyzer.kernels.failure_rules import ORPHANS_MAX
-from analyzer.spans import SpanKind
+from analyzer.spans import PeerKind, SpanKind
 
 _ORPHAN = int(NodeFlag.ORPHAN)
-_SERVER, _CLIENT = int(SpanKind.SERVER), int(SpanKind.CLIENT)
+_SERVER, _CLIENT, _SERVICE = int(SpanKind.SERVER), int(SpanKind.CLIENT), int(PeerKind.SERVICE)
+_TIMEOUT, _CANCELLED = int(ErrorClass.TIMEOUT), int(ErrorClass.CANCELLED)
 
 
 class Trees(NamedTuple):
@@ -92,30 +94,42 @@ def has_server(trees, i):
 
 
 @njit(cache=True, nogil=True)
+def _may_have_called(trees, p, i):
+    """Whether failed `p` was waiting while lost child `i` ran, or gave up while it still did."""
+    slack = max(1_000_000, (trees.end_ns[p] - trees.start_ns[p]) // 50)
+    if trees.start_ns[i] + slack < trees.start_ns[p] or trees.start_ns[i] > trees.end_ns[p]:
+        return False
+    found = trees.error_class[p]
+    if trees.end_ns[i] > trees.end_ns[p] + slack and found != _TIMEOUT and found != _CANCELLED:
+        return False
+    caller = trees.rows[trees.node_row[p]]
+    if caller["kind"] != _CLIENT:
+        return not trees.flags[p] & _ORPHAN  # two lost children of one lost parent are no caller and callee
+    # Below a call stands another service, never a database; and one that answered is not missing.
+    other = caller["service"] != trees.rows[trees.node_row[i]]["service"]
+    return other and caller["peer_kind"] <= _SERVICE and not has_server(trees, p)
+
+
+@njit(cache=True, nogil=True)
 def adopt(trees, above, lo, hi):
-    """Put failed orphans back under the failed caller that was waiting while they ran.
+    """Put orphans back under the failed caller that was waiting while they ran.
 
     A CLIENT without a server below it is taken before any other; then the shortest. Only callers that
     stand before the orphan are taken, so that every loop still meets parents first (algorithms 3.0.4).
     """
     seen = 0
     for i in range(lo, hi):
-        if above[i - lo] >= 0 or not trees.flags[i] & _ORPHAN or not trees.failed[i]:
+        if above[i - lo] >= 0 or not trees.flags[i] & _ORPHAN:
             continue
         seen += 1
         if seen > ORPHANS_MAX:
             return
-        best, best_bare, best_ns = -1, False, 0
+        best, best_call, best_ns = -1, False, 0
         for p in range(lo, i):
+            if not trees.failed[p] or not _may_have_called(trees, p, i):
+                continue
+            call = trees.rows[trees.node_row[p]]["kind"] == _CLIENT
             length = trees.end_ns[p] - trees.start_ns[p]
-            slack = max(1_000_000, length // 50)
-            if not trees.failed[p] or trees.start_ns[p] > trees.start_ns[i] + slack:
-                continue
-            if trees.end_ns[p] + slack < trees.end_ns[i]:
-                continue
-            bare = trees.rows[trees.node_row[p]]["kind"] == _CLIENT and not has_server(trees, p)
-            if not bare and trees.flags[p] & _ORPHAN:
-                continue  # two lost children of one lost parent are no caller and callee
-            if best < 0 or (bare and not best_bare) or (bare == best_bare and length < best_ns):
-                best, best_bare, best_ns = p, bare, length
+            if best < 0 or (call and not best_call) or (call == best_call and length < best_ns):
+                best, best_call, best_ns = p, call, length
         above[i - lo] = best

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from analyzer.config import AnalysisConfig
 from analyzer.error_classes import ErrorClass
 from analyzer.origins import ErrorStory, PropagationMemory, explain_errors
+from analyzer.origins.entities import dependency_in
 from tests.support.drawing import batch, draw
 from tests.support.naive.analysis import measure, with_missing, with_server_share
 from tests.support.naive.deepest_error import deepest_error
@@ -302,3 +305,101 @@ def test_a_deep_chain_is_told_in_bounds():
 
     assert origin(story) == "a op999"
     assert len(story.causal_chain) == 64
+
+
+def test_one_lost_span_seldom_hides_the_origin():
+    """Any one span but the origin and the root is lost: the origin span is still found in nine of ten."""
+    found = deepest = count = 0
+    for situation in SITUATIONS:
+        drawing = situation.drawing()
+        for lost in drawing.spans:
+            if not lost.parent_id or f"{lost.service} {lost.operation}" == situation.origin:
+                continue
+            left = replace(drawing, spans=tuple(span for span in drawing.spans if span is not lost))
+            analysis = with_missing(measure(batch(left)), situation.missing)
+            if situation.server_share is not None:
+                analysis = with_server_share(analysis, situation.server_share)
+            story = explain_errors(analysis, 0, PropagationMemory(keys_max=16), CONFIG)
+            count += 1
+            found += bool(story.candidates) and origin(story) == situation.origin
+            deepest += deepest_error(left) == situation.origin
+
+    assert found >= 0.9 * count
+    assert found > 1.5 * deepest
+
+
+@pytest.mark.parametrize(
+    ("child", "rule"),
+    [
+        ("pay  charge card  5..99", "error.origin.unmarked_child"),
+        ("pay  charge card  5..99 ERROR", "error.origin.local"),
+        ("pay  charge card  5..99 !GatewayError", "error.origin.local"),
+        ("pay  CLIENT charge card  5..99 server.address=gw.example", "error.origin.unmarked_child"),
+        ("pay  CLIENT charge card  5..99 ERROR server.address=gw.example", "error.peer.unseen"),
+        ("pay  CLIENT charge card  5..99 server.address=gw.example http.status_code=500", "error.peer.unseen"),
+    ],
+)
+def test_marked_or_not_the_origin_is_the_same(child: str, rule: str):
+    """However much the failing span says of itself, it is the one that is found."""
+    story = explain(f'pay process 0..100 ERROR !Wrapped: "charge card: payment gateway answered 418"\n  {child}')
+
+    assert (origin(story), story.candidates[0].rule) == ("pay charge card", rule)
+
+
+@pytest.mark.parametrize(
+    ("message", "name"),
+    [
+        ("payment gateway error: upstream said 502", "payment gateway"),
+        ("charge card: payment gateway answered 502", "payment gateway"),
+        ("could not reach redis", "redis"),
+        ("calling the inventory service failed", "inventory service"),
+        ("502 Bad Gateway", ""),
+        ("internal server error", ""),
+        ("service unavailable", ""),
+        ("", ""),
+    ],
+)
+def test_a_dependency_is_read_from_a_message(message: str, name: str):
+    assert dependency_in(message) == name
+
+
+def test_a_linked_consumer_in_another_tree_is_an_entry_of_its_own():
+    """A span link is no call: the publisher's request did not fail."""
+    story = explain(
+        """
+        web     POST /order           0..50 http.response.status_code=200
+          web     PRODUCER send         10..15 messaging.system=kafka messaging.destination.name=q name:sent
+        worker  CONSUMER process      60..90 ERROR !Boom link:sent
+        """
+    )
+
+    assert (origin(story), story.fatal, story.user_visible) == ("worker process", True, False)
+
+
+def test_a_live_callee_is_not_down():
+    """Another call of the same trace was served: the way, or one instance, is likelier than the service."""
+    story = explain_errors(
+        with_server_share(
+            measure(
+                batch(
+                    draw(
+                        """
+                        a  GET /a        0..100 ERROR http.response.status_code=500
+                          a  CLIENT one    5..30 server.address=b http.response.status_code=200
+                            b  one           8..25 http.response.status_code=200
+                          a  CLIENT two    60..95 ERROR server.address=b !ConnectError: "connection refused"
+                        """
+                    )
+                )
+            ),
+            1.0,
+        ),
+        0,
+        PropagationMemory(keys_max=16),
+        CONFIG,
+    )
+
+    assert [(cause.entity.kind, cause.entity.name) for cause in story.candidates[:2]] == [
+        ("edge", "a -> b"),
+        ("service", "b"),
+    ]

@@ -120,20 +120,26 @@ class Trace:
         return any(self.kind(int(c)) == SpanKind.SERVER for c in self.f.children(i))
 
     def _adopt(self) -> None:
-        for i in self.nodes:
-            if self.over[i] >= 0 or not self.orphan(i) or not self.failed(i):
-                continue
-            hosts = []
-            for p in self.nodes:
-                slack = max(MS, (self.end(p) - self.start(p)) // 50)
-                around = self.start(p) <= self.start(i) + slack and self.end(i) <= self.end(p) + slack
-                if p < i and self.failed(p) and around:
-                    bare = self.kind(p) == SpanKind.CLIENT and not self.has_server(p)
-                    if self.orphan(p) and not bare:
-                        continue
-                    hosts.append((not bare, self.end(p) - self.start(p), p))
+        lost = [i for i in self.nodes if self.over[i] < 0 and self.orphan(i)]
+        for i in lost[:64]:
+            hosts = [p for p in self.nodes if p < i and self.failed(p) and self._may_have_called(p, i)]
             if hosts:
-                self.over[i] = min(hosts)[2]
+                self.over[i] = min(hosts, key=lambda p: (not self.is_call(p), self.end(p) - self.start(p), p))
+
+    def is_call(self, i: int) -> bool:
+        return self.kind(i) == SpanKind.CLIENT
+
+    def _may_have_called(self, p: int, i: int) -> bool:
+        slack = max(MS, (self.end(p) - self.start(p)) // 50)
+        began_inside = self.start(p) - slack <= self.start(i) <= self.end(p)
+        ended_inside = self.end(i) <= self.end(p) + slack
+        gave_up = self.found(p) in (ErrorClass.TIMEOUT, ErrorClass.CANCELLED)
+        if not began_inside or not (ended_inside or gave_up):
+            return False
+        if not self.is_call(p):
+            return not self.orphan(p)
+        away = self.row(p)["service"] != self.row(i)["service"]
+        return bool(away and self.row(p)["peer_kind"] in (0, 1) and not self.has_server(p))
 
     def attempt(self, i: int) -> str:
         """ "alone", "in vain" (tried again, failed again) or "recovered"."""
