@@ -11,6 +11,9 @@ class AnalysisConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     baseline_count_min: int = Field(200, ge=1, description="observations before a baseline is believed (cold start)")
+    robust_count_min: int = Field(
+        20, ge=1, description="observations before a baseline is believed when a whole file is learned at once"
+    )
     baseline_keys_max: int = Field(20_000, ge=16, description="operations (and contexts) that have a baseline each")
     context_count_min: int = Field(
         50, ge=1, description="observations before a deeper context is used; also the shrinkage weight"
