@@ -121,7 +121,7 @@ def open_doors(
         gate.open()
         grpc_door.set_serving(True)
     try:
-        with grpc.insecure_channel(grpc_address) as channel, httpx.Client(base_url=http_address) as http:
+        with grpc.insecure_channel(grpc_address) as channel, httpx.Client(base_url=http_address, timeout=60) as http:
             yield Doors(gate, handover, grpc_door, http_door, grpc_address, http_address, channel, http)
     finally:
         http_door.stop(1.0)
@@ -150,7 +150,7 @@ def log_request(*texts: str) -> ExportLogsServiceRequest:
 def refusal(call: grpc.UnaryUnaryMultiCallable, message: Message, **extra: object) -> grpc.RpcError:
     """The error a call ends with."""
     try:
-        call(message, timeout=10, **extra)
+        call(message, timeout=30, **extra)
     except grpc.RpcError as error:
         return error
     raise AssertionError("the call was answered OK; expected a refusal")

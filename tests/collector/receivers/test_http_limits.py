@@ -16,6 +16,7 @@ import pytest
 from collector.asgi_thread import ServerLimits
 from collector.receivers.inflate import ByteBudget, inflate, zstd
 from collector.receivers.otlp_http import HttpSettings
+from collector.wire.request_limits import RequestLimits
 from tests.support.doors import JSON, PROTOBUF, Doors, open_doors, request
 
 MIB = 1024 * 1024
@@ -25,13 +26,15 @@ BOMB_BYTES = 1024 * MIB
 
 @pytest.fixture(scope="module")
 def doors() -> Iterator[Doors]:
-    settings = HttpSettings(
-        message_bytes_max=LIMIT,
-        inflight_bytes_max=32 * MIB,
-        body_timeout_s=0.3,
-        server=ServerLimits(head_timeout_s=0.3, head_bytes_max=8192, connections_max=20),
-    )
-    with open_doors(http_settings=settings) as found:
+    with open_doors(http_settings=HttpSettings(message_bytes_max=LIMIT, inflight_bytes_max=32 * MIB)) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def hasty() -> Iterator[Doors]:
+    """A door that waits for nobody."""
+    server = ServerLimits(head_timeout_s=0.3, head_bytes_max=8192)
+    with open_doors(http_settings=HttpSettings(body_timeout_s=0.3, server=server)) as found:
         yield found
 
 
@@ -70,15 +73,19 @@ def test_a_bomb_of_one_gib_is_413_and_takes_no_memory(doors: Doors, coding: str)
     assert doors.http_door.snapshot()["receiver_inflight_bytes|otlp|http"] == 0
 
 
-def test_json_bomb_is_400_before_an_object_is_made(doors: Doors):
-    """R11: 8 MiB of `{},` would be 170 MiB of objects."""
-    body = b'{"resourceSpans":[' + b"{}," * (LIMIT // 3 - 10) + b"{}]}"
+def test_json_bomb_is_400_before_an_object_is_made():
+    """R11: a text of `{},` would be twenty times its size in objects."""
+    body = b'{"resourceSpans":[' + b"{}," * 200_000 + b"{}]}"
+    with open_doors(limits=RequestLimits(messages_max=100_000)) as doors:
+        answer = doors.http.post("/v1/traces", content=body, headers=JSON)
 
-    answer = doors.http.post("/v1/traces", content=body, headers=JSON)
-
-    assert answer.status_code == 400
-    assert "expected at most" in answer.json()["message"]
-    assert doors.counts()["receiver_refused_requests|otlp|http|too_many_messages"] == 1
+        assert answer.status_code == 400
+        assert "expected at most 100000" in answer.json()["message"]
+        assert doors.counts() == {
+            "receiver_refused_requests|otlp|http|too_many_messages": 1,
+            "receiver_requests|otlp|http|traces": 1,
+            "receiver_request_bytes|otlp|http|traces": len(body),
+        }
 
 
 @pytest.mark.parametrize("depth", [100, 1000, 20_000])
@@ -133,7 +140,7 @@ def test_the_budget_of_all_bodies_asks_to_come_again():
     assert budget.held_bytes == 10
 
 
-def test_bodies_over_the_shared_budget_are_503(doors: Doors):
+def test_bodies_over_the_shared_budget_are_503():
     """A small budget, held by a client that does not send its last byte."""
     settings = HttpSettings(message_bytes_max=MIB, inflight_bytes_max=MIB, body_timeout_s=10)
     with open_doors(http_settings=settings) as small:
@@ -146,29 +153,29 @@ def test_bodies_over_the_shared_budget_are_503(doors: Doors):
         assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
 
 
-def test_a_body_that_does_not_come_is_cut_off(doors: Doors):
+def test_a_body_that_does_not_come_is_cut_off(hasty: Doors):
     """R13: 408, and the connection is closed."""
-    with _connect(doors) as slow:
+    with _connect(hasty) as slow:
         slow.sendall(_head(PROTOBUF | {"content-length": "100"}) + b"only this")
 
         assert _read_all(slow).startswith(b"HTTP/1.1 408")
 
 
-def test_a_head_that_does_not_come_is_cut_off(doors: Doors):
-    with _connect(doors) as slow:
+def test_a_head_that_does_not_come_is_cut_off(hasty: Doors):
+    with _connect(hasty) as slow:
         slow.sendall(b"POST /v1/traces HTTP/1.1\r\nhost: a\r\n")
 
         assert _read_all(slow).startswith(b"HTTP/1.1 408")
 
 
-def test_a_connection_that_says_nothing_is_cut_off(doors: Doors):
-    with _connect(doors) as silent:
+def test_a_connection_that_says_nothing_is_cut_off(hasty: Doors):
+    with _connect(hasty) as silent:
         assert _read_all(silent).startswith(b"HTTP/1.1 408")
 
 
-def test_a_second_head_that_does_not_come_is_cut_off(doors: Doors):
+def test_a_second_head_that_does_not_come_is_cut_off(hasty: Doors):
     """The deadline holds for every request of a connection."""
-    with _connect(doors) as slow:
+    with _connect(hasty) as slow:
         slow.sendall(_head(PROTOBUF | {"content-length": "0"}))
         first = slow.recv(65_536)
         slow.sendall(b"POST /v1/traces HTTP/1.1\r\n")
@@ -177,14 +184,14 @@ def test_a_second_head_that_does_not_come_is_cut_off(doors: Doors):
         assert b"408 Request Timeout" in _read_all(slow)
 
 
-def test_a_head_without_end_is_431(doors: Doors):
-    with _connect(doors) as endless:
+def test_a_head_without_end_is_431(hasty: Doors):
+    with _connect(hasty) as endless:
         endless.sendall(b"POST /v1/traces HTTP/1.1\r\nx-long: " + b"x" * 10_000)
 
         assert _read_all(endless).startswith(b"HTTP/1.1 431")
 
 
-def test_connections_over_the_cap_are_closed(doors: Doors):
+def test_connections_over_the_cap_are_closed():
     """Refused by closing; the ones before live on, and there is room again when they leave."""
     settings = HttpSettings(server=ServerLimits(connections_max=3))
     with open_doors(http_settings=settings) as small:
@@ -275,16 +282,13 @@ def test_nothing_of_the_request_is_repeated(doors: Doors):
 
 def test_stop_ends_though_a_client_stalls():
     """It is told to come again, to another replica or after the restart; 500 would make it drop the data."""
-    with open_doors(http_settings=HttpSettings(body_timeout_s=60)) as doors:
-        stalled = _connect(doors)
-        stalled.sendall(_head(PROTOBUF | {"content-length": "10"}))
-        stopper = threading.Thread(target=doors.http_door.stop, args=(0.2,))
-        stopper.start()
-        stopper.join(10)
+    with open_doors(http_settings=HttpSettings(body_timeout_s=60)) as doors, _connect(doors) as stalled:
+        stalled.sendall(_head(PROTOBUF | {"content-length": "10"}) + b"half ")
+        _until(lambda: doors.http_door.snapshot()["receiver_inflight_bytes|otlp|http"] == 5)
 
-        assert not stopper.is_alive()
+        doors.http_door.stop(0.2)
+
         assert _read_all(stalled).startswith(b"HTTP/1.1 503")
-        stalled.close()
 
 
 def _head(headers: dict[str, str]) -> bytes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from collector.wire.json_budget import count_json
@@ -38,7 +38,7 @@ def test_drawn_texts(text: str, counts: tuple[int, int, int]):
 
 
 @given(TREES, st.sampled_from([None, 1]), st.booleans())
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])  # a busy machine is no fault
 def test_any_json_is_counted_as_its_twin_does(tree: object, indent: int | None, ascii_only: bool):
     text = json.dumps(tree, indent=indent, ensure_ascii=ascii_only).encode()
 
@@ -46,7 +46,7 @@ def test_any_json_is_counted_as_its_twin_does(tree: object, indent: int | None, 
 
 
 @given(st.binary(max_size=200))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])  # a busy machine is no fault
 def test_any_bytes_are_survived(junk: bytes):
     """Whatever it says of them: the parser refuses them afterwards."""
     objects, values, deepest = count_json(junk)
