@@ -15,6 +15,7 @@ import numpy as np
 from numba import njit, types
 
 from analyzer.kernels.node_bits import DETACHED
+from analyzer.kernels.options import ARRAYS_ONLY
 from analyzer.kernels.sorting import sort_indices
 
 _I32, _I64 = types.int32[::1], types.int64[::1]
@@ -54,8 +55,7 @@ def own_time(parent, child_ptr, child, start_ns, end_ns, flags):
 
 @njit(
     types.void(types.int64, *_FOREST, _I64, _I64, _I32, _I32, _I64, _I64),
-    cache=True,
-    nogil=True,
+    **ARRAYS_ONLY,
 )
 def _open_windows(i, parent, child_ptr, child, start_ns, end_ns, flags, low, high, order, scratch, latest, nothing):
     """Give the children that node i waited for their part of its window low[i]..high[i].

@@ -13,6 +13,7 @@ from numba import from_dtype, njit, types
 
 from analyzer.kernels import node_bits as bits
 from analyzer.kernels.links import link_sorted, sort_by_content
+from analyzer.kernels.options import ARRAYS_ONLY
 from analyzer.spans import SPAN_DTYPE, SpanFlag
 
 # Times from here on are out of any calendar (the year 2200). It leaves 2**60 ns of room, so that adding
@@ -36,8 +37,7 @@ _I32, _I64, _U64 = types.int32[::1], types.int64[::1], types.uint64[::1]
     types.UniTuple(types.int64, 4)(
         _ROWS, types.int64, types.int64, _I32, _U64, _U64, _U64, _I64, _I64, _I64, _I64, _I64
     ),
-    cache=True,
-    nogil=True,
+    **ARRAYS_ONLY,
 )
 def gather(rows, begin, stop, row, ids, parent_ids, flipped, start, end, kind, span_flags, node_flags):
     """Copy what linking needs from the span rows of one trace into local columns, times repaired.
@@ -136,7 +136,7 @@ def link_by_sort(
     return kept
 
 
-@njit(types.void(types.int64, _I64, _I64, types.int32[:, ::1], types.int64), cache=True, nogil=True)
+@njit(types.void(types.int64, _I64, _I64, types.int32[:, ::1], types.int64), **ARRAYS_ONLY)
 def count_flags(count, span_flags, node_flags, defects, trace):
     """Count the defects that flags of the spans name."""
     for i in range(count):
@@ -150,7 +150,7 @@ def count_flags(count, span_flags, node_flags, defects, trace):
         defects[trace, bits.DEFECT_NEGATIVE_DURATION] += 1 if node_flags[i] & bits.NEGATIVE_DURATION else 0
 
 
-@njit(types.int64(_ROWS, types.int64, types.int64, _I32), cache=True, nogil=True)
+@njit(types.int64(_ROWS, types.int64, types.int64, _I32), **ARRAYS_ONLY)
 def count_out_of_range(rows, begin, count, row):
     """Spans with a time that is set, but in no calendar (values from 2**63 have wrapped to negative)."""
     found = np.int64(0)

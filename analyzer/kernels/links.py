@@ -14,6 +14,7 @@ import numpy as np
 from numba import njit, types
 
 from analyzer.kernels.node_bits import CYCLE_CUT, ORPHAN, SELF_PARENT, SPLIT_ID
+from analyzer.kernels.options import ARRAYS_ONLY, INLINED
 from analyzer.kernels.sorting import sort_indices
 from analyzer.spans import SpanFlag, SpanKind
 
@@ -33,7 +34,7 @@ _ZERO = np.uint64(0)
 _I32, _I64, _U64 = types.int32[::1], types.int64[::1], types.uint64[::1]
 
 
-@njit(types.int64(types.uint64, types.int64), cache=True, nogil=True, inline="always")
+@njit(types.int64(types.uint64, types.int64), **INLINED)
 def _home(word, mask):
     """Place of an id in the table. 32-bit mixing in 64-bit arithmetic: never overflows, in any mode."""
     h = np.int64(((word >> _HALF) ^ word) & _LOW)
@@ -42,7 +43,7 @@ def _home(word, mask):
     return (h ^ (h >> 16)) & mask
 
 
-@njit(types.int64(types.uint64, _U64, _I32, types.int64, types.int64), cache=True, nogil=True)
+@njit(types.int64(types.uint64, _U64, _I32, types.int64, types.int64), **ARRAYS_ONLY)
 def find_hashed(word, ids, table, mask, probes):
     """Local index of the span with this id, -1 when there is none."""
     place = _home(word, mask)
@@ -56,7 +57,7 @@ def find_hashed(word, ids, table, mask, probes):
     return -1
 
 
-@njit(types.int64(types.uint64, _U64, types.int64), cache=True, nogil=True)
+@njit(types.int64(types.uint64, _U64, types.int64), **ARRAYS_ONLY)
 def find_sorted(word, ids, count):
     """Local index of the first span with this id in sorted `ids`, -1 when there is none."""
     low, high = np.int64(0), np.int64(count)
@@ -69,7 +70,7 @@ def find_sorted(word, ids, count):
     return low if low < count and ids[low] == word else np.int64(-1)
 
 
-@njit(types.UniTuple(types.int64, 2)(_U64, types.int64, _I32), cache=True, nogil=True)
+@njit(types.UniTuple(types.int64, 2)(_U64, types.int64, _I32), **ARRAYS_ONLY)
 def hash_ids(ids, count, table):
     """Put the ids of one trace into the table.
 
@@ -84,7 +85,8 @@ def hash_ids(ids, count, table):
     while size < 2 * count:
         size *= 2
     mask = size - 1
-    table[:size] = -1
+    for place in range(size):
+        table[place] = -1
     furthest = np.int64(0)
     for i in range(count):
         place = _home(ids[i], mask)
@@ -99,7 +101,7 @@ def hash_ids(ids, count, table):
     return mask, furthest
 
 
-@njit(types.int64(types.uint64, types.uint64, types.boolean), cache=True, nogil=True, inline="always")
+@njit(types.int64(types.uint64, types.uint64, types.boolean), **INLINED)
 def _unlinked(word, parent_word, bad_parent):
     """What a span's parent is when no other span need be looked for; 0: look for it."""
     if bad_parent:
@@ -111,8 +113,7 @@ def _unlinked(word, parent_word, bad_parent):
 
 @njit(
     types.void(_U64, _U64, _I64, types.int64, _I32, types.int64, types.int64, _I32),
-    cache=True,
-    nogil=True,
+    **ARRAYS_ONLY,
 )
 def link_hashed(ids, parent_ids, span_flags, count, table, mask, probes, parent):
     """Fill `parent` by the table; ROOT, or _UNKNOWN and _SELF for `settle_roots`."""
@@ -127,8 +128,7 @@ def link_hashed(ids, parent_ids, span_flags, count, table, mask, probes, parent)
 
 @njit(
     types.void(_U64, _U64, _I64, _I64, types.int64, _I32, _I32),
-    cache=True,
-    nogil=True,
+    **ARRAYS_ONLY,
 )
 def link_sorted(ids, parent_ids, span_flags, kind, count, anchor, parent):
     """Fill `parent` when ids repeat. The columns are sorted by id; spans of one id stand together.
@@ -166,7 +166,7 @@ def link_sorted(ids, parent_ids, span_flags, kind, count, anchor, parent):
         parent[i] = found
 
 
-@njit(types.UniTuple(types.int64, 3)(types.int64, _I32, _I64), cache=True, nogil=True)
+@njit(types.UniTuple(types.int64, 3)(types.int64, _I32, _I64), **ARRAYS_ONLY)
 def settle_roots(count, parent, node_flags):
     """Make roots of spans whose parent is missing or themselves, and say so in their flags.
 
@@ -192,7 +192,7 @@ def settle_roots(count, parent, node_flags):
     return entries, self_parents, missing
 
 
-@njit(types.int64(_U64, _I64, types.int64, _I64), cache=True, nogil=True)
+@njit(types.int64(_U64, _I64, types.int64, _I64), **ARRAYS_ONLY)
 def mark_split_ids(ids, kind, count, node_flags):
     """Flag spans that share an id (columns sorted by id); return how many are too many.
 
@@ -216,8 +216,7 @@ def mark_split_ids(ids, kind, count, node_flags):
 
 @njit(
     types.int64(types.int64, _I32, types.boolean[::1], _I64, _I64, _I32, _I64),
-    cache=True,
-    nogil=True,
+    **ARRAYS_ONLY,
 )
 def cut_cycles(count, parent, reached, start, id_key, mark, node_flags):
     """Cut every cycle of parents at its span with the smallest (start, span id); return how many.
@@ -230,7 +229,8 @@ def cut_cycles(count, parent, reached, start, id_key, mark, node_flags):
         Overwritten: 0 not walked, otherwise the walk (its first span, plus one) that met the span first.
     """
     cycles = np.int64(0)
-    mark[:count] = 0
+    for i in range(count):
+        mark[i] = 0
     for i in range(count):
         if reached[i] or mark[i] != 0:
             continue
@@ -253,8 +253,7 @@ def cut_cycles(count, parent, reached, start, id_key, mark, node_flags):
 
 @njit(
     types.int64(_U64, _I64, types.int64, _I32, _I32, _I64, _I64, _I64, types.int64[:, ::1]),
-    cache=True,
-    nogil=True,
+    **ARRAYS_ONLY,
 )
 def sort_by_content(ids, id_key, count, order, scratch, first, second, third, content):
     """Order spans by (span id, start, end, parent, kind, service, content) and leave exact duplicates out.

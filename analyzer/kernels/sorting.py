@@ -11,13 +11,15 @@ from __future__ import annotations
 import numpy as np
 from numba import njit, types
 
+from analyzer.kernels.options import ARRAYS_ONLY, INLINED
+
 RUN = 24  # rows sorted by insertion before merging begins; flat between 16 and 32 on traces of 30 spans
 
 _INDEX = types.int32[::1]
 _KEY = types.int64[::1]
 
 
-@njit(types.boolean(types.int32, types.int32, _KEY, _KEY, _KEY), cache=True, nogil=True, inline="always")
+@njit(types.boolean(types.int32, types.int32, _KEY, _KEY, _KEY), **INLINED)
 def _after(i, j, first, second, third):
     """Whether row i stands after row j; False for equal keys, which keeps the sort stable."""
     if first[i] != first[j]:
@@ -27,7 +29,7 @@ def _after(i, j, first, second, third):
     return third[i] > third[j]
 
 
-@njit(types.void(_INDEX, types.int64, types.int64, _KEY, _KEY, _KEY), cache=True, nogil=True)
+@njit(types.void(_INDEX, types.int64, types.int64, _KEY, _KEY, _KEY), **ARRAYS_ONLY)
 def _insert(order, low, high, first, second, third):
     """Sort order[low:high] by insertion."""
     for at in range(low + 1, high):
@@ -39,7 +41,7 @@ def _insert(order, low, high, first, second, third):
         order[place] = moving
 
 
-@njit(types.void(_INDEX, _INDEX, types.int64, types.int64, types.int64, _KEY, _KEY, _KEY), cache=True, nogil=True)
+@njit(types.void(_INDEX, _INDEX, types.int64, types.int64, types.int64, _KEY, _KEY, _KEY), **ARRAYS_ONLY)
 def _merge(source, target, low, middle, high, first, second, third):
     """Merge the sorted source[low:middle] and source[middle:high] into target[low:high]."""
     left, right = low, middle
@@ -52,7 +54,7 @@ def _merge(source, target, low, middle, high, first, second, third):
             right += 1
 
 
-@njit(types.void(_INDEX, _INDEX, types.int64, types.int64, _KEY, _KEY, _KEY), cache=True, nogil=True)
+@njit(types.void(_INDEX, _INDEX, types.int64, types.int64, _KEY, _KEY, _KEY), **ARRAYS_ONLY)
 def sort_indices(order, scratch, low, high, first, second, third):
     """Sort order[low:high] by (first, second, third), keeping the order of equals.
 
@@ -76,6 +78,7 @@ def sort_indices(order, scratch, low, high, first, second, third):
             middle, end = min(begin + width, high), min(begin + 2 * width, high)
             # What is in order already (spans mostly come by time) needs no merge.
             if middle < end and _after(order[middle - 1], order[middle], first, second, third):
-                scratch[begin:end] = order[begin:end]
+                for at in range(begin, end):
+                    scratch[at] = order[at]
                 _merge(scratch, order, begin, middle, end, first, second, third)
         width *= 2

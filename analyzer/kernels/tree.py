@@ -24,6 +24,7 @@ from analyzer.kernels.links import (
     mark_split_ids,
     settle_roots,
 )
+from analyzer.kernels.options import ARRAYS_ONLY, INLINED
 from analyzer.kernels.skew import calls_that_do_not_fit, repair_skew
 from analyzer.kernels.sorting import sort_indices
 from analyzer.spans import SPAN_DTYPE, SpanFlag, SpanKind, StatusCode
@@ -43,8 +44,7 @@ _I32, _I64, _U64, _BOOL = types.int32[::1], types.int64[::1], types.uint64[::1],
 
 @njit(
     types.int64(types.int64, _I32, _I32, _I32, _I32, _I32, _I32, _BOOL),
-    cache=True,
-    nogil=True,
+    **ARRAYS_ONLY,
 )
 def _pre_order(count, order, parent, child_ptr, child, stack, pre_order, reached):
     """Lay the spans out, parents before children, siblings as they stand in `order`.
@@ -54,8 +54,9 @@ def _pre_order(count, order, parent, child_ptr, child, stack, pre_order, reached
     int
         Spans reached from a root; fewer than `count` when parents go in circles.
     """
-    child_ptr[: count + 1] = 0
-    reached[:count] = False
+    for i in range(count):
+        child_ptr[i] = 0
+        reached[i] = False
     for i in range(count):
         if parent[i] >= 0:
             child_ptr[parent[i]] += 1
@@ -88,7 +89,7 @@ def _pre_order(count, order, parent, child_ptr, child, stack, pre_order, reached
     return met
 
 
-@njit(types.int64(types.int64, types.int64, _I64, _I64, _I64, _I64), cache=True, nogil=True, inline="always")
+@njit(types.int64(types.int64, types.int64, _I64, _I64, _I64, _I64), **INLINED)
 def _relation(i, p, kind, start, end, node_flags):
     """Flags of span i that come from how it lies under its parent p."""
     found = np.int64(0)
@@ -107,8 +108,7 @@ def _relation(i, p, kind, start, end, node_flags):
         _ROWS, types.int64, types.int64, _U64, types.int64, _I32, types.int64, types.int64, _I32, _I32,
         types.uint16[::1], _I32,
     ),
-    cache=True,
-    nogil=True,
+    **ARRAYS_ONLY,
 )  # fmt: skip
 def _attach_logs(rows, begin, stop, ids, count, table, mask, probes, anchor, node, flags, row_node):
     """Put log rows under the span they name; return how many name a span that is not here.
@@ -279,7 +279,7 @@ def plant(
     return nodes
 
 
-@njit(types.int64(types.int64, _I32, _I32, _I32), cache=True, nogil=True)
+@njit(types.int64(types.int64, _I32, _I32, _I32), **ARRAYS_ONLY)
 def fill_children(count, parent, child_ptr, child):
     """Turn counts of children into places, and fill the children in.
 
