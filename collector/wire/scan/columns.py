@@ -7,6 +7,7 @@ column may stand behind a worse one.
 
 from __future__ import annotations
 
+import numpy as np
 from numba import njit
 
 from analyzer.kernels.hashing import STRING_TABLE, U0, U1, U32, U, intern
@@ -44,6 +45,12 @@ def lowest(mask, first):
     while mask >> slot & U1 == U0:
         slot += U1
     return slot
+
+
+@njit(**INLINED)
+def signed(word):
+    """The same 64 bits as a signed number, in compiled and interpreted kernels alike."""
+    return np.int64(word) if word < _U63 else -np.int64(~word) - np.int64(1)
 
 
 @njit(**INLINED)

@@ -22,7 +22,7 @@ from collector.wire.scan.attributes import (
     any_value,
     read_attribute,
 )
-from collector.wire.scan.columns import intern_slot, write_columns
+from collector.wire.scan.columns import intern_slot, signed, write_columns
 from collector.wire.scan.spans import MESSAGE_BROKEN, ROW_SKIPPED, ROW_WRITTEN
 from collector.wire.scan.tables import EXCEPTION_MESSAGE, EXCEPTION_TYPE, FIRST, SPAN_SLOTS, VALUES
 from collector.wire.scan.text import message_class
@@ -146,8 +146,8 @@ def read_log(raw, p, end, rows, row, words, text, work, service, around):
     rows[row]["trace_id_1"] = trace_1
     rows[row]["span_id"] = max(hash_bytes(raw, begin, end - begin, _SECRET_0, _SECRET_1), U1)
     rows[row]["parent_id"] = parent_id
-    rows[row]["start_ns"] = time_ns
-    rows[row]["end_ns"] = time_ns
+    rows[row]["start_ns"] = signed(time_ns)
+    rows[row]["end_ns"] = signed(time_ns)
     rows[row]["raw_offset"] = begin
     rows[row]["raw_length"] = end - begin
     rows[row]["name"] = name & LOW_32

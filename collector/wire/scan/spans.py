@@ -28,7 +28,7 @@ from analyzer.kernels.hashing import (
 from analyzer.kernels.options import ARRAYS_ONLY, INLINED
 from analyzer.spans import NO_RPC_STATUS, SpanFlag
 from collector.wire.scan.attributes import KIND_SHIFT, NOT_OURS, NUMBER, SLOT_MASK, TEXT, TRUE, read_attribute
-from collector.wire.scan.columns import intern_slot, write_columns
+from collector.wire.scan.columns import intern_slot, signed, write_columns
 from collector.wire.scan.tables import (
     ESCAPED,
     EVENT_VALUES,
@@ -319,8 +319,8 @@ def read_span(raw, p, end, rows, row, words, text, work, service, around):
     rows[row]["trace_id_1"] = trace_1
     rows[row]["span_id"] = span_id
     rows[row]["parent_id"] = parent_id
-    rows[row]["start_ns"] = start_ns
-    rows[row]["end_ns"] = end_ns
+    rows[row]["start_ns"] = signed(start_ns)
+    rows[row]["end_ns"] = signed(end_ns)
     rows[row]["raw_offset"] = begin
     rows[row]["raw_length"] = end - begin
     rows[row]["name"] = name

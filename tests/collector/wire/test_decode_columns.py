@@ -1,0 +1,480 @@
+"""Each column of a row, one truth at a time."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.resource.v1.resource_pb2 import Resource as ResourceMessage
+
+from analyzer import error_classes, spans
+from analyzer.error_classes import ErrorClass
+from analyzer.spans import NO_RPC_STATUS, SPAN_DTYPE, PeerKind, SpanFlag
+from analyzer.strings import new_vocabulary
+from collector.contracts import Signal
+from collector.errors import BadRequestError
+from collector.wire.decode import Decoder
+from collector.wire.scan.tables import KEYS
+from tests.collector.wire.facts import decoded, expected, small_vocabulary
+from tests.support.naive.vocabulary import vocabulary
+
+IDS = {"trace_id": b"\1" * 16, "span_id": b"\2" * 8}
+
+
+def put(holder, **attributes):
+    """Add attributes; dots of the key are written as two underscores."""
+    for key, value in attributes.items():
+        put_pair(holder, key.replace("__", "."), value)
+
+
+def put_pair(holder, key, value):
+    slot = holder.attributes.add(key=key).value
+    kinds = {bool: "bool_value", str: "string_value", int: "int_value", float: "double_value", bytes: "bytes_value"}
+    setattr(slot, kinds[type(value)], value)
+
+
+def request_of(*changes, resource=None, scope=""):
+    """A request with one span per change."""
+    request = ExportTraceServiceRequest()
+    group = request.resource_spans.add()
+    for key, value in (resource or {"service.name": "shop"}).items():
+        put_pair(group.resource, key, value)
+    level = group.scope_spans.add()
+    level.scope.name = scope
+    for change in changes:
+        change(level.spans.add(name="work", **IDS))
+    return request.SerializeToString()
+
+
+def one(change=lambda span: None, **around):
+    """The row of one span, in words; the plain twin must agree."""
+    payload = request_of(change, **around)
+    (found,) = decoded(payload)
+    assert expected(payload) == [found]
+    return found
+
+
+def flags_of(record):
+    return SpanFlag(record["flags"]) & ~SpanFlag.ROOT
+
+
+def with_attributes(*pairs):
+    def change(span):
+        for key, value in pairs:
+            put_pair(span, key, value)
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("column", "key", "value", "want"),
+    [
+        ("error_type", "error.type", "TimeoutError", "TimeoutError"),
+        ("exception_type", "exception.type", "TimeoutError", "TimeoutError"),
+        *[("http_status", key, 503, 503) for key in spans.HTTP_STATUS_KEYS],
+        *[("http_status", key, "503", 503) for key in spans.HTTP_STATUS_KEYS],
+        *[("rpc_status", key, 14, 14) for key in spans.RPC_STATUS_KEYS],
+        *[("rpc_status", key, "UNAVAILABLE", 14) for key in spans.RPC_STATUS_KEYS],
+        *[("resend_count", key, 3, 3) for key in spans.RESEND_KEYS],
+        *[("system", key, "postgresql", "postgresql") for key in spans.DATABASE_SYSTEM_KEYS],
+        *[("system", key, "kafka", "kafka") for key in spans.MESSAGING_SYSTEM_KEYS],
+        *[("system", key, "grpc", "grpc") for key in spans.RPC_SYSTEM_KEYS],
+        *[("peer", key, "bank", "bank") for key in spans.PEER_PRECEDENCE],
+    ],
+)
+def test_every_convention_name_old_and_new_fills_its_column(column, key, value, want):
+    """One attribute, one column."""
+    assert want == one(with_attributes((key, value)))[column]
+
+
+@pytest.mark.parametrize(
+    ("column", "keys", "best", "other"),
+    [
+        ("http_status", spans.HTTP_STATUS_KEYS, 503, 200),
+        ("rpc_status", spans.RPC_STATUS_KEYS, 14, 0),
+        ("resend_count", spans.RESEND_KEYS, 3, 1),
+        ("system", spans.DATABASE_SYSTEM_KEYS, "mysql", "other_sql"),
+        ("system", spans.RPC_SYSTEM_KEYS, "grpc", "dubbo"),
+        ("peer", spans.PEER_PRECEDENCE, "best", "other"),
+    ],
+)
+def test_the_best_key_wins_wherever_it_stands(column, keys, best, other):
+    """New names before old ones, whatever order they were written in."""
+    for first, second in pairwise(keys):
+        assert best == one(with_attributes((first, best), (second, other)))[column]
+        assert best == one(with_attributes((second, other), (first, best)))[column]
+
+
+def test_peer_kind_follows_the_system():
+    """A database before a queue before a service."""
+    assert one()["peer_kind"] == PeerKind.NONE
+    assert one(with_attributes(("server.address", "bank")))["peer_kind"] == PeerKind.SERVICE
+    assert one(with_attributes(("rpc.system", "grpc")))["peer_kind"] == PeerKind.SERVICE
+    assert one(with_attributes(("messaging.system", "kafka"), ("peer.service", "x")))["peer_kind"] == PeerKind.QUEUE
+    assert one(with_attributes(("messaging.system", "k"), ("db.system", "redis")))["peer_kind"] == PeerKind.DATABASE
+
+
+@pytest.mark.parametrize(
+    ("value", "want"),
+    [
+        (1, 1),
+        (599, 599),
+        (600, 0),
+        (0, 0),
+        (-1, 0),
+        (2**63 - 1, 0),
+        ("404", 404),
+        ("abc", 0),
+        ("", 0),
+        (True, 0),
+        (4.0, 0),
+    ],
+)
+def test_http_status_is_1_to_599(value, want):
+    """Numbers, or texts of digits; anything else is none."""
+    assert want == one(with_attributes(("http.response.status_code", value)))["http_status"]
+
+
+def test_rpc_codes_by_number_and_by_name_in_any_case():
+    """0 to 16, or the name; else none."""
+    for code, name in enumerate(error_classes.RPC_NAMES):
+        for value in (code, str(code), name, name.lower(), name.title()):
+            assert code == one(with_attributes(("rpc.grpc.status_code", value)))["rpc_status"]
+    for value in (17, -1, "17", "NOT_A_CODE", "OKAY", "O", True):
+        assert one(with_attributes(("rpc.grpc.status_code", value)))["rpc_status"] == NO_RPC_STATUS
+
+
+@pytest.mark.parametrize("key", [key.decode() for key in KEYS])
+def test_keys_that_only_look_like_ours_fill_nothing(key):
+    """Another first byte, one byte more, one byte less, another case."""
+    blank = one()
+    for near in ("#" + key[1:], key + "x", key[1:], key[:-1], key.upper()):
+        found = one(with_attributes((near, "503")))
+        assert found.pop("attribute_count") == 1
+        changed = {column for column in found if found[column] != blank.get(column)}
+        assert changed <= {"raw", "raw_length", "attribute_count"}
+
+
+def test_the_last_of_equal_keys_wins_and_is_flagged():
+    """OTLP forbids equal keys; senders send them."""
+    found = one(with_attributes(("error.type", "first"), ("error.type", "second")))
+
+    assert found["error_type"] == "second"
+    assert flags_of(found) == SpanFlag.DUPLICATE_KEY
+
+
+@pytest.mark.parametrize(
+    ("resource", "service", "flag"),
+    [
+        ({"service.name": "shop"}, "shop", SpanFlag(0)),
+        ({"host.name": "h"}, "", SpanFlag.NO_SERVICE),
+        ({"service.name": ""}, "", SpanFlag.EMPTY_SERVICE),
+        ({"service.name": 7}, "", SpanFlag.SERVICE_NOT_TEXT),
+        ({"service.name": True}, "", SpanFlag.SERVICE_NOT_TEXT),
+    ],
+)
+def test_service_name_missing_empty_and_of_another_type_are_told_apart(resource, service, flag):
+    """reliability.md shape 29."""
+    found = one(resource=resource)
+
+    assert service == found["service"]
+    assert flag == flags_of(found)
+
+
+def test_parent_ids_of_wrong_length_are_missing_and_no_root():
+    """Shape 13: empty or zero is a root; a wrong length is a defect."""
+
+    def parent(value):
+        def change(span):
+            span.parent_span_id = value
+
+        return SpanFlag(one(change)["flags"])
+
+    assert parent(b"") == SpanFlag.ROOT
+    assert parent(bytes(8)) == SpanFlag.ROOT
+    assert SpanFlag(0) == parent(b"\3" * 8)
+    assert parent(b"\3" * 7) == SpanFlag.BAD_PARENT_ID
+    assert parent(b"\3" * 16) == SpanFlag.BAD_PARENT_ID
+
+
+def test_kind_and_status_out_of_range_are_unspecified():
+    """Shape 36: enums are open; we know six kinds and three codes."""
+    for kind in (6, 7, -1, 2**31 - 1):
+
+        def change(span, kind=kind):
+            span.kind = kind
+            span.status.code = kind
+
+        found = one(change)
+        assert (found["kind"], found["status"]) == (0, 0)
+
+
+def test_times_beyond_63_bits_wrap_to_negative():
+    """Shape 22: kept as sent, never an overflow."""
+
+    def change(span):
+        span.start_time_unix_nano = 2**63
+        span.end_time_unix_nano = 2**64 - 1
+
+    found = one(change)
+    assert (found["start_ns"], found["end_ns"]) == (-(2**63), -1)
+
+
+def exception_event(span, **attributes):
+    event = span.events.add(name="exception")
+    put(event, **attributes)
+
+
+def test_the_last_exception_event_speaks():
+    """The one that ended the span; its own attributes speak before any event."""
+
+    def events(span):
+        exception_event(span, exception__type="First", exception__message="read timed out")
+        exception_event(span, exception__type="Last", exception__message="connection refused", exception__escaped=True)
+        span.events.add(name="cache.miss")
+
+    def own(span):
+        events(span)
+        put(span, exception__type="Own")
+
+    found = one(events)
+    assert (
+        found["exception_type"],
+        found["message_class"],
+        found["event_count"],
+    ) == ("Last", ErrorClass.UNAVAILABLE, 3)
+    assert flags_of(found) == SpanFlag.EXCEPTION | SpanFlag.ESCAPED
+    found = one(own)
+    assert (found["exception_type"], found["message_class"]) == ("Own", ErrorClass.NONE)
+    assert flags_of(found) == SpanFlag.EXCEPTION
+
+
+def test_every_error_word_is_found_in_any_case_at_any_place():
+    """The first row of the list that is in the message wins."""
+    for word, _ in error_classes.KEYWORDS:
+        for text in (word.decode(), f"Ein {word.decode().upper()} é", "x" * (256 - len(word)) + word.decode()):
+
+            def change(span, text=text):
+                span.status.message = text
+
+            assert error_classes.message_class(text.encode()) == one(change)["message_class"] != ErrorClass.NONE
+
+
+def test_words_behind_the_first_256_bytes_are_not_looked_for():
+    """The search is bounded, whatever is sent."""
+
+    def change(span):
+        span.status.message = "x" * 250 + "timeout"
+
+    assert one(change)["message_class"] == ErrorClass.NONE
+
+
+@pytest.mark.parametrize(
+    ("trace_state", "weight"),
+    [
+        ("ot=th:8", 2.0),
+        ("vendor=1, ot=rv:0123;th:c", 4.0),
+        ("ot=th:0", 1.0),
+        ("ot=th:ffffffffffffff", float(2**56)),
+        ("ot=th:G", None),
+        ("ot=th:123456789012345", None),
+        ("xot=th:8", None),
+        ("ot=th:" + "0" * 100_000, None),
+    ],
+)
+def test_the_sampling_threshold_gives_the_weight(trace_state, weight):
+    """OpenTelemetry probability sampling: weight = 1 / (1 - T / 2**56)."""
+
+    def change(span):
+        span.trace_state = trace_state
+
+    found = one(change)
+    assert np.float32(weight or 1.0) == found["weight"]
+    assert (SpanFlag.THRESHOLD if weight else SpanFlag(0)) == flags_of(found)
+
+
+def test_our_own_scope_is_marked():
+    """Findings that come back must not be analysed again (shape 45)."""
+    assert flags_of(one(scope="firstfault")) == SpanFlag.OWN_SCOPE
+    assert SpanFlag(0) == flags_of(one(scope="firstfault2"))
+
+
+def test_flags_of_sampling_remote_parent_and_loss():
+    """W3C sampled bit, remote parent, and what the SDK dropped."""
+
+    def change(span):
+        span.flags = 0x301
+        span.dropped_events_count = 1
+
+    assert flags_of(one(change)) == SpanFlag.SAMPLED | SpanFlag.REMOTE_PARENT | SpanFlag.TRUNCATED
+
+
+def test_counts_saturate():
+    """Shapes 33 to 35: counters say "at least"."""
+
+    def change(span):
+        for _ in range(300):
+            span.events.add()
+        put(span, http__request__resend_count=1000)
+
+    found = one(change)
+    assert (found["event_count"], found["resend_count"]) == (255, 255)
+
+
+def test_a_bad_span_is_skipped_and_its_neighbours_live():
+    """Shapes 11 and 12."""
+
+    def bad(span):
+        span.span_id = bytes(8)
+
+    payload = request_of(lambda span: None, bad, lambda span: None)
+
+    assert len(decoded(payload)) == 2
+
+
+def test_long_names_are_cut_between_code_points():
+    """Shape 31: at most 1 KiB of a name is a name; the whole stands in the span's bytes."""
+
+    def change(span):
+        span.name = "a" * 1023 + "é" * 10
+
+    assert one(change)["name"] == "a" * 1023
+
+
+def bad_utf8(payload):
+    return payload.replace(b"work", b"w\xffrk")
+
+
+def test_text_that_is_not_utf8_is_kept_shown_and_flagged():
+    """Shape 32: U+FFFD where it is shown, a flag on the row, the other spans untouched."""
+
+    def other(span):
+        span.name = "fine"
+
+    first, second = decoded(bad_utf8(request_of(lambda span: None, other)))
+
+    assert (first["name"], flags_of(first)) == ("w\ufffdrk", SpanFlag.BAD_TEXT)
+    assert ("fine", SpanFlag(0)) == (second["name"], flags_of(second))
+
+
+def test_a_resource_may_stand_behind_its_spans_and_in_parts():
+    """Legal protobuf: order does not matter, parts are merged."""
+
+    def part(key, value):
+        group = ExportTraceServiceRequest().resource_spans.add()
+        put_pair(group.resource, key, value)
+        return group.SerializeToString()
+
+    spans_only = ExportTraceServiceRequest.FromString(request_of(lambda span: None)).resource_spans[0]
+    spans_only.ClearField("resource")
+    body = part("host.name", "h") + spans_only.SerializeToString() + part("service.name", "late")
+    payload = b"\x0a" + bytes([len(body)]) + body
+
+    (found,) = decoded(payload)
+    assert expected(payload) == [found]
+    assert found["service"] == "late"
+    assert len(ResourceMessage.FromString(found["resource"]).attributes) == 2
+
+
+def log_request(**fields):
+    request = ExportLogsServiceRequest()
+    record = request.resource_logs.add().scope_logs.add().log_records.add(**fields)
+    record.body.string_value = "upstream timed out"
+    return request.SerializeToString()
+
+
+def test_a_log_record_is_a_row_of_its_trace():
+    """Its span is the parent, its severity the status, its body the message."""
+    payload = log_request(trace_id=b"\1" * 16, span_id=b"\2" * 8, severity_number=17, observed_time_unix_nano=5)
+    (found,) = decoded(payload, Signal.LOGS)
+
+    assert expected(payload, Signal.LOGS) == [found]
+    assert tuple(found[column] for column in ("parent_id", "status", "severity", "start_ns")) == (
+        0x0202020202020202,
+        2,
+        17,
+        5,
+    )
+    assert found["message_class"] == ErrorClass.TIMEOUT
+
+
+def test_a_log_record_without_a_trace_is_no_row():
+    """It waits for nobody."""
+    assert decoded(log_request(span_id=b"\2" * 8), Signal.LOGS) == []
+
+
+def test_the_id_of_a_log_row_is_a_hash_of_its_content_in_any_process():
+    """The same record of a retried request is found again: the hash does not depend on the secrets."""
+    first = log_request(trace_id=b"\1" * 16, time_unix_nano=1)
+    second = log_request(trace_id=b"\1" * 16, time_unix_nano=2)
+    ids = [
+        int(Decoder(new_vocabulary(seed=seed, strings_max=9)).decode(payload, Signal.LOGS).rows["span_id"][0])
+        for payload in (first, second)
+        for seed in (1, 2)
+    ]
+
+    assert ids[0] == ids[1] != ids[2] == ids[3]
+    assert 0 not in ids
+
+
+def test_rows_without_room_are_said_not_written_outside():
+    """-1, and the caller brings more rows."""
+    payload = request_of(*[lambda span: None] * 3)
+    raw = np.frombuffer(payload + bytes(16), np.uint8)
+    rows = np.zeros(4, SPAN_DTYPE)
+    decoder = Decoder(small_vocabulary())
+
+    assert decoder.decode_into(Signal.TRACES, raw, 0, len(payload), np.zeros(2, SPAN_DTYPE), 0) == -1
+    assert decoder.decode_into(Signal.TRACES, raw, 0, len(payload), np.zeros(4, SPAN_DTYPE), 2) == -1
+    assert decoder.decode_into(Signal.TRACES, raw, 0, len(payload), rows, 1) == 3
+    assert [int(name != 0) for name in rows["name"]] == [0, 1, 1, 1]
+
+
+def test_offsets_are_absolute_in_the_arena():
+    """A request in the middle of a larger buffer; other bytes before and behind."""
+    payload = request_of(lambda span: None)
+    raw = np.full(100 + len(payload) + 50, 0xFF, np.uint8)
+    raw[100 : 100 + len(payload)] = np.frombuffer(payload, np.uint8)
+    rows = np.zeros(1, SPAN_DTYPE)
+
+    assert Decoder(small_vocabulary()).decode_into(Signal.TRACES, raw, 100, len(payload), rows, 0) == 1
+    offset, length = int(rows["raw_offset"][0]), int(rows["raw_length"][0])
+    span = ExportTraceServiceRequest.FromString(payload).resource_spans[0].scope_spans[0].spans[0]
+    assert span.SerializeToString() == raw[offset : offset + length].tobytes()
+
+
+@pytest.mark.parametrize(
+    ("offset", "length", "first_row"), [(-1, 4, 0), (0, -1, 0), (0, 5, 0), (5, 0, 0), (0, 4, 2), (0, 4, -1)]
+)
+def test_a_place_outside_the_arrays_is_refused(offset, length, first_row):
+    """Slack included: the scanner may read 16 bytes behind the request."""
+    decoder = Decoder(small_vocabulary())
+
+    with pytest.raises(ValueError, match="expected"):
+        decoder.decode_into(Signal.TRACES, np.zeros(20, np.uint8), offset, length, np.zeros(1, SPAN_DTYPE), first_row)
+
+
+def test_bytes_that_cannot_be_read_are_a_bad_request():
+    """A broken length inside a span makes the request undecodable."""
+    payload = request_of(lambda span: None)
+    broken = payload.replace(b"\x2a\x04work", b"\x2a\x7fwork")
+    raw = np.frombuffer(broken + bytes(16), np.uint8)
+
+    with pytest.raises(BadRequestError, match="cannot be read"):
+        Decoder(small_vocabulary()).decode_into(Signal.TRACES, raw, 0, len(broken), np.zeros(9, SPAN_DTYPE), 0)
+    with pytest.raises(BadRequestError, match="expected an OTLP"):
+        Decoder(small_vocabulary()).decode(broken, Signal.TRACES)
+
+
+def test_metrics_give_no_rows():
+    """They are accepted and not analysed."""
+    assert len(Decoder(small_vocabulary()).decode(b"", Signal.METRICS).rows) == 0
+
+
+def test_a_vocabulary_made_by_hand_is_refused():
+    """The scanner writes into arrays; dicts have none."""
+    with pytest.raises(TypeError, match="new_vocabulary"):
+        Decoder(vocabulary())
