@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import sqlite3
+import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ HOUR_NS = 3_600_000_000_000
 OPEN_MAX = 96  # connections held: 3 descriptors each, well under the usual limit of 1024
 READ_CACHE_KIB = 512
 WRITE_CACHE_KIB = 16_384
+SETTLED_NS = 1_000_000_000
 _NAME = re.compile(r"^traces-(\d{10})\.sqlite$")
 
 
@@ -54,12 +56,24 @@ class HourFiles:
         self._on_lost = on_lost
         self._open: OrderedDict[int, _Open] = OrderedDict()
         self._inodes: dict[int, int] = {}
+        self._changed_ns: int | None = None
         self._unreadable: set[int] = set()  # inodes a reader has given up on
         self.quarantined = 0
         self.scan()
 
     def scan(self) -> Sequence[int]:
-        """Return the hours that have a file, newest first; a reader sees files that came or went."""
+        """Return the hours that have a file, newest first; sees files that came or went.
+
+        The directory is read again only when its time changed: a look at one trace would cost a stat a file.
+        """
+        try:
+            changed_ns = self._folder.stat().st_mtime_ns
+        except FileNotFoundError:
+            changed_ns = -1
+        if changed_ns == self._changed_ns:
+            return self.hours
+        # A change in the same tick of the file system's clock would look like no change; so a fresh one is not trusted.
+        self._changed_ns = changed_ns if time.time_ns() - changed_ns > SETTLED_NS else None
         found: dict[int, int] = {}
         try:
             entries = list(self._folder.iterdir())

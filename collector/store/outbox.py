@@ -11,6 +11,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
 from collector.contracts import OutboxItem, Signal
+from collector.store.packing import UnreadableBlobError, unpack
 from collector.store.schema import OutboxState
 
 ROW_BITS = 36  # 6.9e10 rows an hour; with 19 bits of hour an id stays below 2**55
@@ -20,7 +21,10 @@ REASON_CHARS_MAX = 1024
 
 
 def insert(db: sqlite3.Connection, items: Iterable[OutboxItem]) -> int:
-    """Add rows; a known (destination, key) is ignored. Inside the caller's transaction; returns rows added."""
+    """Add rows with packed payloads; a known (destination, key) is ignored. Inside the caller's transaction.
+
+    Returns how many were added.
+    """
     return db.executemany(
         # Not OR IGNORE: that would also swallow a row with a missing value, and its finding would stand alone.
         "INSERT INTO outbox (destination, key, signal, payload) VALUES (?, ?, ?, ?)"
@@ -29,8 +33,10 @@ def insert(db: sqlite3.Connection, items: Iterable[OutboxItem]) -> int:
     ).rowcount
 
 
-def due(db: sqlite3.Connection, hour: int, destination: str, limit: int, now_ns: int) -> list[OutboxItem]:
-    """Return the oldest pending rows whose time has come."""
+def due(
+    db: sqlite3.Connection, hour: int, destination: str, limit: int, now_ns: int
+) -> tuple[list[OutboxItem], list[int]]:
+    """Return the oldest pending rows whose time has come, and the ids of those whose payload is damaged."""
     rows = db.execute(
         "SELECT id, key, signal, payload, attempts FROM outbox WHERE state = 0 AND destination = ? AND due_ns <= ?"
         " ORDER BY due_ns, id LIMIT ?",
@@ -42,10 +48,15 @@ def due(db: sqlite3.Connection, hour: int, destination: str, limit: int, now_ns:
             " ORDER BY due_ns, id LIMIT ?",
             (destination, now_ns + DUE_AHEAD_MAX_NS, limit - len(rows)),
         ).fetchall()
-    return [
-        OutboxItem(key, destination, Signal(signal), payload, attempts, hour << ROW_BITS | row_id)
-        for row_id, key, signal, payload, attempts in rows
-    ]
+    items: list[OutboxItem] = []
+    damaged: list[int] = []
+    for row_id, key, signal, frame, attempts in rows:
+        whole_id = hour << ROW_BITS | row_id
+        try:
+            items.append(OutboxItem(key, destination, Signal(signal), unpack(frame), attempts, whole_id))
+        except UnreadableBlobError:
+            damaged.append(whole_id)
+    return items, damaged
 
 
 def settle(db: sqlite3.Connection, ids: Sequence[int], state: OutboxState, reason: str = "") -> int:

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 
 from analyzer.findings import Answer
-from collector.contracts import StoredTrace
+from collector.contracts import OutboxItem, StoredTrace
 from collector.errors import PermanentError
 
 if sys.version_info >= (3, 14):
@@ -81,6 +82,10 @@ class Packer:
             self.pack(trace.trace_otlp) if trace.trace_otlp is not None else None,
             self.pack(trace.logs_otlp) if trace.logs_otlp is not None else None,
         )
+
+    def message(self, item: OutboxItem) -> OutboxItem:
+        """A third of the bytes: an outage may last three times as long under the same quota."""
+        return replace(item, payload=self.pack(item.payload))
 
 
 def unpack(frame: bytes) -> bytes:

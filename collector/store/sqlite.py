@@ -16,14 +16,12 @@ is known for what it is.
 
 from __future__ import annotations
 
-import fcntl
 import logging
-import os
 import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -45,6 +43,7 @@ from collector.store.database import error_code, transaction
 from collector.store.hours import HOUR_NS, HourFiles
 from collector.store.listing import list_findings
 from collector.store.meta import MetaFile
+from collector.store.ownership import Ownership
 from collector.store.packing import Packer, UnreadableBlobError, trace_key, unpack, unpack_answer
 from collector.store.retention import Quota, Retention
 from collector.store.schema import Decision, OutboxState
@@ -53,10 +52,6 @@ from collector.store.writing import HourWriter, Packed
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
-
-
-class StoreInUseError(Exception):
-    """Another process writes this directory."""
 
 
 @dataclass(slots=True)
@@ -85,7 +80,7 @@ class SqliteStore:
         self._read_only = read_only
         self._now_ns = now_ns
         self._lock = threading.RLock()
-        self._lock_fd = -1 if read_only else _own(folder)
+        self._ownership = None if read_only else Ownership(folder)
         self._counters = StoreCounters()
         self._packer = Packer()
         try:
@@ -165,7 +160,7 @@ class SqliteStore:
                 trace.trace_id,
                 self._packer.columns(trace),
                 self._packer.blobs(trace),
-                trace.exports,
+                [self._packer.message(item) for item in trace.exports],
             )
         except (ValueError, TypeError, PermanentError):
             self._counters.unpackable_traces += 1
@@ -194,7 +189,12 @@ class SqliteStore:
                 room = limit - len(items)
                 if self._pending[hour] > 0 and room > 0:
                     due = partial(outbox.due, hour=hour, destination=destination, limit=room, now_ns=now_ns)
-                    items += self._in_hour(hour, due, [])
+                    nothing: tuple[list[OutboxItem], list[int]] = ([], [])
+                    found, damaged = self._in_hour(hour, due, nothing)
+                    items += found
+                    if damaged:
+                        self._counters.unreadable_rows += len(damaged)
+                        self._settle(damaged, OutboxState.DEAD, "its stored bytes are damaged")
         return items
 
     def outbox_done(self, row_ids: Iterable[int]) -> None:
@@ -373,27 +373,8 @@ class SqliteStore:
             )
 
     def _unlock(self) -> None:
-        if self._lock_fd >= 0:
-            os.close(self._lock_fd)
-            self._lock_fd = -1
-
-
-def _own(folder: Path) -> int:
-    """Make the directory ours alone; returns the descriptor that holds the lock."""
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with suppress(PermissionError):  # a mounted volume's own directory: its mode is the administrator's
-        folder.chmod(0o700)
-    path = folder / "writer.lock"
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        os.close(descriptor)
-        raise StoreInUseError(
-            f"{folder} is written by another process; expected one writer a directory. "
-            "Stop the other, or give this one its own storage.path."
-        ) from error
-    return descriptor
+        if self._ownership is not None:
+            self._ownership.release()
 
 
 def _log_unpackable(trace_id: Any) -> None:

@@ -93,11 +93,11 @@ class HourWriter:
         earlier = self._earlier(hour, traces)
         written = _Written()
         with transaction(db):
-            (row_id,) = db.execute("SELECT coalesce(max(id), 0) FROM trace_result").fetchone()
+            (last,) = db.execute("SELECT coalesce(max(id), 0) FROM trace_result").fetchone()
             fresh: dict[bytes, Packed] = {}
             for trace in traces:
-                known = [earlier.get(trace.trace_id, -1)]
-                known += [found for (found,) in _here(db, trace, "revision")]
+                here = _here(db, trace)
+                known = [earlier.get(trace.trace_id, -1), *(revision for _, revision in here)]
                 if trace.trace_id in fresh:
                     known.append(fresh[trace.trace_id].revision)
                 if max(known) >= trace.revision:
@@ -105,17 +105,16 @@ class HourWriter:
                     continue
                 written.stored += 1
                 written.replaced += max(known) >= 0
+                _delete(db, [row_id for row_id, _ in here])
                 fresh[trace.trace_id] = trace
-            for trace in fresh.values():
-                _delete(db, [old for (old,) in _here(db, trace, "id")])
             rows = list(fresh.values())
             db.executemany(
                 f"INSERT INTO trace_result VALUES ({_MARKS})",  # noqa: S608 - question marks
-                [(row_id + n, *trace.columns) for n, trace in enumerate(rows, 1)],
+                [(last + n, *trace.columns) for n, trace in enumerate(rows, 1)],
             )
             db.executemany(
                 "INSERT INTO trace_blob VALUES (?, ?, ?)",
-                [(row_id + n, *trace.blobs) for n, trace in enumerate(rows, 1) if any(trace.blobs)],
+                [(last + n, *trace.blobs) for n, trace in enumerate(rows, 1) if any(trace.blobs)],
             )
             sent = self._sent(hour, [trace for trace in rows if trace.trace_id in earlier])
             written.added = outbox.insert(
@@ -159,9 +158,9 @@ class HourWriter:
         return [found for found in self._files.hours if found != hour][:LOOK_BACK_FILES]
 
 
-def _here(db: sqlite3.Connection, trace: Packed, column: str) -> list[tuple[int]]:
+def _here(db: sqlite3.Connection, trace: Packed) -> list[tuple[int, int]]:
     return db.execute(
-        f"SELECT {column} FROM trace_result WHERE tk = ? AND trace_id = ?",  # noqa: S608 - one of two words
+        "SELECT id, revision FROM trace_result WHERE tk = ? AND trace_id = ?",
         (trace.columns[0], trace.trace_id),
     ).fetchall()
 

@@ -16,7 +16,8 @@ import pytest
 from collector.contracts import FindingQuery, OutboxItem, Rollup, Signal
 from collector.errors import OverloadedError, PermanentError
 from collector.store.database import NewerFileError
-from collector.store.sqlite import SqliteStore, StoreInUseError
+from collector.store.ownership import StoreInUseError
+from collector.store.sqlite import SqliteStore
 from tests.support.answers import checkout, message, stored, trace_id
 from tests.support.fakes.clock import EPOCH_NS, SECOND_NS, ManualClock
 
@@ -449,3 +450,15 @@ def test_more_hours_than_connections(folder: Path, clock: ManualClock, monkeypat
     assert {store.find(trace_id(number)).status for number in range(8)} == {"stored"}
     assert [item.key for item in store.outbox_take("otlp", 10, EPOCH_NS)] == [b"key-%d" % n for n in range(8)]
     store.close()
+
+
+def test_a_damaged_message_is_a_dead_letter(store: SqliteStore):
+    """It cannot be sent; the one behind it can."""
+    store.put([stored(1, exports=(message(1), message(2)))])
+    db = store._files.connection(store._files.hours[0])
+    assert db is not None
+    db.execute("UPDATE outbox SET payload = x'00' WHERE key = ?", (b"key-1",))
+
+    assert [item.key for item in store.outbox_take("otlp", 10, EPOCH_NS)] == [b"key-2"]
+    assert (store.outbox_count(), store.dead_letter_count()) == (1, 1)
+    assert store.counters()["unreadable_rows"] == 1
