@@ -121,6 +121,7 @@ METRICS: dict[str, Metric] = {
     "analyzer_failed_traces": _counter("Traces the analyzer failed on; quarantined."),
     "analyzer_findings": _counter("Traces with something to say.", "verdict"),
     "analyzer_clean_traces": _counter("Traces with nothing to say whose bytes were not kept."),
+    "analyzer_recalled_traces": _counter("Late spans joined with the stored bytes of their trace."),
     "analyzer_explained_traces": _counter("Traces explained in words."),
     "analyzer_busy_seconds": _counter("Time spent measuring and judging batches."),
     "analyzer_explain_seconds": _counter("Time spent explaining traces."),

@@ -85,6 +85,8 @@ class Desk:
     encode_traces: Callable[[TraceBatch, int], bytes]
     encode_logs: Callable[[TraceBatch, int], bytes]
     exports: Callable[[Answer, int], list[OutboxItem]]
+    # What a late span belongs to, when assembly no longer holds it: stored bytes and late rows as one trace.
+    recall: Callable[[bytes, TraceBatch, int], TraceBatch | None] = lambda trace_id, traces, index: None
     clean_traces_per_second: float = 20.0
 
 
@@ -102,7 +104,7 @@ class PipelineCounts:
     explained_traces: int = 0
     analysis_ns: int = 0
     explain_ns: int = 0
-    verdict_delay_ms_last: int = 0
+    recalled_traces: int = 0
 
 
 @dataclass(slots=True)
@@ -236,8 +238,13 @@ class Pipeline:
         told: set[int] = set()
         for index in self._worth_telling(verdicts):
             began = clock.monotonic_ns()
+            late = int(released.late_counts[index]) if index < len(released.late_counts) else 0
             try:
-                answer = analyzer.explain(verdicts, index)
+                if late and late == int(traces.trace_ptr[index + 1] - traces.trace_ptr[index]):
+                    whole = self._desk.recall(verdicts.trace_id(index), traces, index)
+                else:
+                    whole = None
+                answer = analyzer.explain(verdicts, index) if whole is None else analyzer.answer(whole)
             except Exception:
                 self.counts.failed_traces += 1
                 logger.exception("trace %s could not be explained", verdicts.trace_id(index).hex())
@@ -245,7 +252,7 @@ class Pipeline:
             finally:
                 self.counts.explain_ns += clock.monotonic_ns() - began
             self.counts.explained_traces += 1
-            late = int(released.late_counts[index]) if index < len(released.late_counts) else 0
+            self.counts.recalled_traces += whole is not None
             if late and answer.completeness is not None:
                 complete = answer.completeness.model_copy(update={"late_spans": late})
                 answer = answer.model_copy(update={"completeness": complete})
@@ -256,8 +263,8 @@ class Pipeline:
                 StoredTrace(
                     trace_id=verdicts.trace_id(index),
                     answer=answer,
-                    trace_otlp=self._desk.encode_traces(traces, index),
-                    logs_otlp=self._desk.encode_logs(traces, index) or None,
+                    trace_otlp=self._desk.encode_traces(*((traces, index) if whole is None else (whole, 0))),
+                    logs_otlp=self._desk.encode_logs(*((traces, index) if whole is None else (whole, 0))) or None,
                     exports=self._desk.exports(answer, clock.now_ns()) if answer.status == "finding" else (),
                 )
             )
@@ -266,14 +273,15 @@ class Pipeline:
         self._desk.shelf.put(stored, clean, (), ())
 
     def _worth_telling(self, verdicts: Verdicts) -> list[int]:
-        """The suspicious ones, and as many clean ones as the rate allows."""
+        """The suspicious and the re-opened ones, and as many clean ones as the rate allows."""
         now = self._desk.clock.monotonic_ns()
         rate = self._desk.clean_traces_per_second
         self._clean_tokens = min(rate, self._clean_tokens + rate * (now - self._clean_at_ns) / 1e9)
         self._clean_at_ns = now
         told = []
+        suspicious = verdicts.suspicious | (verdicts.analysis.traces.revisions > 1)
         for index in range(verdicts.analysis.traces.trace_count):
-            if verdicts.suspicious[index]:
+            if suspicious[index]:
                 told.append(index)
             elif self._clean_tokens >= 1.0:
                 self._clean_tokens -= 1.0

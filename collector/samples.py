@@ -38,6 +38,7 @@ def pipeline_samples(counts: PipelineCounts) -> Snapshot:
         "analyzer_analysed_traces": counts.analysed_traces,
         "analyzer_failed_traces": counts.failed_traces,
         "analyzer_clean_traces": counts.clean_traces,
+        "analyzer_recalled_traces": counts.recalled_traces,
         "analyzer_explained_traces": counts.explained_traces,
         "analyzer_busy_seconds": counts.analysis_ns / 1e9,
         "analyzer_explain_seconds": counts.explain_ns / 1e9,

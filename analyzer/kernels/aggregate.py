@@ -54,12 +54,12 @@ def sum_operations(rows, node_row, start_ns, end_ns, failed, totals):
     int64
         Nodes whose operation id had no row in `totals` (they went to row 0).
     """
-    outside = 0
+    outside = np.int64(0)
     most = np.int64(1) << np.int64(62)
     for i in range(node_row.shape[0]):
         operation = np.int64(rows[node_row[i]]["operation"])
         if operation >= totals.shape[0]:
-            operation = 0
+            operation = np.int64(0)
             outside += 1
         duration = end_ns[i] - start_ns[i]
         totals[operation, 0] += 1

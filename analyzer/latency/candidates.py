@@ -163,7 +163,7 @@ def _sentence(analysis: Analysis, latency: Latency, suspect: _Suspect, parts: li
         what = f"{entity.service} {name} waited before its first database call"
     share = suspect.excess_ns / max(1, latency.excess_ns)
     return (
-        f"{what[:1].upper()}{what[1:]}: {_ms(suspect.excess_ns)} of the {_ms(latency.excess_ns)} "
+        f"{what}: {_ms(suspect.excess_ns)} of the {_ms(latency.excess_ns)} "
         f"that the request took longer than usual ({share:.0%})."
     )
 

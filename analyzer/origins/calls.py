@@ -116,7 +116,7 @@ def _split(
     caller = observed(scene, node)
     shares = [
         Share(who, origin, parts[0], rule, text, evidence),
-        Share(edge(scene, node, server), node, parts[1], rule, "the way between them lost or broke the call", evidence),
+        Share(edge(scene, node, server), node, parts[1], rule, "lost or broke the call on the way", evidence),
         Share(caller, node, parts[2], rule, f"called {shown(who.name)} in a way that failed", evidence),
     ]
     if rule == "error.pool.exhausted":

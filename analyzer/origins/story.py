@@ -141,15 +141,17 @@ def _blamed(scene: Scene, share: npt.NDArray[np.float32]) -> list[tuple[int, flo
 
 def _as_handled(scene: Scene, part: Share) -> Share:
     """Name the rule by what the caller did about it."""
+    if part.rule == "error.business":
+        return part  # it was answered, not handled
     rules = {
-        NodeState.HANDLED_RETRY: "error.retry.recovered",
-        NodeState.HANDLED_FALLBACK: "error.handled.fallback",
-        NodeState.IGNORED: "error.handled.ignored",
+        NodeState.HANDLED_RETRY: ("error.retry.recovered", "a later attempt succeeded"),
+        NodeState.HANDLED_FALLBACK: ("error.handled.fallback", "its caller took another way"),
+        NodeState.IGNORED: ("error.handled.ignored", "its caller went on without it"),
     }
     for node in [part.node, *scene.above(part.node)]:
-        rule = rules.get(scene.blame.state_of(node))
+        rule, outcome = rules.get(scene.blame.state_of(node), ("", ""))
         if rule:
-            return Share(part.entity, part.node, part.part, rule, part.sentence, part.evidence)
+            return Share(part.entity, part.node, part.part, rule, f"{part.sentence}; {outcome}", part.evidence)
     return part
 
 

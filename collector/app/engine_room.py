@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 
 from analyzer.engine import Analyzer
+from analyzer.spans import TraceBatch
 from analyzer.strings import new_vocabulary
 from collector.app import warming
 from collector.assembly.buffer import Assembler
 from collector.assembly.release import AssemblyConfig
 from collector.clock import SystemClock
 from collector.config import Assembly, Config, OtlpExporterConfig
-from collector.contracts import OpenTraces, OutboxItem
+from collector.contracts import OpenTraces, OutboxItem, Signal
 from collector.exporters.findings import ExportSettings, finding_exports
 from collector.exporters.otlp import OtlpExporter, connect
 from collector.exporters.transport import OtlpSettings
+from collector.offline import TraceReader
 from collector.pipeline import STATE_NAME, Desk, Pipeline, Source
 from collector.samples import assembly_samples, exporter_samples, pipeline_samples, shelf_samples
 from collector.shelf import ShelfWriter
@@ -58,10 +61,28 @@ class EngineRoom:
                 encode_traces=encode_traces,
                 encode_logs=encode_logs,
                 exports=_exports(config.exporters.otlp),
+                recall=self._recall,
                 clean_traces_per_second=config.storage.clean_traces_per_second,
             )
         )
         self._ready = False
+
+    def _recall(self, trace_id: bytes, traces: TraceBatch, index: int) -> TraceBatch | None:
+        """Stored bytes and late rows of one trace as one trace; the engine's thread only."""
+        found = self._store.find(trace_id)
+        if found.trace_otlp is None:
+            return None
+        reader = TraceReader(traces.vocabulary)
+        for payload, signal in (
+            (found.trace_otlp, Signal.TRACES),
+            (found.logs_otlp, Signal.LOGS),
+            (encode_traces(traces, index), Signal.TRACES),
+            (encode_logs(traces, index), Signal.LOGS),
+        ):
+            if payload:
+                reader.add(payload, signal)
+        whole = reader.batch()
+        return replace(whole, revisions=traces.revisions[index : index + 1], reasons=traces.reasons[index : index + 1])
 
     def start(self) -> None:
         warming.warm()

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import pytest
-from tests.support.naive.deepest_error import deepest_error
 
 from analyzer.engine import Analyzer
 from analyzer.findings import Answer
 from analyzer.spans import Vocabulary
 from tests.support.drawing import Drawing, batch, draw, healthy
+from tests.support.naive.deepest_error import deepest_error
 from tests.support.naive.vocabulary import vocabulary
 from tests.support.shop import FAULTS, HEALTHY, DrawnFault
 
 NOW_NS = 1_760_000_000_000_000_000
 # What the rule "the deepest span with an error is the culprit" says of the same ten traces.
-DEEPEST_ERROR_IS_RIGHT = {"retry_recovers", "handled_fallback", "refused_connection", "business_402"}
+DEEPEST_ERROR_IS_RIGHT = {
+    "refused_connection",
+    "retry_recovers",
+    "handled_fallback",
+    "cancelled_sibling",
+    "business_402",
+}
 
 
 class Shop:
@@ -87,8 +93,8 @@ def test_the_same_question_gets_the_same_answer(shop: Shop):
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
-def test_the_deepest_error_rule_gets_most_of_them_wrong(fault: DrawnFault):
+def test_the_deepest_error_rule_gets_half_of_them_wrong(fault: DrawnFault):
     """Kept as the baseline to beat; README shows this table."""
-    named = deepest_error(batch(fault.drawing()))
+    named = deepest_error(fault.drawing())
 
     assert (named in fault.origins) == (fault.name in DEEPEST_ERROR_IS_RIGHT)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
@@ -14,6 +14,7 @@ from analyzer.strings import new_vocabulary
 from collector.assembly.buffer import Assembler
 from collector.assembly.release import AssemblyConfig
 from collector.contracts import OutboxItem, Signal, StoredTrace
+from collector.offline import TraceReader
 from collector.pipeline import Desk, Pipeline
 from collector.wire.decode import Decoder
 from collector.wire.detail import read_detail
@@ -110,7 +111,8 @@ class House:
             self.queue.items.append((logs, Signal.LOGS))
 
     def after(self, seconds: float) -> None:
-        self.pipeline.step()
+        while self.queue.items:
+            self.pipeline.step()
         self.clock.ns += int(seconds * SECOND_NS)
         self.pipeline.step()
 
@@ -250,3 +252,63 @@ def test_every_span_is_somewhere():
     assert counts.deduped_spans == 3
     assert house.pipeline.counts.analysed_traces == 50
     assert house.pipeline.counts.analysed_spans == 150
+
+
+def test_a_late_span_revises_the_whole_trace():
+    """The server span comes after the verdict: revision 2 names it, and still holds the earlier spans."""
+    house = House()
+    drawing = draw(FAILING)
+    early, late = Drawing(drawing.spans[:2], drawing.trace_id), Drawing(drawing.spans[2:], drawing.trace_id)
+    house.send(early)
+    house.after(4)
+    house.send(late)
+    house.after(30)
+
+    first, second = house.shelf.traces
+    assert (first.answer.revision, second.answer.revision) == (1, 2)
+    assert second.answer.completeness is not None
+    assert second.answer.completeness.span_count == 3
+    assert second.answer.completeness.late_spans > 0
+    assert second.answer.root_causes[0].origin_spans[0].operation == "Charge"
+
+
+def test_a_very_late_span_is_joined_with_what_was_stored():
+    """Assembly has let the trace go: its bytes are recalled from the shelf."""
+    house = House()
+    asked: list[bytes] = []
+
+    def recall(trace_id: bytes, traces: Any, index: int) -> Any:
+        asked.append(trace_id)
+        reader = TraceReader(traces.vocabulary)
+        stored = house.shelf.traces[0]
+        assert stored.trace_otlp
+        reader.add(stored.trace_otlp, Signal.TRACES)
+        reader.add(encode_traces(traces, index), Signal.TRACES)
+        return replace(reader.batch(), revisions=traces.revisions[index : index + 1])
+
+    house.pipeline._desk = replace(house.pipeline._desk, recall=recall)
+    drawing = draw(FAILING)
+    house.send(Drawing(drawing.spans[:2], drawing.trace_id))
+    house.after(60)
+    house.after(60)
+    house.send(Drawing(drawing.spans[2:], drawing.trace_id))
+    house.after(60)
+
+    last = house.shelf.traces[-1].answer
+    assert asked == [drawing.trace_id]
+    assert last.revision == 2
+    assert last.completeness is not None
+    assert last.completeness.span_count == 3
+    assert house.pipeline.counts.recalled_traces == 1
+
+
+def test_a_revision_that_is_clean_replaces_the_finding():
+    """A re-opened trace is always told, so that an old finding does not stay."""
+    house = House()
+    drawing = draw(CLEAN)
+    house.send(Drawing(drawing.spans[:1], drawing.trace_id))
+    house.after(4)
+    house.send(Drawing(drawing.spans[1:], drawing.trace_id))
+    house.after(30)
+
+    assert [stored.answer.revision for stored in house.shelf.traces] == [2]
