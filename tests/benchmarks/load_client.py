@@ -25,8 +25,8 @@ TRACES = 3000
 class Rounds:
     """The same requests with other trace ids: the last four bytes of every trace id are XORed with the round."""
 
-    def __init__(self, seed: int, spans_per_request: int, grouping: str) -> None:
-        made = requests(seed, TRACES, spans_per_request, grouping)  # type: ignore[arg-type]
+    def __init__(self, seed: int, spans_per_request: int, grouping: str, traces: int = TRACES) -> None:
+        made = requests(seed, traces, spans_per_request, grouping)  # type: ignore[arg-type]
         self.counts = [count for _, count in made]
         self._payloads = [np.frombuffer(payload, np.uint8).copy() for payload, _ in made]
         self._places = [_trace_id_ends(payload.tobytes()) for payload in self._payloads]
