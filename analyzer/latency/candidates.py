@@ -14,7 +14,8 @@ from analyzer.analysis import Analysis
 from analyzer.config import AnalysisConfig
 from analyzer.findings import Entity, Evidence, Excess, Latency, Refuted, RootCause
 from analyzer.forest import NodeFlag
-from analyzer.latency.words import (
+from analyzer.spans import SpanKind, id_words
+from analyzer.words import (
     edge_entity,
     kind_of,
     peer_entity,
@@ -26,7 +27,6 @@ from analyzer.latency.words import (
     shown,
     span_ref,
 )
-from analyzer.spans import SpanKind, id_words
 
 EVIDENCE_MAX = 5
 ORIGINS_MAX = 5

@@ -20,8 +20,8 @@ from analyzer.forest import NodeFlag
 from analyzer.kernels.critical_path import critical_path
 from analyzer.kernels.replay import attribute
 from analyzer.latency.usual import RELAXED_P_MAX, Floats, Tree, Usual, take_apart, usual_segments
-from analyzer.latency.words import duration_ns, kind_of, row_of, server_below, span_ref
 from analyzer.spans import PeerKind, SpanKind
+from analyzer.words import duration_ns, kind_of, row_of, server_below, span_ref
 
 PATH_SEGMENTS_MAX = 200  # the longest segments shown; a trace of a million spans has two million
 EXCESS_MAX = 20  # spans named; the rest is unexplained

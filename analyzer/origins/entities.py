@@ -9,8 +9,9 @@ import math
 import re
 
 from analyzer.findings import Entity
-from analyzer.origins.scene import Scene, shown
+from analyzer.origins.scene import Scene
 from analyzer.spans import PeerKind, SpanKind
+from analyzer.words import shown
 
 # Things that programs depend on, as messages call them.
 _ALONE = "gateway|database|redis|memcached|kafka|rabbitmq|postgres|postgresql|mysql|mongodb|elasticsearch|bank|broker"

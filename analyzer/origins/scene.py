@@ -19,15 +19,9 @@ from analyzer.kernels.failure_rules import waited_for
 from analyzer.origins.marks import Blame
 from analyzer.origins.memory import PropagationMemory
 from analyzer.spans import FLAG_LOG, NO_RPC_STATUS, SpanDetail, SpanKind, StatusCode, hex_id
+from analyzer.words import span_ref
 
-TEXT_SHOWN_MAX = 300
 _LOGS = int(NodeFlag.ERROR_LOG | NodeFlag.EXCEPTION_LOG)
-
-
-def shown(text: str) -> str:
-    """Text from telemetry, made safe for a sentence: no control characters, not too long."""
-    clean = "".join(letter if letter.isprintable() else " " for letter in text[: TEXT_SHOWN_MAX + 1])
-    return clean if len(clean) <= TEXT_SHOWN_MAX else clean[: TEXT_SHOWN_MAX - 3] + "..."
 
 
 class Scene:
@@ -168,14 +162,7 @@ class Scene:
         return self._details[node]
 
     def ref(self, node: int) -> SpanRef:
-        return SpanRef(
-            span_id=self.span_id(node),
-            service=self.service(node),
-            operation=self.operation(node),
-            kind=self.kind(node).name,
-            start_ns=self.start_ns(node),
-            duration_ns=self.duration_ns(node),
-        )
+        return span_ref(self.analysis, node)
 
     def messages(self, node: int) -> list[str]:
         """What the span says of its failure: status, exceptions, logs; the most direct first."""

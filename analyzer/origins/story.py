@@ -22,9 +22,10 @@ from analyzer.kernels.failure_rules import NodeState
 from analyzer.origins.decide import shares_of
 from analyzer.origins.marks import spread_blame
 from analyzer.origins.memory import PropagationMemory
-from analyzer.origins.scene import Scene, shown
+from analyzer.origins.scene import Scene
 from analyzer.origins.shares import Share
 from analyzer.origins.telling import causal_chain, next_probe, refuted, roles_of
+from analyzer.words import shown
 
 BLAME_MIN = 0.02  # less blame than this at a span is not looked into
 BLAMED_MAX = 16  # spans whose details are read; bounds the work of one story

@@ -11,8 +11,9 @@ from analyzer.error_classes import ErrorClass
 from analyzer.findings import CausalStep, Effect, Refuted, Role, RootCause, SpanRole
 from analyzer.kernels.failure_rules import NodeState
 from analyzer.origins.entities import observed
-from analyzer.origins.scene import Scene, shown
+from analyzer.origins.scene import Scene
 from analyzer.origins.shares import Share, ms
+from analyzer.words import shown
 
 ROLES_MAX = 200
 REFUTED_MAX = 16

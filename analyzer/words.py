@@ -1,6 +1,6 @@
-"""A node in words: references, entities, safe text.
+"""A node in words that are safe to show. Used by every topic that writes sentences.
 
-In: an `Analysis` and a node. Out: `SpanRef`, `Entity`. Decides nothing.
+In: an `Analysis` and a node, or text from telemetry. Out: `SpanRef`, `Entity`, short printable text. Decides nothing.
 """
 
 from __future__ import annotations
@@ -10,9 +10,10 @@ import numpy as np
 from analyzer.analysis import Analysis
 from analyzer.findings import Entity, SpanRef
 from analyzer.forest import NodeFlag
-from analyzer.spans import PeerKind, SpanKind, hex_id
+from analyzer.spans import PeerKind, SpanFlag, SpanKind, hex_id
 
 TEXT_SHOWN_MAX = 300
+_SAMPLED = int(SpanFlag.SAMPLED)
 _DETACHED = int(NodeFlag.DETACHED)
 
 
@@ -23,6 +24,7 @@ def shown(text: str) -> str:
 
 
 def row_of(analysis: Analysis, node: int) -> np.void:
+    """The row of a node, as a view."""
     record: np.void = analysis.traces.rows[analysis.forest.row[node]]
     return record
 
@@ -36,13 +38,16 @@ def duration_ns(analysis: Analysis, node: int) -> int:
 
 
 def span_ref(analysis: Analysis, node: int) -> SpanRef:
+    """A span by id and in words."""
+    row = row_of(analysis, node)
     return SpanRef(
-        span_id=hex_id(row_of(analysis, node)["span_id"]),
+        span_id=hex_id(row["span_id"]),
         service=analysis.service(node),
         operation=analysis.operation(node),
-        kind=kind_of(analysis, node).name,
+        kind=SpanKind(int(row["kind"])).name,
         start_ns=int(analysis.forest.start_ns[node]),
         duration_ns=duration_ns(analysis, node),
+        trace_flags=int(bool(int(row["flags"]) & _SAMPLED)),
     )
 
 
