@@ -19,7 +19,7 @@ from analyzer.kernels.failure_rules import waited_for
 from analyzer.origins.marks import Blame
 from analyzer.origins.memory import PropagationMemory
 from analyzer.spans import FLAG_LOG, NO_RPC_STATUS, SpanDetail, SpanKind, StatusCode, hex_id
-from analyzer.words import span_ref
+from analyzer.words import shown, span_ref
 
 _LOGS = int(NodeFlag.ERROR_LOG | NodeFlag.EXCEPTION_LOG)
 
