@@ -5,17 +5,33 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+NODE_STAMP := .tools/node/.installed
+PYTEST := $(BIN)/pytest -p no:cacheprovider
+WORKERS ?= 2
+
+# Kernels and all that is built of them run in three modes; each mode has a kernel cache of its own.
+KERNEL_TESTS := tests/analyzer tests/collector/wire tests/collector/assembly
+BOUNDS := NUMBA_BOUNDSCHECK=1 NUMBA_CACHE_DIR=.tools/numba-bounds
+INTERPRETED := NUMBA_DISABLE_JIT=1
 
 .PHONY: help demo serve test test-deep bench lint format proto lock clean
 help: ## show the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
+# Kernels are compiled here, once: nothing compiles at run time.
 $(STAMP): requirements-dev.lock pyproject.toml
-	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "firstfault needs Python 3.11 or newer; found " + sys.version)'
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "firstfault needs Python 3.11 or newer; found " + sys.version)'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
-	touch $@
+	$(BIN)/python -m collector.app.warming
+	@touch $@
+
+# The Node.js exporter is a test client; without Node.js its tests are skipped, except in CI.
+$(NODE_STAMP): tests/node/package-lock.json
+	@if command -v npm >/dev/null; then sh tests/node/install.sh; \
+	else echo "npm not found: the Node.js exporter is not tried"; fi
+	@mkdir -p $(dir $@) && touch $@
 
 demo: $(STAMP) ## play ten faults in a small shop and see what is answered (ARGS=--once ends by itself)
 	$(BIN)/firstfault demo $(ARGS)
@@ -23,7 +39,37 @@ demo: $(STAMP) ## play ten faults in a small shop and see what is answered (ARGS
 serve: $(STAMP) ## run the server on loopback (ARGS="--config FILE")
 	$(BIN)/firstfault serve $(ARGS)
 
-test: $(STAMP) ## lint, types, tests (compiled, bounds-checked, interpreted)
+test: lint $(NODE_STAMP) ## lint, types, every test but the deep ones; kernels in three modes
+	$(PYTEST) -n $(WORKERS) -m "not deep and not e2e"
+	$(PYTEST) -m "e2e and not deep"
+	$(BOUNDS) $(PYTEST) -n $(WORKERS) -m "not deep" $(KERNEL_TESTS)
+	$(INTERPRETED) $(PYTEST) -n $(WORKERS) -m "not deep" $(KERNEL_TESTS)
+
+test-deep: $(STAMP) $(NODE_STAMP) ## what takes minutes: a million spans, long fuzzing, the demo
+	$(PYTEST) -m deep --timeout 1800
+
+bench: $(STAMP) ## measure, beside the plain way to do the same work (ARGS=--quick)
+	$(BIN)/python -m tests.benchmarks $(ARGS)
+
+lint: $(STAMP) ## style and types
 	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/pytest -m "not deep"
+
+format: $(STAMP) ## write the house's style
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+proto: $(STAMP) ## generate collector/pb from proto/
+	$(BIN)/python proto/generate.py
+
+lock: ## resolve the dependencies again, with hashes, without addresses
+	$(PYTHON) -m pip install --quiet uv
+	$(PYTHON) -m uv pip compile --python-version 3.11 --universal --generate-hashes --no-header --no-annotate --quiet \
+		pyproject.toml -o requirements.lock
+	$(PYTHON) -m uv pip compile --python-version 3.11 --universal --generate-hashes --no-header --no-annotate --quiet \
+		--extra demo --extra dev --constraint requirements.lock pyproject.toml -o requirements-dev.lock
+
+clean: ## remove what was built
+	rm -rf $(VENV) .tools build dist
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

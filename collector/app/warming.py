@@ -12,6 +12,7 @@ def warm_receiver() -> None:
 
 def warm() -> None:
     """Load what an engine (or an analysis in the query process) uses."""
+    import analyzer.engine  # noqa: F401 - kernels with a signature are ready when their module is imported
     from analyzer import baselines, structure_memory
     from analyzer.origins import warm as warm_origins
     from analyzer.strings import new_vocabulary
@@ -25,3 +26,8 @@ def warm() -> None:
     warm_origins()
     baselines.warm()
     structure_memory.warm()
+
+
+if __name__ == "__main__":
+    warm_receiver()
+    warm()
