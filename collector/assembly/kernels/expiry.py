@@ -6,6 +6,7 @@ import numpy as np
 from numba import njit
 
 from collector.assembly.kernels import layout as a
+from collector.assembly.kernels.chains import AHEAD, walk_ahead
 from collector.assembly.kernels.lists import append, unlink
 from collector.assembly.kernels.table import hash_words, remove
 
@@ -51,10 +52,30 @@ def close(rows, traces, index, lists, live, head_of, state, limits, seeds, slot,
 
 
 @njit(nogil=True)
+def _look_ahead(rows, traces, slot, heads):
+    """Bring the rows of the next traces of a list into the cache. How many traces that were."""
+    traces_seen = 0
+    count = 0
+    while slot >= 0 and traces_seen < AHEAD:
+        if traces[slot]["head"] >= 0:
+            heads[count] = traces[slot]["head"]
+            count += 1
+        traces_seen += 1
+        slot = np.int64(traces[slot]["after"])
+    walk_ahead(rows, heads, count)
+    return traces_seen
+
+
+@njit(nogil=True)
 def expire(rows, traces, index, lists, live, head_of, state, limits, seeds, now):
     """Close what was kept long enough, forget what was closed long enough. Oldest first."""
+    heads = np.empty(AHEAD, np.int32)
+    ahead = 0
     slot = np.int64(lists[a.KEPT_LIST, 0])
     while slot >= 0 and (now - np.int64(traces[slot]["since_ms"])) & a.MASK_32 >= limits[a.LATE_KEEP_MS]:
+        if ahead == 0:
+            ahead = _look_ahead(rows, traces, slot, heads)
+        ahead -= 1
         # Its time was up then, however long nobody looked.
         then = np.int64(traces[slot]["since_ms"]) + limits[a.LATE_KEEP_MS]
         close(rows, traces, index, lists, live, head_of, state, limits, seeds, slot, then)
@@ -87,9 +108,14 @@ def expire_now(rows, traces, index, lists, live, head_of, state, limits, seeds, 
 @njit(a.INT(*_TABLES, a.INT, a.INT), cache=True, nogil=True)
 def close_kept(rows, traces, index, lists, live, head_of, state, limits, seeds, now, count):
     """Close up to `count` kept traces, the longest kept first. Returns how many there were."""
+    heads = np.empty(AHEAD, np.int32)
+    ahead = 0
     closed = 0
     while closed < count and lists[a.KEPT_LIST, 0] >= 0:
         slot = np.int64(lists[a.KEPT_LIST, 0])
+        if ahead == 0:
+            ahead = _look_ahead(rows, traces, slot, heads)
+        ahead -= 1
         close(rows, traces, index, lists, live, head_of, state, limits, seeds, slot, now)
         closed += 1
     state[a.LET_GO_EARLY] += closed

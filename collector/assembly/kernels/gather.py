@@ -6,6 +6,7 @@ import numpy as np
 from numba import njit
 
 from collector.assembly.kernels import layout as a
+from collector.assembly.kernels.chains import AHEAD, walk_ahead
 from collector.assembly.kernels.deadlines import observe
 from collector.assembly.kernels.expiry import keep_trace
 from collector.assembly.kernels.table import hash_words
@@ -193,7 +194,15 @@ def gather(
     written = 0
     at = np.int64(0)
     trace_ptr[0] = 0
+    heads = np.empty(AHEAD, np.int32)
     for k in range(slots.shape[0]):
+        if k % AHEAD == 0:
+            ahead = 0
+            for i in range(k, min(k + AHEAD, slots.shape[0])):
+                if traces[slots[i]]["head"] >= 0:
+                    heads[ahead] = traces[slots[i]]["head"]
+                    ahead += 1
+            walk_ahead(rows, heads, ahead)
         slot = np.int64(slots[k])
         trace = traces[slot]
         count = np.int64(trace["span_count"])
