@@ -31,7 +31,7 @@ from collector.control import ControlClient
 
 logger = logging.getLogger(__name__)
 
-READY_TIMEOUT_S = 60.0  # kernels may have to be compiled once, on a fresh install
+READY_TIMEOUT_S = 240.0  # a fresh install compiles its kernels once: 40 s on two fast cores, more on a busy machine
 BACKOFF_MAX_S = 30.0
 CALM_S = 60.0  # a process that lived this long starts at once when it dies
 POLL_S = 0.1
