@@ -13,7 +13,9 @@ from __future__ import annotations
 import numpy as np
 from numba import njit, types
 
-_FACTOR = np.uint64(0x9E3779B97F4A7C15)
+_HIGH_FACTOR = np.uint64(0x9E3779B1)
+_LOW_FACTOR = np.uint64(0x85EBCA77)
+_LOW = np.uint64(0xFFFFFFFF)
 _FOLD = np.uint64(32)
 _ZERO = np.uint64(0)
 _KEYS = types.uint64[::1]
@@ -22,8 +24,9 @@ _SLOTS = types.int32[::1]
 
 @njit(types.uint64(types.uint64, types.uint64), cache=True, nogil=True, inline="always")
 def _home(key, mask):
-    # Ids are ours and dense, so nobody outside chooses where a key falls; one multiplication is enough.
-    word = key * _FACTOR
+    # Ids are ours and dense, so nobody outside chooses where a key falls; two multiplications of 32-bit halves
+    # are enough, and cannot overflow.
+    word = (key >> _FOLD) * _HIGH_FACTOR ^ (key & _LOW) * _LOW_FACTOR
     return (word ^ (word >> _FOLD)) & mask
 
 
