@@ -19,6 +19,8 @@ from collector.wire.request_limits import RequestLimits
 from collector.wire.scan.requests import UNDECODABLE, read_request
 from collector.wire.scan.tables import new_work
 
+_LOGS, _METRICS = Signal.LOGS, Signal.METRICS  # looked up once: an enum's members are slow to find
+
 
 class Decoder:
     """The scanner with its tables. Owner: the engine thread, as of the vocabulary."""
@@ -64,16 +66,16 @@ class Decoder:
             )
         if not 0 <= first_row <= len(rows):
             raise ValueError(f"first_row is {first_row}; expected 0 to {len(rows)}")
-        if signal == Signal.METRICS:
+        if signal == _METRICS:
             return 0
         block = self._block
         count = read_request(
             raw,
-            np.uint64(offset),
-            np.uint64(length),
-            signal == Signal.LOGS,
+            offset,
+            length,
+            signal == _LOGS,
             rows,
-            np.uint64(first_row),
+            first_row,
             block.words,
             block.text,
             self._work,

@@ -10,11 +10,15 @@ Owner: none; any thread, any number at once (the kernel releases the GIL).
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
+import numpy.typing as npt
 from numba import njit, types
 
 from analyzer.kernels.hashing import READ_BYTES, U0, U1, U2, U3, U4, U5, U7, U8, U16, U
 from analyzer.kernels.options import ARRAYS_ONLY, INLINED
+from analyzer.spans import Bytes
 from collector.contracts import Signal
 from collector.errors import BadRequestError
 from collector.wire.request_limits import Prescan, RequestLimits
@@ -28,10 +32,13 @@ _PACKED_VARINT, _PACKED_32, _PACKED_64 = U(PACKED_VARINT), U(PACKED_32), U(PACKE
 _NESTING_MAX = U(NESTING_MAX)
 _KEY, _VALUE, _STRING = U(0x0A), U(0x12), U(0x0A)
 
-# Budgets and counters share one array: [limit..., counted...].
+# The kernel's book: budgets and message types in, counts out, then the stack of open messages.
 ITEMS_MAX, MESSAGES_MAX, GROUPS_MAX, DEPTH_MAX, CHECKS_IDS = 0, 1, 2, 3, 4
-ITEMS, MESSAGES, GROUPS, DEPTH, BAD_TRACE_IDS, BAD_SPAN_IDS, PLACE = 8, 9, 10, 11, 12, 13, 14
-BOOK_WORDS = 16
+ROOT, GROUP, ITEM, KEY_VALUE, ANY_VALUE = 5, 6, 7, 8, 9
+ITEMS, BAD_TRACE_IDS, BAD_SPAN_IDS, PLACE = 10, 11, 12, 13
+STACK = 16
+BOOK_WORDS = STACK + 2 * NESTING_MAX
+_STACK = U(STACK)
 FINE, UNREADABLE, TOO_MANY_ITEMS, TOO_MANY_MESSAGES, TOO_MANY_GROUPS, TOO_DEEP = range(6)
 
 
@@ -115,36 +122,23 @@ def _packed_is_whole(raw, p, end, how):
     return p == end
 
 
-@njit(
-    types.int64(
-        READ_BYTES,
-        types.Array(types.uint8, 1, "C", readonly=True),
-        types.uint64,
-        types.uint64,
-        types.uint64,
-        types.uint64,
-        types.uint64,
-        types.uint64[::1],
-        types.uint64[::1],
-    ),
-    **ARRAYS_ONLY,
-)
-def scan_request(raw, children, root, group, item, key_value, any_value, book, stack):
+@njit(types.int64(READ_BYTES, READ_BYTES, types.uint64[::1]), **ARRAYS_ONLY)
+def scan_request(raw, children, book):
     """Walk all messages of a request, without recursion.
 
     Parameters
     ----------
     raw : uint8[n]        the request; no byte behind it is read
     children : uint8[...]    collector.wire.schema
-    root, group, item, key_value, any_value : uint64    message types of the schema
-    book : uint64[BOOK_WORDS]    budgets in, counts out
-    stack : uint64[2 * NESTING_MAX]    scratch
+    book : uint64[BOOK_WORDS]    budgets and message types of the schema in, counts out; the rest is scratch
 
     Returns
     -------
     int64
         FINE, or why the request is refused; book[PLACE] says where.
     """
+    root, group, item = book[ROOT], book[GROUP], book[ITEM]
+    key_value, any_value = book[KEY_VALUE], book[ANY_VALUE]
     p = U0
     end = U(len(raw))
     kind = root
@@ -168,8 +162,8 @@ def scan_request(raw, children, root, group, item, key_value, any_value, book, s
             if nesting == U0:
                 break
             nesting -= U1
-            end = stack[nesting << U1]
-            kind = stack[(nesting << U1) + U1]
+            end = book[_STACK + (nesting << U1)]
+            kind = book[_STACK + (nesting << U1) + U1]
             continue
         tag = U(raw[p])
         if tag < U128:
@@ -238,8 +232,8 @@ def scan_request(raw, children, root, group, item, key_value, any_value, book, s
             if nesting >= _NESTING_MAX:
                 outcome = TOO_DEEP
                 break
-            stack[nesting << U1] = end
-            stack[(nesting << U1) + U1] = kind
+            book[_STACK + (nesting << U1)] = end
+            book[_STACK + (nesting << U1) + U1] = kind
             nesting += U1
             end = stop
             kind = child
@@ -258,9 +252,6 @@ def scan_request(raw, children, root, group, item, key_value, any_value, book, s
             outcome = UNREADABLE
             break
     book[ITEMS] = items
-    book[MESSAGES] = messages
-    book[GROUPS] = groups
-    book[DEPTH] = depth
     book[BAD_TRACE_IDS] = bad_trace_ids
     book[BAD_SPAN_IDS] = bad_span_ids
     book[PLACE] = U0 if p == BROKEN else p
@@ -281,29 +272,32 @@ def prescan(payload: bytes, signal: Signal, limits: RequestLimits) -> Prescan:
     BadRequestError
         `reason` is "undecodable", "too_many_spans", "too_many_messages", "too_many_resources" or "too_deep".
     """
+    children, empty_book = _plan(signal, limits)
+    book = empty_book.copy()
+    outcome = scan_request(np.frombuffer(payload, np.uint8), children, book)
+    if outcome != FINE:
+        raise _refusal(int(outcome), signal, limits, len(payload), int(book[PLACE]))
+    return Prescan(int(book[ITEMS]), int(book[BAD_TRACE_IDS]), int(book[BAD_SPAN_IDS]))
+
+
+@lru_cache(maxsize=64)
+def _plan(signal: Signal, limits: RequestLimits) -> tuple[Bytes, npt.NDArray[np.uint64]]:
+    """What the kernel is given beside the bytes; made once, because small requests come often."""
     schema = schema_of(signal)
     book = np.zeros(BOOK_WORDS, np.uint64)
-    book[: CHECKS_IDS + 1] = (
+    book[:ITEMS] = (
         limits.spans_max,
         limits.messages_max,
         limits.resources_max,
         limits.depth_max,
         signal == Signal.TRACES,
+        schema.root,
+        schema.group,
+        schema.item,
+        schema.key_value,
+        schema.any_value,
     )
-    outcome = scan_request(
-        np.frombuffer(payload, np.uint8),
-        schema.children,
-        U(schema.root),
-        U(schema.group),
-        U(schema.item),
-        U(schema.key_value),
-        U(schema.any_value),
-        book,
-        np.empty(2 * NESTING_MAX, np.uint64),
-    )
-    if outcome != FINE:
-        raise _refusal(int(outcome), signal, limits, len(payload), int(book[PLACE]))
-    return Prescan(int(book[ITEMS]), int(book[BAD_TRACE_IDS]), int(book[BAD_SPAN_IDS]))
+    return schema.children, book
 
 
 def _refusal(outcome: int, signal: Signal, limits: RequestLimits, length: int, place: int) -> BadRequestError:

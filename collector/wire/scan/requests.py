@@ -199,7 +199,7 @@ def first_scope(raw, start, stop, words, text):
 
 
 @njit(
-    types.int64(READ_BYTES, types.uint64, types.uint64, types.boolean, ROWS, types.uint64, _WORDS, _TEXT, _WORDS),
+    types.int64(READ_BYTES, types.int64, types.int64, types.boolean, ROWS, types.int64, _WORDS, _TEXT, _WORDS),
     **ARRAYS_ONLY,
 )
 def read_request(raw, offset, length, log, rows, first_row, words, text, work):
@@ -218,10 +218,10 @@ def read_request(raw, offset, length, log, rows, first_row, words, text, work):
     int64
         Rows written, or `NO_ROOM`, or `UNDECODABLE`.
     """
-    row = first_row
-    row_end = np.uint64(len(rows))
-    p = offset
-    end = offset + length
+    row = U(first_row)
+    row_end = U(len(rows))
+    p = U(offset)
+    end = p + U(length)
     while p < end:
         tag, p = read_tag(raw, p, end)
         if p > end:
@@ -289,4 +289,4 @@ def read_request(raw, offset, length, log, rows, first_row, words, text, work):
             return UNDECODABLE
     if p != end:
         return UNDECODABLE
-    return np.int64(row - first_row)
+    return np.int64(row) - first_row

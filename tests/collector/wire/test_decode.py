@@ -15,12 +15,14 @@ from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsSer
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 
+from analyzer.kernels.hashing import intern_operation, intern_text, is_utf8
 from analyzer.spans import SPAN_DTYPE
 from collector.contracts import Signal
 from collector.errors import BadRequestError
 from collector.wire.decode import Decoder
-from collector.wire.limits import prescan
+from collector.wire.limits import prescan, scan_request
 from collector.wire.request_limits import RequestLimits
+from collector.wire.scan.requests import read_request
 from tests.collector.wire import strategies
 from tests.collector.wire.facts import decoded, expected, small_vocabulary
 from tests.support.load import Fault, requests
@@ -169,3 +171,12 @@ def test_the_decoder_alone_survives_what_the_guard_would_refuse():
             with contextlib.suppress(BadRequestError):
                 count = decoder.decode_into(Signal.TRACES, raw, 0, len(damaged), rows, 0)
                 assert -1 <= count <= len(rows)
+
+
+@pytest.mark.skipif(config.DISABLE_JIT, reason="nothing is compiled here")
+@pytest.mark.parametrize("kernel", [read_request, scan_request, intern_text, intern_operation, is_utf8])
+def test_nothing_compiles_at_run_time(kernel):
+    """Kernels that Python calls have their one signature since import, and refuse any other."""
+    assert len(kernel.signatures) == 1
+    with pytest.raises(TypeError, match="No matching definition"):
+        kernel(*["something else"] * len(kernel.signatures[0]))

@@ -9,6 +9,7 @@ import pytest
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource as ResourceMessage
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from analyzer import error_classes, spans
 from analyzer.error_classes import ErrorClass
@@ -221,6 +222,81 @@ def test_times_beyond_63_bits_wrap_to_negative():
 
     found = one(change)
     assert (found["start_ns"], found["end_ns"]) == (-(2**63), -1)
+
+
+def with_fields(*fields):
+    """A request of one span with raw protobuf fields behind its own; the plain twin must agree."""
+    span = Span(name="work", **IDS).SerializeToString() + b"".join(fields)
+    payload = span
+    for tag in (0x12, 0x12, 0x0A):  # Span in ScopeSpans in ResourceSpans
+        payload = bytes([tag, len(payload)]) + payload
+    columns = ("raw", "raw_length", "resource", "scope")  # the twin writes these its own way
+    found = [{key: value for key, value in record.items() if key not in columns} for record in decoded(payload)]
+    wanted = [{key: value for key, value in record.items() if key not in columns} for record in expected(payload)]
+    assert found == wanted
+    return found
+
+
+@pytest.mark.parametrize(
+    ("fields", "rows"),
+    [
+        ([b"\x0a\x10" + b"\3" * 16], 1),
+        ([b"\x0a\x08" + b"\3" * 8], 0),
+        ([b"\x0a\x00"], 0),
+        ([b"\x0a\x00", b"\x0a\x10" + b"\3" * 16], 1),
+        ([b"\x12\x08" + b"\3" * 8], 1),
+        ([b"\x12\x07" + b"\3" * 7], 0),
+        ([b"\x12\x07" + b"\3" * 7, b"\x12\x08" + b"\3" * 8], 1),
+        ([b"\x22\x07" + b"\3" * 7, b"\x22\x00"], 1),
+        ([b"\x22\x08" + b"\3" * 8, b"\x22\x07" + b"\3" * 7], 1),
+    ],
+)
+def test_the_last_of_two_ids_counts(fields, rows):
+    """protobuf: the last one wins, whether it is usable or not."""
+    assert len(with_fields(*fields)) == rows
+
+
+def test_enums_are_32_bits_wide_whatever_was_sent():
+    """A varint of 2**32 + 3 is 3; status 2**32 + 2 is an error; lost counts of 2**32 are none."""
+    wide = b"\x83\x80\x80\x80\x10"
+    (found,) = with_fields(b"\x30" + wide, b"\x7a\x06\x18\x82\x80\x80\x80\x10", b"\x50\x80\x80\x80\x80\x10")
+
+    assert (found["kind"], found["status"]) == (3, 2)
+    assert SpanFlag.TRUNCATED not in flags_of(found)
+
+
+def test_a_status_in_two_parts_is_merged():
+    """Code from one, message from the other."""
+    (found,) = with_fields(b"\x7a\x02\x18\x02", b"\x7a\x09\x12\x07timeout")
+
+    assert (found["status"], found["message_class"]) == (2, ErrorClass.TIMEOUT)
+
+
+def test_a_later_value_of_another_type_takes_an_exceptions_text_away():
+    """The last of equal keys wins in events as well."""
+
+    def change(span):
+        exception_event(span, exception__type="First", exception__message="read timed out")
+        put_pair(span.events[0], "exception.type", 7)
+        put_pair(span.events[0], "exception.message", "")
+
+    found = one(change)
+    assert (found["exception_type"], found["message_class"]) == ("", ErrorClass.NONE)
+    assert flags_of(found) == SpanFlag.EXCEPTION
+
+
+def test_a_key_value_may_say_its_value_twice():
+    """protobuf merges the two: the later member of the oneof wins, an empty one changes nothing."""
+    pair = b"\x0a\x0aerror.type"
+    for values, want in (
+        ([b"\x12\x03\x0a\x01a", b"\x12\x03\x0a\x01b"], "b"),
+        ([b"\x12\x03\x0a\x01a", b"\x12\x00"], "a"),
+        ([b"\x12\x03\x0a\x01a", b"\x12\x02\x18\x05"], ""),
+        ([b"\x12\x05\x18\x05\x0a\x01c"], "c"),
+    ):
+        body = pair + b"".join(values)
+        (found,) = with_fields(b"\x4a" + bytes([len(body)]) + body)
+        assert found["error_type"] == want
 
 
 def exception_event(span, **attributes):
