@@ -19,6 +19,7 @@ import numpy as np
 from numba import njit, types
 
 from analyzer.kernels.bins import BINS, EDGES, bin_of
+from analyzer.kernels.options import ARRAYS_ONLY, INLINED
 
 # Layers of a row. Slow: what is normal. Fast: what is.
 OWN_SLOW, OWN_FAST, DURATION_SLOW, DURATION_FAST = 0, 1, 2, 3
@@ -62,7 +63,7 @@ _MASS = types.float64[:, ::1]
 _SLOTS = types.int32[:, ::1]
 
 
-@njit(types.void(types.float32[::1], types.float32[::1], types.float64), cache=True, nogil=True)
+@njit(types.void(types.float32[::1], types.float32[::1], types.float64), **ARRAYS_ONLY)
 def renew_view(row, view, scale):
     """Write what look-ups need of one histogram.
 
@@ -112,8 +113,7 @@ def renew_view(row, view, scale):
 
 @njit(
     types.int64(_SLOTS, _ROWS, _VIEWS, _MASS, types.float64, types.float64),
-    cache=True,
-    nogil=True,
+    **ARRAYS_ONLY,
 )
 def refresh(slots, rows, views, mass, slow_scale, count_min):
     """Renew the views of the given slots: those that grew by 10 % since the last time, or all of them.
@@ -162,8 +162,7 @@ def refresh(slots, rows, views, mass, slow_scale, count_min):
         types.float64,
         types.float64,
     ),
-    cache=True,
-    nogil=True,
+    **ARRAYS_ONLY,
 )
 def insert(slots, own_ns, times_ns, weights, failed, rows, views, mass, slow_scale, fast_scale):
     """Learn a batch: both times of every node, at each of its levels.
@@ -233,7 +232,7 @@ def insert(slots, own_ns, times_ns, weights, failed, rows, views, mass, slow_sca
     return suspicious, kept_out
 
 
-@njit(types.float64(types.float32[::1], types.int64, types.float64), cache=True, nogil=True)
+@njit(types.float64(types.float32[::1], types.int64, types.float64), **INLINED)
 def upper_p(view, value_ns, included):
     """Conformal p of a value: (1 + weight of what was as large) / (1 + weight of all).
 
@@ -253,7 +252,7 @@ def upper_p(view, value_ns, included):
     return p
 
 
-@njit(types.float64(types.float32[::1], types.int64, types.float64), cache=True, nogil=True)
+@njit(types.float64(types.float32[::1], types.int64, types.float64), **INLINED)
 def lower_p(view, value_ns, included):
     """Conformal p of the lower tail: (1 + weight of what was as small) / (1 + weight of all)."""
     count = float(view[COUNT])
@@ -273,8 +272,7 @@ def lower_p(view, value_ns, included):
         types.float64[::1],
         types.uint8[::1],
     ),
-    cache=True,
-    nogil=True,
+    **ARRAYS_ONLY,
 )
 def score(slots, values_ns, included, views, what, limits, numbers, expected_ns, levels):
     """Say how unusual each value is at the deepest level that knows enough.
@@ -341,8 +339,7 @@ def score(slots, values_ns, included, views, what, limits, numbers, expected_ns,
 
 @njit(
     types.int64(_ROWS, _VIEWS, types.int64, types.float64[:, ::1]),
-    cache=True,
-    nogil=True,
+    **ARRAYS_ONLY,
 )
 def shifted_share(rows, views, used, shares):
     """Fill shares[slot, what] with the part of the fast horizon that lies beyond p = 0.001 of the slow one.
