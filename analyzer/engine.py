@@ -113,7 +113,7 @@ class Analyzer:
             error_class=error_class,
             own=self.baselines.score_own(traces, forest, own_ns, included),
             duration=self.baselines.score_duration(traces, forest, included),
-            structure=self.structure.score(traces, forest, failed),
+            structure=self.structure.score(traces, forest, failed, included is not None),
         )
 
     def _judge(self, analysis: Analysis) -> Verdicts:
