@@ -41,12 +41,12 @@ def aggregate(analysis: Analysis) -> tuple[Operations, Edges]:
             elif (above, kind) == (SpanKind.PRODUCER, SpanKind.CONSUMER):
                 rule = "producer_consumer"
             _add(edges[service(parent), service(node), "service", rule], took, wrong)
-        if kind in (SpanKind.CLIENT, SpanKind.PRODUCER) and int(row["peer"]):
-            if all(service(int(child)) == service(node) for child in forest.children(node)):
-                kinds = {PeerKind.DATABASE: "database", PeerKind.QUEUE: "queue"}
-                callee = strings.text(int(row["peer"])) or MISSING_SERVICE
-                key = (service(node), callee, kinds.get(PeerKind(int(row["peer_kind"])), "peer"), "peer_attribute")
-                _add(edges[key], duration(node), bool(analysis.failed[node]))
+        alone = all(service(int(child)) == service(node) for child in forest.children(node))
+        if kind in (SpanKind.CLIENT, SpanKind.PRODUCER) and int(row["peer"]) and alone:
+            kinds = {PeerKind.DATABASE: "database", PeerKind.QUEUE: "queue"}
+            callee = strings.text(int(row["peer"])) or MISSING_SERVICE
+            key = (service(node), callee, kinds.get(PeerKind(int(row["peer_kind"])), "peer"), "peer_attribute")
+            _add(edges[key], duration(node), bool(analysis.failed[node]))
     return dict(operations), dict(edges)
 
 
