@@ -33,6 +33,7 @@ from collector.wire.encode import encode_logs, encode_traces
 from tests.benchmarks import reference
 from tests.benchmarks.goals import Measured, show, write
 from tests.benchmarks.load_client import Rounds
+from tests.support.load import requests
 
 NOW_NS = 1_780_000_000_000_000_000
 SPAN_NS = 3_000  # the owner's clock: 0.33 M spans a second, so housekeeping comes as often as it would
@@ -170,7 +171,7 @@ def explanations(product: Product, payloads: list[bytes]) -> dict[str, float]:
 def run(quick: bool = False) -> tuple[list[Measured], dict[str, object]]:
     """Compare, then race."""
     warm()
-    rounds = Rounds(7, 512, "gateway", traces=600 if quick else 3000)
+    rounds = Rounds(requests(7, 600 if quick else 3000))
     number = 0
 
     def payloads() -> list[bytes]:
@@ -209,9 +210,7 @@ def run(quick: bool = False) -> tuple[list[Measured], dict[str, object]]:
         for one in seen:
             compared += compare(one, verdicts)
     median = {name: statistics.median(lap[name] for lap in sums) for name in sums[0]}
-    chain = statistics.median(
-        sum(lap[name] for name in ("ingest", "release", "analyse", "learn")) for lap in sums
-    )
+    chain = statistics.median(sum(lap[name] for name in ("ingest", "release", "analyse", "learn")) for lap in sums)
     alone, both = median["analyse"], statistics.median(lap["analyse"] + lap["learn"] for lap in sums)
     other = statistics.median(theirs)
     print(f"{spans} spans a round, {compared} traces identical to the reference (own, critical, failed)")

@@ -1,17 +1,21 @@
 """A load generator that costs little: prepared requests, new trace ids each round, raw bytes over grpcio.
 
-`python -m tests.benchmarks.load_client TARGET SECONDS SPANS_PER_REQUEST GROUPING CALLS_IN_FLIGHT [gzip] [RATE]`
-prints one JSON object: what was sent, refused and acknowledged, and how long acknowledgements took. A refused
-request is sent again after its delay, as an exporter would.
+`python -m tests.benchmarks.load_client TARGET --data FILE [...]` waits for a line on standard input, sends for
+some seconds and prints one JSON object: what was sent, refused and acknowledged, how long acknowledgements
+took, and what the generator itself cost. `prepare` writes the FILE once for many runs. A refused request is sent
+again after its delay, as an exporter would, until it is taken: what was sent is what the server has.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
+import pickle
 import sys
 import threading
 import time
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import grpc
 import numpy as np
@@ -22,11 +26,19 @@ METHOD = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
 TRACES = 3000
 
 
+Prepared = list[tuple[bytes, int]]
+
+
+def prepare(path: Path, spans_per_request: int, grouping: str, traces: int = TRACES, seed: int = 11) -> Path:
+    """Draw the requests of all rounds and keep them, so that not every run has to."""
+    path.write_bytes(pickle.dumps(requests(seed, traces, spans_per_request, grouping)))  # type: ignore[arg-type]
+    return path
+
+
 class Rounds:
     """The same requests with other trace ids: the last four bytes of every trace id are XORed with the round."""
 
-    def __init__(self, seed: int, spans_per_request: int, grouping: str, traces: int = TRACES) -> None:
-        made = requests(seed, traces, spans_per_request, grouping)  # type: ignore[arg-type]
+    def __init__(self, made: Prepared) -> None:
         self.counts = [count for _, count in made]
         self._payloads = [np.frombuffer(payload, np.uint8).copy() for payload, _ in made]
         self._places = [_trace_id_ends(payload.tobytes()) for payload in self._payloads]
@@ -41,7 +53,8 @@ class Rounds:
         if change:
             payload, ends = self._payloads[index], self._places[index]
             for byte in range(4):
-                payload[ends - 1 - byte] ^= (change >> (8 * byte)) & 255
+                if part := (change >> (8 * byte)) & 255:
+                    payload[ends - 1 - byte] ^= part
             self._round[index] = number
         return self._payloads[index].tobytes()
 
@@ -76,72 +89,76 @@ class Tally:
 
 def run(
     target: str,
+    made: Prepared,
     seconds: float,
-    spans_per_request: int,
-    grouping: str,
     threads: int,
     compression: bool = False,
     rate: float = 0.0,
+    first_round: int = 1,
 ) -> dict[str, float]:
     """Send for some seconds from several threads; spans per second at most `rate` (0: as fast as it goes)."""
-    rounds = Rounds(11, spans_per_request, grouping)
+    rounds = Rounds(made)
+    print("ready", flush=True)
+    sys.stdin.readline()
     tallies = [Tally() for _ in range(threads)]
-    began = time.monotonic()
-    stop_at = began + seconds
-    workers = [
-        threading.Thread(target=_send, args=(rounds, t, threads, target, began, stop_at, compression, rate, tallies[t]))
-        for t in range(threads)
-    ]
+    cpu, began = time.process_time(), time.monotonic()
+    work = _Work(rounds, target, threads, began, began + seconds, compression, rate, first_round)
+    workers = [threading.Thread(target=_send, args=(work, t, tallies[t])) for t in range(threads)]
     for worker in workers:
         worker.start()
     for worker in workers:
         worker.join()
     took = time.monotonic() - began
     acks = np.array(sorted(ms for tally in tallies for ms in tally.ack_ms) or [0.0])
+    acked = sum(tally.acked_spans for tally in tallies)
     return {
         "seconds": took,
-        "acked_spans": sum(tally.acked_spans for tally in tallies),
+        "acked_spans": acked,
         "refused_calls": sum(tally.refused_calls for tally in tallies),
         "failed_calls": sum(tally.failed_calls for tally in tallies),
-        "spans_per_s": sum(tally.acked_spans for tally in tallies) / took,
+        "spans_per_s": acked / took,
         "ack_p50_ms": float(np.percentile(acks, 50)),
         "ack_p99_ms": float(np.percentile(acks, 99)),
+        "client_ns_per_span": (time.process_time() - cpu) / max(1, acked) * 1e9,
     }
 
 
-def _send(
-    rounds: Rounds,
-    first: int,
-    step: int,
-    target: str,
-    began: float,
-    stop_at: float,
-    compression: bool,
-    rate: float,
-    tally: Tally,
-) -> None:
+@dataclass(frozen=True)
+class _Work:
+    rounds: Rounds
+    target: str
+    threads: int
+    began: float
+    stop_at: float
+    compression: bool
+    rate: float
+    first_round: int
+
+
+def _send(work: _Work, first: int, tally: Tally) -> None:
+    rounds = work.rounds
     options = [("grpc.use_local_subchannel_pool", 1), ("grpc.max_send_message_length", 64 * 2**20)]
-    codec = grpc.Compression.Gzip if compression else grpc.Compression.NoCompression
-    with grpc.insecure_channel(target, options=options, compression=codec) as channel:
+    codec = grpc.Compression.Gzip if work.compression else grpc.Compression.NoCompression
+    with grpc.insecure_channel(work.target, options=options, compression=codec) as channel:
         export = channel.unary_unary(METHOD)
-        number = 0
+        number = work.first_round
         while True:
-            for index in range(first, len(rounds), step):
+            for index in range(first, len(rounds), work.threads):
                 now = time.monotonic()
-                if now >= stop_at:
+                if now >= work.stop_at:
                     return
-                if rate:
-                    ahead = tally.sent_spans / (rate / step) - (now - began)
+                if work.rate:
+                    ahead = tally.sent_spans / (work.rate / work.threads) - (now - work.began)
                     if ahead > 0:
                         time.sleep(ahead)
-                payload = rounds.payload(index, number + 1)
+                payload = rounds.payload(index, number)
                 tally.sent_spans += rounds.counts[index]
                 _deliver(export, payload, rounds.counts[index], tally)
             number += 1
 
 
 def _deliver(export: grpc.UnaryUnaryMultiCallable, payload: bytes, count: int, tally: Tally) -> None:
-    for _ in range(100):
+    for _ in range(1000):
         at = time.monotonic()
         try:
             export(payload, timeout=30.0)
@@ -157,18 +174,19 @@ def _deliver(export: grpc.UnaryUnaryMultiCallable, payload: bytes, count: int, t
         return
 
 
+def main() -> None:
+    words = argparse.ArgumentParser()
+    words.add_argument("target")
+    words.add_argument("--data", type=Path, required=True)
+    words.add_argument("--seconds", type=float, default=5.0)
+    words.add_argument("--threads", type=int, default=8)
+    words.add_argument("--gzip", action="store_true")
+    words.add_argument("--rate", type=float, default=0.0)
+    words.add_argument("--first-round", type=int, default=1)
+    told = words.parse_args()
+    made: Prepared = pickle.loads(told.data.read_bytes())
+    print(json.dumps(run(told.target, made, told.seconds, told.threads, told.gzip, told.rate, told.first_round)))
+
+
 if __name__ == "__main__":
-    words = sys.argv[1:]
-    print(
-        json.dumps(
-            run(
-                words[0],
-                float(words[1]),
-                int(words[2]),
-                words[3],
-                int(words[4]),
-                "gzip" in words,
-                float(words[6]) if len(words) > 6 else 0.0,
-            )
-        )
-    )
+    main()
