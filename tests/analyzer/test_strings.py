@@ -223,3 +223,20 @@ def test_texts_built_to_collide_are_kept_apart():
         secret = np.uint64(0x1234567890ABCDEF)
         hashes.add(int(hashing.hash_bytes(source, hashing.U0, np.uint64(len(text)), secret, ~secret)))
     assert len(hashes) == 256
+
+
+@pytest.mark.parametrize("other", [b"abx", b"abcd", b"ab", b"abc\0"])
+def test_texts_of_one_hash_are_told_apart_by_their_bytes(other):
+    """A slot that carries the hash of another text is passed by: length and bytes are compared."""
+    table = new_vocabulary(**SMALL).strings
+    words = table.block.words
+    header = words[int(hashing.STRING_TABLE) :]
+    assert table.intern(b"abc") == 2
+    source = np.frombuffer(other + bytes(16), np.uint8)
+    secrets = header[hashing.SECRET_0], header[hashing.SECRET_1]
+    h = int(hashing.hash_bytes(source, hashing.U0, np.uint64(len(other)), *secrets))
+    slot = int(header[hashing.SLOTS]) + (h & int(header[hashing.SLOT_MASK]))
+    words[slot] = h & int(hashing.TAG_MASK) | 2 + 1
+
+    assert table.intern(other) == 3
+    assert (table.raw(2), table.raw(3)) == (b"abc", other)

@@ -545,6 +545,18 @@ def test_bytes_that_cannot_be_read_are_a_bad_request():
         Decoder(small_vocabulary()).decode(broken, Signal.TRACES)
 
 
+@pytest.mark.parametrize("field", [b"\xaa\x80\x80\x80\x80\x00\x04name", b"\x2a\x84\x80\x80\x80\x80\x00name"])
+def test_tags_and_lengths_of_six_bytes_are_refused_by_the_decoder_too(field):
+    """As protobuf does; the decoder rests on the guard, but does not need it."""
+    payload = Span(**IDS).SerializeToString() + field
+    for tag in (0x12, 0x12, 0x0A):
+        payload = bytes([tag, len(payload)]) + payload
+    raw = np.frombuffer(payload + bytes(16), np.uint8)
+
+    with pytest.raises(BadRequestError, match="cannot be read"):
+        Decoder(small_vocabulary()).decode_into(Signal.TRACES, raw, 0, len(payload), np.zeros(9, SPAN_DTYPE), 0)
+
+
 def test_metrics_give_no_rows():
     """They are accepted and not analysed."""
     assert len(Decoder(small_vocabulary()).decode(b"", Signal.METRICS).rows) == 0
