@@ -12,7 +12,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import KeyValue
@@ -130,8 +130,7 @@ class Service:
     callees: list[Service] = field(default_factory=list)
 
 
-@dataclass(slots=True)
-class _Call:
+class _Call(NamedTuple):
     """A span and where it was written."""
 
     service: Service
@@ -144,7 +143,7 @@ def system(seed: int) -> list[Service]:
     rng = random.Random(seed)
     services = []
     for i in range(SERVICES):
-        thing = _THINGS[i % len(_THINGS)]
+        thing = _THINGS[i]
         name = "edge-gateway" if i == 0 else f"{thing}-service"
         services.append(
             Service(
@@ -201,7 +200,7 @@ class _Walk:
             now, broken = self._call(service, instance, callee, span.span_id, now, method)
             failed |= broken and rng.random() < 0.9
         fault = self.faults.get(service.name)
-        if fault is not None and rng.random() < fault.probability:
+        if fault and rng.random() < fault.probability:
             self._throw(span, now, fault.exception_type, fault.message, service.stack)
             failed = True
         elif self.fails and not failed and rng.random() < 0.08:
@@ -328,14 +327,8 @@ def _put(holder: Span | Span.Event, *pairs: tuple[str, str | bool | int | float]
 
 def _pair(key: str, value: str | bool | int | float) -> KeyValue:
     pair = KeyValue(key=key)
-    if isinstance(value, bool):
-        pair.value.bool_value = value
-    elif isinstance(value, int):
-        pair.value.int_value = value
-    elif isinstance(value, float):
-        pair.value.double_value = value
-    else:
-        pair.value.string_value = value
+    kinds = {bool: "bool_value", int: "int_value", float: "double_value", str: "string_value"}
+    setattr(pair.value, kinds[type(value)], value)
     return pair
 
 
@@ -397,13 +390,13 @@ def _pack(batch: list[_Call]) -> bytes:
 
 def _describe(group: ResourceSpans, service: Service, instance: int) -> None:
     group.schema_url = "https://opentelemetry.io/schemas/1.40.0"
-    for key, value in (
-        ("service.name", service.name),
-        ("service.version", service.version),
-        ("service.instance.id", service.instances[instance]),
-        ("deployment.environment.name", "production"),
-        ("telemetry.sdk.language", service.language),
-    ):
-        group.resource.attributes.append(_pair(key, value))
+    words = {
+        "service.name": service.name,
+        "service.version": service.version,
+        "service.instance.id": service.instances[instance],
+        "deployment.environment.name": "production",
+        "telemetry.sdk.language": service.language,
+    }
+    group.resource.attributes.extend(_pair(key, value) for key, value in words.items())
     scope = group.scope_spans.add().scope
     scope.name, scope.version = f"io.opentelemetry.{service.language}.http", "2.4.0"
