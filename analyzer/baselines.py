@@ -23,7 +23,9 @@ from analyzer.forest import Forest, NodeFlag
 from analyzer.kernels import sketch
 from analyzer.kernels.bins import BINS
 from analyzer.kernels.pairs import find_contexts
-from analyzer.pair_table import Keys, Slots, operation_name, pack
+from analyzer.new_normal import NewNormal
+from analyzer.pair_table import Keys, Slots, pack
+from analyzer.shifts import announce, lasting_shifts, restart
 from analyzer.spans import TraceBatch
 
 Operations = npt.NDArray[np.uint32]
@@ -31,8 +33,6 @@ Operations = npt.NDArray[np.uint32]
 _UNUSABLE = int(NodeFlag.NO_TIME | NodeFlag.NEGATIVE_DURATION)
 _NO_ENTRY = int(NodeFlag.ORPHAN | NodeFlag.CYCLE_CUT | NodeFlag.SELF_PARENT)
 _HOUSEKEEPING_NS = 60 * 10**9  # how often shifts are looked for and every view is renewed
-_SHIFT_SHARE = 0.02  # of the fast horizon beyond p = 0.001: twenty times what is normal
-_SHIFT_COUNT_MIN = 5.0  # observations on the fast horizon before a shift is anything
 _SUSPICIOUS_P = 0.001
 
 
@@ -46,19 +46,6 @@ class BaselineCounts:
     untracked: int = 0  # keys that found no room
     evicted: int = 0  # keys given up for others
     new_normals: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class NewNormal:
-    """A lasting shift that is normal from now on."""
-
-    service: str
-    operation: str
-    kind: int
-    measure: str  # "own time" or "duration"
-    before_ns: float  # medians
-    after_ns: float
-    since_ns: int  # owner's time at which the shift was first seen
 
 
 class Baselines:
@@ -344,58 +331,20 @@ class Baselines:
             slots = np.arange(store.table.used, dtype=np.int32)
         sketch.refresh(slots.reshape(-1, 1), store.rows, self._views, store.mass, store.scales[0], -1.0)
 
-    def _restart(self, slots: Slots) -> None:
-        """Let what the fast horizon holds be the slow one too."""
-        store = self._store
-        ratio = store.scales[0] / store.scales[1]
-        store.rows[slots, 0::2] = store.rows[slots, 1::2] * np.float32(ratio)
-        mass = store.mass[slots]
-        mass[:, sketch.WEIGHT] = mass[:, sketch.CALLS] = mass[:, sketch.FAST_CALLS] * ratio
-        mass[:, sketch.ERRORS] = mass[:, sketch.FAST_ERRORS] * ratio
-        store.mass[slots] = mass
-        self._views[slots, sketch.OWN, sketch.SUSPICION] = 0.0
-        self._renew(slots)
-
     def _accept_shifts(self, now_ns: int) -> None:
         """Renew every view, and let shifts that have lasted long enough be what is normal."""
-        store = self._store
         self._renew()
-        used = store.table.used
-        shares = np.zeros((used, 2), np.float64)
-        sketch.shifted_share(store.rows, self._views, used, shares)
-        slow_scale, fast_scale = store.scales
-        mass, since_ns = store.mass[:used], store.since_ns[:used]
-        known = (mass[:, sketch.WEIGHT] >= self._count_min * slow_scale) & (
-            mass[:, sketch.FAST_CALLS] >= _SHIFT_COUNT_MIN * fast_scale
-        )
-        # The fast horizon remembers a shift for a while after it has passed; the last fifty observations do not.
-        known &= self._views[:used, sketch.OWN, sketch.SUSPICION] >= sketch.OPEN_BELOW
-        shifted = known[:, None] & (shares > _SHIFT_SHARE)
-        usual = mass[:, sketch.ERRORS] / np.maximum(mass[:, sketch.CALLS], 1e-300)
-        begins = shifted.any(axis=1) & (since_ns.max(axis=1) == 0)
-        self._usual_errors[:used][begins] = usual[begins]
-        since_ns[~shifted] = 0
-        since_ns[shifted & (since_ns == 0)] = now_ns
-        lasting = shifted & (now_ns - since_ns >= self.config.new_normal_s * 1e9)
-        # Errors as when it began: not more than twice the usual share, give or take one in a hundred.
-        usual = self._usual_errors[:used]
-        present = mass[:, sketch.FAST_ERRORS] / np.maximum(mass[:, sketch.FAST_CALLS], 1e-300)
-        accepted = np.flatnonzero(lasting.any(axis=1) & (present <= 2.0 * usual + 0.01)).astype(np.int32)
-        if not len(accepted):
+        lasting = lasting_shifts(self._store, self._views, self._usual_errors, self._count_min, self.config, now_ns)
+        slots = np.flatnonzero(lasting.any(axis=1)).astype(np.int32)
+        if not len(slots):
             return
-        before = self._views[accepted, :, sketch.MEDIAN].copy()
-        self._restart(accepted)
-        after = self._views[accepted, :, sketch.MEDIAN]
-        for i, slot in enumerate(accepted.tolist()):
-            key = int(store.table.keys[slot])
-            if key & 0xFFFFFFFF == 0 and store.vocabulary is not None:  # contexts follow their operation, unsaid
-                what = sketch.OWN if lasting[slot, sketch.OWN] else sketch.DURATION
-                name = operation_name(store.vocabulary, key >> 32)
-                medians = float(before[i, what]), float(after[i, what])
-                measure = ("own time", "duration")[what]
-                self._announced.append(NewNormal(*name, measure, *medians, int(since_ns[slot, what])))
-        since_ns[accepted] = 0
-        self.counts.new_normals += len(accepted)
+        before = self._views[slots, :, sketch.MEDIAN].copy()
+        restart(self._store, self._views, slots)
+        self._renew(slots)
+        after = self._views[slots, :, sketch.MEDIAN]
+        self._announced += announce(self._store, slots, lasting[slots], before, after)
+        self._store.since_ns[slots] = 0
+        self.counts.new_normals += len(slots)
 
 
 @dataclass(frozen=True, slots=True)
@@ -427,7 +376,3 @@ def _root_operation(operation: Operations, forest: Forest) -> Operations:
         first = np.minimum.reduceat(np.where(true_root, np.arange(count), count), starts)
         roots[full] = operation[np.where(first < count, first, starts)]
     return roots
-
-
-def warm() -> None:
-    """Compile nothing, on purpose: every kernel here has an explicit signature and is ready when imported."""

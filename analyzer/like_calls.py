@@ -17,7 +17,7 @@ Nodes = npt.NDArray[np.int32]
 def callees(traces: TraceBatch, forest: Forest, nodes: Nodes) -> npt.NDArray[np.uint32]:
     """Return the operation each span is about: of the first SERVER span below a CLIENT span, else its own.
 
-    The same as `analyzer.kernels.structure.find_callees` says of a whole batch.
+    The same as `analyzer.kernels.call_shapes.find_callees` says of a whole batch.
     """
     operation, kind = traces.rows["operation"], traces.rows["kind"]
     found: npt.NDArray[np.uint32] = operation[forest.row[nodes]]

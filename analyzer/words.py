@@ -23,6 +23,11 @@ def shown(text: str) -> str:
     return clean if len(clean) <= TEXT_SHOWN_MAX else clean[: TEXT_SHOWN_MAX - 3] + "..."
 
 
+def named(service: str, operation: str) -> str:
+    """An operation by its names, safe to show, also when it has none."""
+    return f"{shown(service) or 'unknown_service'} {shown(operation) or '(no name)'}"
+
+
 def row_of(analysis: Analysis, node: int) -> np.void:
     """The row of a node, as a view."""
     record: np.void = analysis.traces.rows[analysis.forest.row[node]]

@@ -13,7 +13,6 @@ def warm_receiver() -> None:
 def warm() -> None:
     """Load what an engine (or an analysis in the query process) uses."""
     import analyzer.engine  # noqa: F401 - kernels with a signature are ready when their module is imported
-    from analyzer import baselines, structure_memory
     from analyzer.origins import warm as warm_origins
     from analyzer.strings import new_vocabulary
     from collector.assembly.warm import warm as warm_assembly
@@ -24,8 +23,6 @@ def warm() -> None:
     decode.warm()
     warm_assembly(new_vocabulary(strings_max=4, operations_max=4, resources_max=4, scopes_max=4), read_detail)
     warm_origins()
-    baselines.warm()
-    structure_memory.warm()
 
 
 if __name__ == "__main__":

@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from analyzer.analysis import StructureScore
 from analyzer.config import AnalysisConfig
 from analyzer.forest import Forest
-from analyzer.kernels.structure import find_callees
+from analyzer.kernels.call_shapes import find_callees
 from analyzer.like_calls import callees, covered_ns, covered_share, overlap
 from analyzer.spans import SpanKind, TraceBatch, Vocabulary
-from analyzer.structure_memory import SURPRISE_MIN, StructureMemory
+from analyzer.structure.memory import SURPRISE_MIN, StructureMemory
 from tests.support.columns import MS, Tree, columns, vocabulary_of
 from tests.support.naive.structure import PlainStructure, callee
 

@@ -21,11 +21,13 @@ from analyzer.analysis import StructureScore
 from analyzer.config import AnalysisConfig
 from analyzer.decayed_rows import DecayedRows
 from analyzer.forest import Forest
-from analyzer.kernels import structure
+from analyzer.kernels import call_shapes, expected_calls, structure
 from analyzer.kernels.bins import FIRST_OCTAVE
 from analyzer.like_calls import callees
-from analyzer.pair_table import Slots, operation_name, pack
+from analyzer.new_normal import CallGone
+from analyzer.pair_table import Slots, pack
 from analyzer.spans import SpanKind, TraceBatch
+from analyzer.structure.acceptance import accept_counts, accept_lost_calls
 
 Operations = npt.NDArray[np.uint32]
 
@@ -33,9 +35,6 @@ PAIRS_PER_KEY = 4  # rows a key of the baselines has here: operations make a han
 SURPRISE_MIN = 5.9  # nats: a share of 1 in 365, which 200 executions with the call just reach; less is never evidence
 _HOUSEKEEPING_NS = 60 * 10**9
 _REBUILD_GROWTH = 1.02
-_GONE_SHARE = 0.5  # of recent executions without a call, however few they are
-_MORE_SHARE = 0.05  # of recent executions with far more like calls than usual
-_MORE_COUNT_MIN = 5.0
 
 
 @dataclass(slots=True)
@@ -48,18 +47,6 @@ class StructureCounts:
     new_normals: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class CallGone:
-    """A call that is not expected any more."""
-
-    service: str
-    operation: str
-    callee_service: str
-    callee_operation: str
-    share: float  # of recent executions that did without it
-    since_ns: int
-
-
 class StructureMemory:
     """Shapes of healthy traces. One owner thread, the engine's: `score`, then `learn`, batch after batch."""
 
@@ -68,7 +55,7 @@ class StructureMemory:
         self.counts = StructureCounts()
         capacity = PAIRS_PER_KEY * config.baseline_keys_max
         half_lives_s = (config.slow_half_life_s, config.fast_half_life_s)
-        self._store = DecayedRows("structure", capacity, (2, structure.WIDTH), half_lives_s)
+        self._store = DecayedRows("structure", capacity, (2, call_shapes.WIDTH), half_lives_s)
         self._announced: list[CallGone] = []
         self._housekept_ns: int | None = None
         self._executions = 0.0  # spans learned; the expectations rest on `_expected_at` of them
@@ -135,6 +122,7 @@ class StructureMemory:
             self._first,
             self._pairs,
             self._surprise,
+            *_room(callee),
             out,
             repeated,
         )
@@ -204,6 +192,7 @@ class StructureMemory:
             store.table.keys,
             self._first,
             self._pairs,
+            *_room(callee),
         )
         self.counts.learned += len(operation)
         self._executions += len(operation)
@@ -212,8 +201,7 @@ class StructureMemory:
         if now_ns - self._housekept_ns >= _HOUSEKEEPING_NS:
             self._housekept_ns = now_ns
             self._expect(False, now=True)
-            self._accept_lost_calls(now_ns)
-            self._accept_counts(now_ns)
+            self._accept(now_ns)
 
     def missing_calls(self, traces: TraceBatch, forest: Forest, node: int) -> list[tuple[int, float, float]]:
         """Calls that a node should have made, as last scored: (operation id, share of clean executions, executions).
@@ -242,7 +230,7 @@ class StructureMemory:
         nodes, operation, callee = nodes[counted], above["operation"][counted], callee[counted]
         own = self._store.table.find(pack(operation, np.zeros(1, np.uint32)))
         known = (own >= 0) & (
-            self._store.mass[own, structure.PRESENT] >= self.config.baseline_count_min * self._store.scales[0]
+            self._store.mass[own, call_shapes.PRESENT] >= self.config.baseline_count_min * self._store.scales[0]
         )
         fresh: npt.NDArray[np.int32] = nodes[known & (self._store.table.find(pack(operation, callee)) < 0)]
         return fresh
@@ -264,23 +252,23 @@ class StructureMemory:
 
     def call_share(self, operation: int, callee: int) -> tuple[float, float]:
         """Return (share of clean executions of an operation that make a call, executions)."""
-        executions = self._count(operation, 0, structure.PRESENT)
+        executions = self._count(operation, 0, call_shapes.PRESENT)
         if executions <= 0.0:
             return 0.0, 0.0
-        return min(1.0, self._count(operation, callee, structure.PRESENT) / executions), executions
+        return min(1.0, self._count(operation, callee, call_shapes.PRESENT) / executions), executions
 
     def usual_count(self, operation: int, callee: int) -> float | None:
-        """Return how many like calls an operation makes at most, mostly (`kernels.structure.usual_count`), or None."""
+        """Return how many like calls an operation makes at most, mostly (`call_shapes.usual_count`), or None."""
         slot = self._slot(operation, callee)
-        if slot < 0 or self._count(operation, 0, structure.PRESENT) < self.config.baseline_count_min:
+        if slot < 0 or self._count(operation, 0, call_shapes.PRESENT) < self.config.baseline_count_min:
             return None
-        usual = float(structure.usual_count(self._store.rows[slot, 0], self.config.repeated_calls_ratio))
+        usual = float(call_shapes.usual_count(self._store.rows[slot, 0], self.config.repeated_calls_ratio))
         return None if math.isnan(usual) else usual
 
     def overlap_share(self, operation: int) -> tuple[float, float]:
         """Return (share of its executions with several children in which two overlapped, such executions)."""
-        several = self._count(operation, 0, structure.SEVERAL)
-        return (self._count(operation, 0, structure.OVERLAPPED) / several, several) if several > 0 else (0.0, 0.0)
+        several = self._count(operation, 0, call_shapes.SEVERAL)
+        return (self._count(operation, 0, call_shapes.OVERLAPPED) / several, several) if several > 0 else (0.0, 0.0)
 
     def usual_wait_ns(self, producer: int, consumer: int) -> tuple[float, float] | None:
         """Return (wait that 99 % of consumers stay below, observations), or None when nothing is known."""
@@ -288,10 +276,10 @@ class StructureMemory:
         if slot < 0:
             return None
         row = self._store.rows[slot, 0]
-        column = structure.upper_bin(row, structure.GAPS, structure.WIDTH, 0.99)
+        column = call_shapes.upper_bin(row, call_shapes.GAPS, call_shapes.WIDTH, 0.99)
         if column < 0:
             return None
-        return 2.0 ** (FIRST_OCTAVE + 1 + column), float(row[structure.GAPS :].sum()) / self._store.scales[0]
+        return 2.0 ** (FIRST_OCTAVE + 1 + column), float(row[call_shapes.GAPS :].sum()) / self._store.scales[0]
 
     def take_announcements(self) -> list[CallGone]:
         """Return what is not expected any more since the last time."""
@@ -321,7 +309,7 @@ class StructureMemory:
     def _columns(self, traces: TraceBatch, forest: Forest) -> tuple[Operations, Operations, npt.NDArray[np.uint8]]:
         operation, kind = traces.rows["operation"][forest.row], traces.rows["kind"][forest.row]
         callee = np.empty_like(operation)
-        structure.find_callees(operation, kind, forest.child_ptr, forest.child, callee)
+        call_shapes.find_callees(operation, kind, forest.child_ptr, forest.child, callee)
         return operation, callee, kind
 
     def _meet(self, traces: TraceBatch) -> None:
@@ -333,7 +321,7 @@ class StructureMemory:
         self, operation: Operations, callee: Operations, kind: npt.NDArray[np.uint8], forest: Forest
     ) -> tuple[Slots, Slots]:
         own, pair = np.empty(len(operation), np.int32), np.empty(len(operation), np.int32)
-        structure.find_edges(operation, callee, kind, forest.parent, *self._store.table.arrays, own, pair)
+        call_shapes.find_edges(operation, callee, kind, forest.parent, *self._store.table.arrays, own, pair)
         return own, pair
 
     def _expect(self, left_out: bool, now: bool = False) -> None:
@@ -345,7 +333,7 @@ class StructureMemory:
         self._first = np.zeros(used + 1, np.int32)
         self._pairs, self._surprise = np.zeros(used, np.int32), np.zeros(used, np.float32)
         limits = [float(self.config.baseline_count_min), self.config.missing_call_q, SURPRISE_MIN, float(left_out)]
-        total = structure.expect(
+        total = expected_calls.expect(
             store.table.keys,
             *store.table.arrays,
             used,
@@ -359,56 +347,13 @@ class StructureMemory:
         self._pairs, self._surprise = self._pairs[:total].copy(), self._surprise[:total].copy()
         self._expected_at, self._left_out = self._executions, left_out
 
-    def _accept_lost_calls(self, now_ns: int) -> None:
-        """Stop expecting calls that have been missing for `new_normal_s`, and say so."""
-        store = self._store
-        fast = store.scales[1]
-        owners = np.repeat(np.arange(len(self._first) - 1), np.diff(self._first))
-        recent = store.mass[owners, structure.FAST]
-        missed = store.mass[self._pairs, structure.FAST_MISSED]
-        share = missed / np.maximum(recent, 1e-300)
-        executions = np.maximum(store.mass[owners, structure.PRESENT], 1e-300)
-        usual = recent * (1.0 - store.mass[self._pairs, structure.PRESENT] / executions)
-        lost = (missed >= structure.RISE_COUNT * fast + structure.RISE * usual) | (
-            (share > _GONE_SHARE) & (recent >= fast)
-        )
-        since_ns = store.since_ns[self._pairs, 0]
-        since_ns = np.where(lost, np.where(since_ns == 0, now_ns, since_ns), 0)
-        lasting = lost & (now_ns - since_ns >= self.config.new_normal_s * 1e9)
-        store.since_ns[self._pairs, 0] = np.where(lasting, 0, since_ns)
-        for at in np.flatnonzero(lasting).tolist():
-            slot, owner = int(self._pairs[at]), int(owners[at])
-            rest = 1.0 - min(1.0, float(share[at]))
-            store.mass[slot, structure.PRESENT] = store.mass[owner, structure.PRESENT] * rest
-            key = int(store.table.keys[slot])
-            if store.vocabulary is not None:
-                caller = operation_name(store.vocabulary, key >> 32)
-                callee = operation_name(store.vocabulary, key & 0xFFFFFFFF)
-                self._announced.append(CallGone(*caller[:2], *callee[:2], 1.0 - rest, int(since_ns[at])))
-            self.counts.new_normals += 1
-        if lasting.any():
+    def _accept(self, now_ns: int) -> None:
+        """Let lasting changes be what is normal."""
+        gone = accept_lost_calls(self._store, self._first, self._pairs, self.config, now_ns)
+        if gone:
             self._expect(False, now=True)
-
-    def _accept_counts(self, now_ns: int) -> None:
-        """Let a number of like calls that has been far above the usual for `new_normal_s` be the usual one."""
-        store = self._store
-        used = store.table.used
-        counts = store.rows[:used, :, : structure.GAPS]
-        slow = counts[:, 0].cumsum(axis=1, dtype=np.float64)
-        usual = structure.COUNT_UPPER[(slow < 0.95 * slow[:, -1:]).sum(axis=1)]
-        recent = counts[:, 1].sum(axis=1, dtype=np.float64)
-        far = self.config.repeated_calls_ratio * usual[:, None] <= structure.COUNT_UPPER
-        far &= self.config.repeated_calls_min <= structure.COUNT_UPPER
-        share = np.where(far, counts[:, 1], 0).sum(axis=1) / np.maximum(recent, 1e-300)
-        more = (share > _MORE_SHARE) & (recent >= _MORE_COUNT_MIN * store.scales[1])
-        since_ns = store.since_ns[:used, 1]
-        since_ns[~more] = 0
-        since_ns[more & (since_ns == 0)] = now_ns
-        lasting = np.flatnonzero(more & (now_ns - since_ns >= self.config.new_normal_s * 1e9))
-        ratio = store.scales[0] / store.scales[1]
-        store.rows[lasting, 0, : structure.GAPS] = store.rows[lasting, 1, : structure.GAPS] * np.float32(ratio)
-        since_ns[lasting] = 0
-        self.counts.new_normals += len(lasting)
+        self._announced += gone
+        self.counts.new_normals += len(gone) + accept_counts(self._store, self.config, now_ns)
 
     def _slot(self, operation: int, callee: int) -> int:
         if operation == 0:
@@ -420,5 +365,7 @@ class StructureMemory:
         return float(self._store.mass[slot, column]) / self._store.scales[0] if slot >= 0 else 0.0
 
 
-def warm() -> None:
-    """Compile nothing, on purpose: every kernel here has an explicit signature and is ready when imported."""
+def _room(callee: Operations) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
+    """Room to count callees in, by operation id (`kernels.call_shapes.tally`)."""
+    size = int(callee.max(initial=0)) + 1
+    return np.zeros(size, np.int32), np.full(size, -1, np.int32)

@@ -1,0 +1,55 @@
+"""What became normal after a lasting change, in words.
+
+In: names, numbers. Out: `NewNormal`, `CallGone`. Decides nothing: `analyzer.shifts` and
+`analyzer.structure.acceptance` do.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from analyzer.words import named
+
+_MS = 1e6
+
+
+@dataclass(frozen=True, slots=True)
+class NewNormal:
+    """A lasting shift that is normal from now on."""
+
+    service: str
+    operation: str
+    kind: int
+    measure: str  # "own time" or "duration"
+    before_ns: float  # medians
+    after_ns: float
+    since_ns: int  # owner's time at which the shift was first seen
+
+    @property
+    def sentence(self) -> str:
+        """For people; names are safe to show."""
+        return (
+            f"{named(self.service, self.operation)}: a {self.measure} of {self.after_ns / _MS:.1f} ms is normal now "
+            f"(median; {self.before_ns / _MS:.1f} ms before)."
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class CallGone:
+    """A call that is not expected any more."""
+
+    service: str
+    operation: str
+    callee_service: str
+    callee_operation: str
+    share: float  # of recent executions that did without it
+    since_ns: int
+
+    @property
+    def sentence(self) -> str:
+        """For people; names are safe to show."""
+        return (
+            f"{named(self.service, self.operation)} is not expected to call "
+            f"{named(self.callee_service, self.callee_operation)} any more: "
+            f"{100 * self.share:.0f} % of its recent executions did without."
+        )
