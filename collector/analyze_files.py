@@ -9,87 +9,107 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TypeVar
 
 import numpy as np
 from rich.console import Console
 from rich.progress import Progress
 
 from analyzer.engine import Analyzer
-from analyzer.findings import Answer
 from collector.errors import BadRequestError
 from collector.offline import FILE_LIMITS, TraceReader
-from collector.receivers.files import FileComplaint, Request, read_requests
-from collector.verdict_text import verdict_text
+from collector.receivers.files import FileComplaint, read_requests
+from collector.verdict_text import Printer, plain
 from collector.wire.otlp_json import translate_json
 
 COMPLAINTS_SHOWN = 5
+T = TypeVar("T")
 
 
 def analyze_files(files: Sequence[str], baseline: Sequence[str], *, as_json: bool, everything: bool) -> int:
     """Read, learn, judge, print."""
-    errors = Console(stderr=True)
-    words: TraceReader | None = None
+    complaints = _Complaints()
     try:
-        reader, complaints = _read(files, errors, words)
-        normal, more = _read(baseline, errors, TraceReader(reader.vocabulary)) if baseline else (None, [])
+        reader = _read(files, "reading", TraceReader(), complaints)
+        normal = _read(baseline, "reading the baseline", TraceReader(reader.vocabulary), complaints)
     except OSError as error:
-        errors.print(f"cannot read: {error}", style="red", markup=False)
+        _say(f"cannot read {error.filename or 'standard input'}: {error.strerror or error}")
         return 2
-    _complain(errors, complaints + more)
-    traces = reader.batch()
+    complaints.tell()
+    traces, healthy = reader.batch(), normal.batch()
     if not traces.trace_count:
-        errors.print("no spans were read; expected OTLP traces as JSON, JSON lines or protobuf", markup=False)
+        _say("no spans were read; expected OTLP traces as JSON, JSON lines or protobuf")
+        return 1
+    if baseline and not healthy.trace_count:
+        _say("no spans were read from the baseline; expected healthy OTLP traces, or no --baseline at all")
         return 1
     analyzer = Analyzer()
-    included = None
-    if normal is not None:
-        analyzer.learn_file(normal.batch(), 0)
-    else:
-        included = analyzer.learn_file(traces, 0)
+    included = None if baseline else analyzer.learn_file(traces, 0)
+    if baseline:
+        analyzer.learn_file(healthy, 0)
     verdicts = analyzer.analyse(traces, included)
     wanted = np.arange(traces.trace_count) if everything else np.flatnonzero(verdicts.suspicious)
-    told = 0
-    with Progress(console=errors, transient=True, disable=not errors.is_terminal) as progress:
-        for index in progress.track(wanted, description="explaining"):
-            answer = analyzer.explain(verdicts, int(index))
-            if everything or answer.status not in ("clean", "partial"):
-                _print(answer, as_json)
-                told += 1
+    printer = Printer(as_json)
+    for index in _with_progress(wanted.tolist(), "explaining"):
+        answer = analyzer.explain(verdicts, index)
+        if everything or answer.status not in ("clean", "partial"):
+            printer.show(answer)
     if not as_json:
         spans = len(verdicts.analysis.forest.row)
-        errors.print(f"{traces.trace_count} traces, {spans} spans; {told} told", markup=False)
+        found = "nothing to report" if not printer.count else f"{printer.count} with something to say"
+        _say(f"{_count(traces.trace_count, 'trace')}, {_count(spans, 'span')}; {found}")
+        if not baseline and traces.trace_count < analyzer.config.baseline_count_min:
+            _say(
+                f"what is slow or missing can be told from {analyzer.config.baseline_count_min} traces on: "
+                "give healthy ones with --baseline"
+            )
     return 0
 
 
-def _read(files: Sequence[str], errors: Console, reader: TraceReader | None) -> tuple[TraceReader, list[str]]:
-    reader = reader or TraceReader()
-    complaints: list[str] = []
-    with Progress(console=errors, transient=True, disable=not errors.is_terminal) as progress:
-        for name in progress.track(files, description="reading"):
-            for found in _requests(name):
-                if isinstance(found, FileComplaint):
-                    complaints.append(str(found))
-                    continue
-                try:
-                    reader.add(*found)
-                except BadRequestError as error:
-                    complaints.append(f"{name}: {error}")
-    return reader, complaints
+@dataclass(slots=True)
+class _Complaints:
+    """Parts that could not be read: the first in words, the rest as a number."""
+
+    shown: list[str] = field(default_factory=list)
+    left_out: int = 0
+
+    def add(self, text: str, count: int = 1) -> None:
+        if len(self.shown) < COMPLAINTS_SHOWN:
+            self.shown.append(text)
+        else:
+            self.left_out += count
+
+    def tell(self) -> None:
+        for text in self.shown:
+            _say(text)
+        if self.left_out:
+            _say(f"... and {self.left_out} more that could not be read")
 
 
-def _requests(name: str) -> Iterator[Request | FileComplaint]:
-    return read_requests(name, lambda payload, signal: translate_json(payload, signal, FILE_LIMITS))
+def _read(files: Sequence[str], doing: str, reader: TraceReader, complaints: _Complaints) -> TraceReader:
+    for name in _with_progress(files, doing):
+        for found in read_requests(name, lambda payload, signal: translate_json(payload, signal, FILE_LIMITS)):
+            if isinstance(found, FileComplaint):
+                complaints.add(str(found), found.count)
+                continue
+            try:
+                reader.add(*found)
+            except BadRequestError as error:
+                complaints.add(f"{name}: {error}")
+    return reader
 
 
-def _complain(errors: Console, complaints: Sequence[str]) -> None:
-    for complaint in complaints[:COMPLAINTS_SHOWN]:
-        errors.print(complaint, style="yellow", markup=False, highlight=False)
-    if len(complaints) > COMPLAINTS_SHOWN:
-        errors.print(f"... and {len(complaints) - COMPLAINTS_SHOWN} more that could not be read", markup=False)
+def _with_progress(items: Sequence[T], doing: str) -> Iterator[T]:
+    """Yield the items; a bar on standard error while somebody is looking."""
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
+        yield from progress.track(items, description=doing)
 
 
-def _print(answer: Answer, as_json: bool) -> None:
-    if as_json:
-        sys.stdout.write(answer.model_dump_json() + "\n")
-    else:
-        Console(highlight=False).print(verdict_text(answer), soft_wrap=True)
+def _count(number: int, word: str) -> str:
+    return f"{number} {word}" if number == 1 else f"{number} {word}s"
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(plain(text) + "\n")

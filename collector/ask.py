@@ -10,10 +10,9 @@ from urllib.parse import SplitResult, urlsplit
 
 import orjson
 from pydantic import ValidationError
-from rich.console import Console
 
 from analyzer.findings import Answer
-from collector.verdict_text import plain, verdict_text
+from collector.verdict_text import Printer, plain
 
 ANSWER_BYTES_MAX = 64 * 2**20
 _TRACE_ID = re.compile(r"[0-9a-fA-F]{32}", re.ASCII)
@@ -23,7 +22,7 @@ def ask_server(server: str, trace_id: str, wait_s: float, as_json: bool) -> int:
     """Ask, print, and return the exit status: 0 answered, 1 not known or not reachable, 2 wrong use."""
     address = _address(server)
     if address is None:
-        sys.stderr.write(f"{server!r} is not an address; expected for example http://127.0.0.1:8080\n")
+        sys.stderr.write(f"{server[:80]!r} is not an address; expected for example http://127.0.0.1:8080\n")
         return 2
     if not _TRACE_ID.fullmatch(trace_id):
         sys.stderr.write(f"{trace_id[:80]!r} is not a trace id; expected 32 hex digits\n")
@@ -60,15 +59,14 @@ def _show(status: int, body: bytes, as_json: bool) -> int:
     if status not in (200, 202):
         sys.stderr.write(plain(_problem(status, body)) + "\n")
         return 2 if status in (400, 422) else 1
-    if as_json:
-        sys.stdout.write(body.decode("utf-8", "replace") + "\n")
-        return 0
     try:
         answer = Answer.model_validate_json(body)
     except ValidationError:
-        sys.stderr.write("the answer is not of a schema this version knows; use --json\n")
+        sys.stderr.write(
+            "what came is not an answer of this version of firstfault; is another program listening there?\n"
+        )
         return 1
-    Console(highlight=False).print(verdict_text(answer), soft_wrap=True)
+    Printer(as_json).show(answer)
     return 0
 
 

@@ -6,6 +6,7 @@ not there (or the demo is not all right), 2 wrong use.
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
@@ -23,7 +24,7 @@ app = typer.Typer(
     help="Where did the trouble begin? Root cause of failing and slow OpenTelemetry traces.",
     no_args_is_help=True,
     add_completion=False,
-    pretty_exceptions_show_locals=False,
+    pretty_exceptions_enable=False,
 )
 config_app = typer.Typer(name="config", help="Check, print or describe the configuration.", no_args_is_help=True)
 app.add_typer(config_app)
@@ -141,5 +142,16 @@ def _fail(message: str) -> NoReturn:
 
 
 def main() -> None:
-    """Entry point."""
-    app()
+    """Entry point. A bug of ours is told in a line; `FIRSTFAULT_TRACEBACK=1` shows where it is."""
+    try:
+        app()
+    except Exception as error:
+        if os.environ.get("FIRSTFAULT_TRACEBACK"):
+            raise
+        from collector.verdict_text import plain
+
+        sys.stderr.write(
+            plain(f"this is a bug of firstfault {__version__}: {type(error).__name__}: {error}")
+            + "\nplease report it with what FIRSTFAULT_TRACEBACK=1 shows\n"
+        )
+        sys.exit(1)

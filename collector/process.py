@@ -18,7 +18,7 @@ from typing import Any, Protocol
 
 import orjson
 
-from collector.config import check
+from collector.config import Config, check
 from collector.contracts import OpenTraces, Signal
 from collector.control import ControlClient, ControlServer, RemoteOpenTraces, Responder
 from collector.logs import set_up_logging
@@ -87,44 +87,54 @@ def main(role: str, told: Mapping[str, Any]) -> int:
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())
-    folder = Path(told["control_folder"])
-    timeout_s = config.service.stop_timeout_s
-    responders: dict[str, Responder] = {}
-    snapshots: list[Callable[[], Snapshot]] = []
-    room: Room
+    try:
+        room, snapshots, responders = _room(role, told, config)
+        responders["ready"] = lambda _: b"false" if room.not_ready() else b"true"
+        responders["stats"] = lambda _: orjson.dumps(merge([read() for read in (*snapshots, _process_snapshot)]))
+        responders["ports"] = lambda _: orjson.dumps(getattr(room, "ports", {}))
+        control = ControlServer(socket_path(Path(told["control_folder"]), told["name"]), responders)
+        control.start()
+        room.start()
+    except (OSError, RuntimeError) as error:  # a port or a directory that somebody else has: words, not a traceback
+        logger.error("cannot start: %s", error)
+        return 1
+    stopping.wait()
+    room.stop(config.service.stop_timeout_s)
+    control.stop()
+    return 0
+
+
+def _room(
+    role: str, told: Mapping[str, Any], config: Config
+) -> tuple[Room, list[Callable[[], Snapshot]], dict[str, Responder]]:
+    """Build what this process is: the room, what it counts, what it answers. Each loads only what it needs."""
     if role == "engine":
         from collector.app.engine_room import EngineRoom
 
         source = RingSource([RingReader(memory, wake) for memory, wake in told["rings"]])
         engine = EngineRoom(config, source)
-        room = engine
-        snapshots = [engine.snapshot, source.snapshot]
-        responders["ask"] = lambda trace_id: _ask(engine.open_traces, trace_id)
-        responders["stuck"] = lambda _: orjson.dumps(engine.stuck())
-    elif role == "receiver":
+        return (
+            engine,
+            [engine.snapshot, source.snapshot],
+            {
+                "ask": lambda trace_id: _ask(engine.open_traces, trace_id),
+                "stuck": lambda _: orjson.dumps(engine.stuck()),
+            },
+        )
+    if role == "receiver":
         from collector.app.receiver_room import ReceiverRoom
 
         memory, wake = told["ring"]
         writer = RingWriter(memory, wake)
-        room = ReceiverRoom(config, writer, shared_port=True)
-        snapshots = [room.snapshot, lambda: {"ring_refused_requests": writer.refused_count}]
-    else:
-        from collector.app.query_room import QueryRoom
+        receiver = ReceiverRoom(config, writer, shared_port=True)
+        return receiver, [receiver.snapshot, lambda: {"ring_refused_requests": writer.refused_count}], {}
+    from collector.app.query_room import QueryRoom
 
-        client = ControlClient(socket_path(folder, "engine"))
-        others = [ControlClient(socket_path(folder, name)) for name in told["others"]]
-        room = QueryRoom(config, RemoteOpenTraces(client), lambda: merge([_stats(other) for other in others]))
-        snapshots = [room.snapshot]
-    responders["ready"] = lambda _: b"false" if room.not_ready() else b"true"
-    responders["stats"] = lambda _: orjson.dumps(merge([read() for read in (*snapshots, _process_snapshot)]))
-    responders["ports"] = lambda _: orjson.dumps(getattr(room, "ports", {}))
-    control = ControlServer(socket_path(folder, told["name"]), responders)
-    control.start()
-    room.start()
-    stopping.wait()
-    room.stop(timeout_s)
-    control.stop()
-    return 0
+    folder = Path(told["control_folder"])
+    client = ControlClient(socket_path(folder, "engine"))
+    others = [ControlClient(socket_path(folder, name)) for name in told["others"]]
+    query = QueryRoom(config, RemoteOpenTraces(client), lambda: merge([_stats(other) for other in others]))
+    return query, [query.snapshot], {}
 
 
 def _ask(open_traces: OpenTraces, trace_id: bytes) -> bytes:

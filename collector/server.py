@@ -14,6 +14,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -47,32 +48,32 @@ def run(tree: Mapping[str, Any]) -> int:
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())
-    body: Body = _OneProcess(config, stopping) if config.service.processes == 1 else _Many(tree, config, stopping)
+    up = threading.Event()
     health, telemetry = Health(), Telemetry()
-    body.watch(health, telemetry)
+    health.ready("server", lambda: "stopping" if stopping.is_set() else "" if up.is_set() else "starting")
     telemetry.register("server", _uptime(time.monotonic()))
-    doors = [
-        health_server(health, *_host_port(config.service.health.endpoint)),
-        metrics_server(telemetry, *_host_port(config.service.telemetry.metrics.endpoint)),
-    ]
-    started = []
-    try:
-        for door in doors:
-            door.start()
-            started.append(door)
-        body.start()
-    except (OSError, RuntimeError) as error:
-        logger.error("cannot start: %s", error)
-        body.stop()
-        for door in started:
-            door.stop(1.0)
-        return 1
-    _say_hello(config)
-    body.wait()
-    logger.info("stopping")
-    clean = body.stop()
-    for door in doors:
-        door.stop(1.0)
+    body: Body | None = None
+    with ExitStack() as doors:
+        try:
+            for door in (
+                health_server(health, *_host_port(config.service.health.endpoint)),
+                metrics_server(telemetry, *_host_port(config.service.telemetry.metrics.endpoint)),
+            ):
+                door.start()
+                doors.callback(door.stop, 1.0)
+            body = _OneProcess(config, stopping) if config.service.processes == 1 else _Many(tree, config, stopping)
+            body.watch(health, telemetry)
+            body.start()
+        except (OSError, RuntimeError) as error:  # a port or a directory that somebody else has
+            logger.error("cannot start: %s", error)
+            if body is not None:
+                body.stop()
+            return 1
+        up.set()
+        _say_hello(config)
+        body.wait()
+        logger.info("stopping")
+        clean = body.stop()
     logger.info("stopped%s", "" if clean else "; something had to be cut off")
     return 0 if clean else 1
 

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import io
+import sys
+
+from rich.console import Console
 from rich.text import Text
 
 from analyzer.findings import Answer, RootCause
@@ -10,6 +14,28 @@ _STYLES = {"finding": "bold red", "clean": "green", "partial": "yellow", "unknow
 EVIDENCE_MAX = 5
 REFUTED_MAX = 3
 EXCESS_MAX = 3
+
+
+class Printer:
+    """Writes answers to standard output: lines for people, or one JSON object a line."""
+
+    def __init__(self, as_json: bool) -> None:
+        self.count = 0
+        self._as_json = as_json
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            # JSON is UTF-8, whatever the locale; in text, a letter the terminal lacks must not end the program.
+            if as_json:
+                sys.stdout.reconfigure(encoding="utf-8")
+            else:
+                sys.stdout.reconfigure(errors="replace")
+        self._console = Console(highlight=False)
+
+    def show(self, answer: Answer) -> None:
+        self.count += 1
+        if self._as_json:
+            sys.stdout.write(answer.model_dump_json() + "\n")
+        else:
+            self._console.print(verdict_text(answer), soft_wrap=True)
 
 
 def plain(text: str) -> str:
@@ -23,11 +49,12 @@ def verdict_text(answer: Answer) -> Text:
     out.append(f"{answer.status.upper():<11}", style=_STYLES.get(answer.status, ""))
     out.append(plain(f" {answer.trace_id}  {answer.root_service} {answer.root_operation}".rstrip()) + "\n")
     out.append(plain(f"  {answer.summary}") + "\n")
-    axes = [answer.severity, answer.type, answer.observability]
-    words = [axis.value for axis in axes if axis is not None]
+    named = (("severity", answer.severity), ("type", answer.type), ("observability", answer.observability))
+    words = [f"{name} {axis.value}" for name, axis in named if axis is not None]
+    if answer.status == "finding":
+        words.append("the user saw it" if answer.user_visible else "the user did not see it")
     if words:
-        seen = "user visible" if answer.user_visible else "not user visible"
-        out.append(f"  {answer.verdict}: {', '.join(words)}; {seen}\n", style="dim")
+        out.append(plain(f"  {answer.verdict}: {', '.join(words)}") + "\n", style="dim")
     for cause in answer.root_causes:
         _cause(out, cause)
     if answer.latency is not None and answer.latency.excess:
@@ -38,7 +65,8 @@ def verdict_text(answer: Answer) -> Text:
             out.append(f"    +{_ms(excess.excess_ns)} {where} (usually {_ms(excess.expected_ns)})\n", style="dim")
     if answer.completeness is not None:
         for warning in answer.completeness.warnings:
-            out.append(plain(f"  note: {warning.message} ({warning.count})") + "\n", style="dim")
+            times = f" ({warning.count} times)" if warning.count > 1 else ""
+            out.append(plain(f"  note: {warning.message}{times}") + "\n", style="dim")
     if answer.next_probe:
         out.append(plain(f"  look next: {answer.next_probe}") + "\n", style="cyan")
     return out
@@ -51,8 +79,9 @@ def _cause(out: Text, cause: RootCause) -> None:
         out.append(plain(f"     began in {span.service} {span.operation} (span {span.span_id})") + "\n")
     for evidence in cause.evidence[:EVIDENCE_MAX]:
         out.append(plain(f"     - {evidence.claim}") + "\n")
-    for refuted in cause.refuted[:REFUTED_MAX]:
-        out.append(plain(f"     not {refuted.entity.name}: {refuted.reason}") + "\n", style="dim")
+    reasons = dict.fromkeys(plain(f"     not {refuted.entity.name}: {refuted.reason}") for refuted in cause.refuted)
+    for reason in list(reasons)[:REFUTED_MAX]:
+        out.append(reason + "\n", style="dim")
 
 
 def _ms(duration_ns: int) -> str:

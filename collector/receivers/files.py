@@ -17,7 +17,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, TypeAlias
+from typing import Protocol, TypeAlias, cast
 
 from collector.contracts import Signal
 from collector.errors import RefusedError
@@ -209,10 +209,10 @@ class _Source(Protocol):
     def read1(self, size: int, /) -> bytes: ...
 
 
-def _standard_input() -> io.BufferedReader:
-    buffer = sys.stdin.buffer
-    assert isinstance(buffer, io.BufferedReader)
-    return buffer
+def _standard_input() -> _Source:
+    if sys.stdin is None:  # a program may be started without one
+        raise OSError("standard input is closed")
+    return cast(_Source, sys.stdin.buffer)
 
 
 class _Joined(io.RawIOBase):

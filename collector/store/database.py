@@ -25,7 +25,7 @@ SIDE_FILES = ("-wal", "-shm")
 _CORRUPT = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 
-class NewerFileError(Exception):
+class NewerFileError(RuntimeError):
     """A file was written by a newer version; it is left as it is."""
 
 

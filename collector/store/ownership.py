@@ -12,7 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 
 
-class StoreInUseError(Exception):
+class StoreInUseError(RuntimeError):
     """Another process writes this directory."""
 
 
