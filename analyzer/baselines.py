@@ -23,7 +23,7 @@ from analyzer.forest import Forest, NodeFlag
 from analyzer.kernels import sketch
 from analyzer.kernels.bins import BINS
 from analyzer.kernels.pairs import find_contexts
-from analyzer.new_normal import NewNormal
+from analyzer.new_normal import ANNOUNCED_MAX, NewNormal
 from analyzer.pair_table import Keys, Slots, pack
 from analyzer.shifts import announce, lasting_shifts, restart
 from analyzer.spans import TraceBatch
@@ -343,6 +343,7 @@ class Baselines:
         self._renew(slots)
         after = self._views[slots, :, sketch.MEDIAN]
         self._announced += announce(self._store, slots, lasting[slots], before, after)
+        del self._announced[:-ANNOUNCED_MAX]
         self._store.since_ns[slots] = 0
         self.counts.new_normals += len(slots)
 

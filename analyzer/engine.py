@@ -178,6 +178,16 @@ class Analyzer:
         self.propagation.learn(self._measure(traces, included), now_ns)
         return included
 
+    def take_announcements(self) -> list[str]:
+        """Return what became normal since the last time, a sentence each; names in them are safe to show."""
+        shifts = [shift.sentence for shift in self.baselines.take_announcements()]
+        return shifts + [gone.sentence for gone in self.structure.take_announcements()]
+
+    @property
+    def lost_edge_calls(self) -> int:
+        """Calls that found no room in the sums per edge."""
+        return self._aggregates.lost_edge_calls
+
     def take_aggregates(self) -> tuple[list[OperationTotal], list[EdgeTotal]]:
         """Return the sums per operation and per edge since the last time."""
         if self._vocabulary is None:

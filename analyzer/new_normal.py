@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from analyzer.words import named
 
+ANNOUNCED_MAX = 1000  # not taken yet; the newest are kept
 _MS = 1e6
 
 
@@ -29,8 +30,8 @@ class NewNormal:
     def sentence(self) -> str:
         """For people; names are safe to show."""
         return (
-            f"{named(self.service, self.operation)}: a {self.measure} of {self.after_ns / _MS:.1f} ms is normal now "
-            f"(median; {self.before_ns / _MS:.1f} ms before)."
+            f"{named(self.service, self.operation)}: the usual {self.measure} is {self.after_ns / _MS:.1f} ms now; "
+            f"it was {self.before_ns / _MS:.1f} ms."
         )
 
 

@@ -31,6 +31,7 @@ ROLLUP_NS = 5_000_000_000
 STATE_NS = 60_000_000_000
 STATE_NAME = "analyzer"
 ASKS_MAX = 256
+ANNOUNCED_MAX = 20  # lines of log for one batch
 MINUTE_NS = 60_000_000_000
 
 
@@ -230,6 +231,14 @@ class Pipeline:
         self.counts.analysed_spans += len(verdicts.analysis.forest.row)
         self._put_answers(released, verdicts)
         self._desk.analyzer.learn(verdicts, clock.now_ns())
+        self._announce(self._desk.analyzer.take_announcements())
+
+    def _announce(self, sentences: list[str]) -> None:
+        """Log what became normal; when everything shifts at once, not everything is told."""
+        for sentence in sentences[:ANNOUNCED_MAX]:
+            logger.info("%s", sentence)
+        if len(sentences) > ANNOUNCED_MAX:
+            logger.info("%d more changes became normal", len(sentences) - ANNOUNCED_MAX)
 
     def _put_answers(self, released: Released, verdicts: Verdicts) -> None:
         clock, analyzer = self._desk.clock, self._desk.analyzer

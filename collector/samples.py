@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from analyzer.engine import Analyzer
 from collector.assembly.counts import AssemblyCounts
 from collector.pipeline import PipelineCounts
 from collector.shelf import ShelfWriter
@@ -44,6 +45,29 @@ def pipeline_samples(counts: PipelineCounts) -> Snapshot:
         "analyzer_explain_seconds": counts.explain_ns / 1e9,
     }
     return found | {sample("analyzer_findings", verdict): number for verdict, number in counts.findings.items()}
+
+
+def analyzer_samples(analyzer: Analyzer) -> Snapshot:
+    """What is held of normal behaviour, and what found no room."""
+    times, shapes, errors = analyzer.baselines.counts, analyzer.structure.counts, analyzer.propagation
+    found: Snapshot = {
+        "analyzer_learned_spans": times.learned,
+        "analyzer_suspicious_spans": times.suspicious,
+        "analyzer_kept_out_spans": times.kept_out,
+        "analyzer_lost_edge_calls": analyzer.lost_edge_calls,
+        sample("analyzer_untracked_keys", "propagation"): errors.refused,
+    }
+    for memory, held, counts in (
+        ("baselines", len(analyzer.baselines), times),
+        ("structure", len(analyzer.structure), shapes),
+    ):
+        found |= {
+            sample("analyzer_keys", memory): held,
+            sample("analyzer_untracked_keys", memory): counts.untracked,
+            sample("analyzer_evicted_keys", memory): counts.evicted,
+            sample("analyzer_new_normals", memory): counts.new_normals,
+        }
+    return found
 
 
 def shelf_samples(shelf: ShelfWriter, counters: Mapping[str, int]) -> Snapshot:

@@ -24,7 +24,7 @@ from analyzer.forest import Forest
 from analyzer.kernels import call_shapes, expected_calls, structure
 from analyzer.kernels.bins import FIRST_OCTAVE
 from analyzer.like_calls import callees
-from analyzer.new_normal import CallGone
+from analyzer.new_normal import ANNOUNCED_MAX, CallGone
 from analyzer.pair_table import Slots, pack
 from analyzer.spans import SpanKind, TraceBatch
 from analyzer.structure.acceptance import accept_counts, accept_lost_calls
@@ -353,6 +353,7 @@ class StructureMemory:
         if gone:
             self._expect(False, now=True)
         self._announced += gone
+        del self._announced[:-ANNOUNCED_MAX]
         self.counts.new_normals += len(gone) + accept_counts(self._store, self.config, now_ns)
 
     def _slot(self, operation: int, callee: int) -> int:

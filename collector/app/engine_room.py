@@ -20,7 +20,7 @@ from collector.exporters.otlp import OtlpExporter, connect
 from collector.exporters.transport import OtlpSettings
 from collector.offline import TraceReader
 from collector.pipeline import STATE_NAME, Desk, Pipeline, Source
-from collector.samples import assembly_samples, exporter_samples, pipeline_samples, shelf_samples
+from collector.samples import analyzer_samples, assembly_samples, exporter_samples, pipeline_samples, shelf_samples
 from collector.shelf import ShelfWriter
 from collector.store.sqlite import SqliteStore
 from collector.telemetry import Snapshot, merge
@@ -121,6 +121,7 @@ class EngineRoom:
         parts = [
             assembly_samples(self._assembler.counts()),
             pipeline_samples(self._pipeline.counts),
+            analyzer_samples(self._analyzer),
             shelf_samples(self._shelf, self._store.counters()),
         ]
         if self._exporter is not None:

@@ -15,7 +15,9 @@ from collector.assembly.buffer import Assembler
 from collector.assembly.release import AssemblyConfig
 from collector.contracts import OutboxItem, Signal, StoredTrace
 from collector.offline import TraceReader
-from collector.pipeline import Desk, Pipeline
+from collector.pipeline import ANNOUNCED_MAX, Desk, Pipeline
+from collector.samples import analyzer_samples, pipeline_samples
+from collector.telemetry import is_known
 from collector.wire.decode import Decoder
 from collector.wire.detail import read_detail
 from collector.wire.encode import encode_logs, encode_traces
@@ -80,7 +82,7 @@ class Shelf:
 class House:
     """A pipeline one can step through."""
 
-    def __init__(self, clean_per_second: float = 0.0) -> None:
+    def __init__(self, clean_per_second: float = 0.0, analyzer: Analyzer | None = None) -> None:
         self.clock, self.queue, self.shelf = ManualClock(), Queue(), Shelf()
         words = new_vocabulary()
         self.assembler = Assembler(
@@ -89,7 +91,7 @@ class House:
             words,
             read_detail,
         )
-        self.analyzer = Analyzer()
+        self.analyzer = analyzer or Analyzer()
         self.pipeline = Pipeline(
             Desk(
                 source=self.queue,
@@ -312,3 +314,48 @@ def test_a_revision_that_is_clean_replaces_the_finding():
     house.after(30)
 
     assert [stored.answer.revision for stored in house.shelf.traces] == [2]
+
+
+class _Shifted(Analyzer):
+    """Everything became normal at once."""
+
+    def __init__(self, count: int) -> None:
+        super().__init__()
+        self._news = [f"change {i} is normal now" for i in range(count)]
+
+    def take_announcements(self) -> list[str]:
+        taken, self._news = self._news, []
+        return taken
+
+
+@pytest.mark.parametrize(("count", "said"), [(0, []), (1, ["change 0 is normal now"])])
+def test_what_became_normal_is_told(count: int, said: list[str], caplog: pytest.LogCaptureFixture):
+    caplog.set_level("INFO", "collector.pipeline")
+    house = House(analyzer=_Shifted(count))
+    for _ in range(2):
+        house.send(draw(CLEAN))
+        house.after(60)
+
+    assert [record.getMessage() for record in caplog.records] == said
+
+
+def test_a_flood_of_changes_is_told_in_a_few_lines(caplog: pytest.LogCaptureFixture):
+    caplog.set_level("INFO", "collector.pipeline")
+    house = House(analyzer=_Shifted(1000))
+    house.send(draw(CLEAN))
+    house.after(60)
+
+    assert len(caplog.records) == ANNOUNCED_MAX + 1
+    assert caplog.records[-1].getMessage() == f"{1000 - ANNOUNCED_MAX} more changes became normal"
+
+
+def test_every_number_of_the_engine_is_in_the_table():
+    """What nobody can read was not worth counting."""
+    house = House()
+    house.send(draw(FAILING))
+    house.after(60)
+    samples = analyzer_samples(house.analyzer) | pipeline_samples(house.pipeline.counts)
+
+    assert [key for key in samples if not is_known(key)] == []
+    assert samples["analyzer_learned_spans"] == 3
+    assert samples["analyzer_suspicious_spans"] == 3
