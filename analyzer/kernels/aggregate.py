@@ -8,6 +8,7 @@ from __future__ import annotations
 import numpy as np
 from numba import from_dtype, njit, types
 
+from analyzer.kernels.pairs import home
 from analyzer.spans import SPAN_DTYPE
 
 _ROWS = types.Array(from_dtype(SPAN_DTYPE), 1, "C", readonly=False)
@@ -18,8 +19,6 @@ CLIENT_SERVER, PARENT_CHILD, PEER_ATTRIBUTE, PRODUCER_CONSUMER = 0, 1, 2, 3
 RULES = ("client_server", "parent_child", "peer_attribute", "producer_consumer")
 
 _SERVER, _CLIENT, _PRODUCER, _CONSUMER = 2, 3, 4, 5
-_K1 = np.uint64(0x9E3779B97F4A7C15)
-_SHIFT = np.uint64(29)
 
 
 @njit(
@@ -78,8 +77,7 @@ def sum_operations(rows, node_row, start_ns, end_ns, failed, totals):
 def _add_edge(keys, totals, pair, key, failed, duration):
     """Find or make the slot of one edge and add a call; 1 when the table had no room."""
     mask = np.uint64(keys.shape[0] - 1)
-    mixed = (pair ^ (key << np.uint64(56))) * _K1
-    slot = (mixed ^ (mixed >> _SHIFT)) & mask
+    slot = home(pair ^ (key << np.uint64(56)), mask)
     for _ in range(keys.shape[0]):
         at = np.int64(slot)
         if totals[at, 0] == 0:

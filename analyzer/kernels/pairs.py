@@ -23,7 +23,8 @@ _SLOTS = types.int32[::1]
 
 
 @njit(types.uint64(types.uint64, types.uint64), cache=True, nogil=True, inline="always")
-def _home(key, mask):
+def home(key, mask):
+    """Return the place at which the search for a key begins."""
     # Ids are ours and dense, so nobody outside chooses where a key falls; two multiplications of 32-bit halves
     # are enough, and cannot overflow.
     word = (key >> _FOLD) * _HIGH_FACTOR ^ (key & _LOW) * _LOW_FACTOR
@@ -34,7 +35,7 @@ def _home(key, mask):
 def find_slot(key, table_keys, table_slots):
     """Return the slot of one key, -1 when it is not there."""
     mask = np.uint64(table_keys.shape[0] - 1)
-    at = _home(key, mask)
+    at = home(key, mask)
     while True:
         found = table_keys[np.int64(at)]
         if found == key:
@@ -96,7 +97,7 @@ def put_slots(keys, slots, table_keys, table_slots):
     """Enter keys that are not in the table yet, each with its slot. The caller keeps half of it free."""
     mask = np.uint64(table_keys.shape[0] - 1)
     for i in range(keys.shape[0]):
-        at = _home(keys[i], mask)
+        at = home(keys[i], mask)
         while table_keys[np.int64(at)] != _ZERO:
             at = (at + np.uint64(1)) & mask
         table_keys[np.int64(at)] = keys[i]
