@@ -66,7 +66,7 @@ def answers_usually(scene: Scene, node: int) -> bool:
     share = float(scene.analysis.structure.server_share[node])
     if not math.isnan(share):
         return share >= 0.5
-    return bool(scene.memory.callee(int(scene.row(node)["operation"]), scene.analysis.traces.vocabulary))
+    return scene.memory.is_answered(int(scene.row(node)["operation"]), scene.analysis.traces.vocabulary)
 
 
 def callee(scene: Scene, node: int) -> Entity:
@@ -79,7 +79,7 @@ def callee(scene: Scene, node: int) -> Entity:
     name = scene.memory.callee(int(row["operation"]), scene.analysis.traces.vocabulary)
     peer = scene.text(node, "peer")
     if answers_usually(scene, node):
-        known = shown(name or peer or f"callee of {scene.operation(node)}")
+        known = shown(_service_behind(peer, name) or f"callee of {scene.operation(node)}")
         return Entity(kind="service", name=known, service=known, caller=shown(scene.service(node)), peer=shown(peer))
     label = peer or scene.text(node, "system") or name
     if not label:
@@ -93,6 +93,23 @@ def callee(scene: Scene, node: int) -> Entity:
         operation=shown(scene.operation(node)),
         peer=shown(peer or scene.text(node, "system")),
     )
+
+
+def _service_behind(peer: str, learned: str) -> str:
+    """The name of the service that was called.
+
+    What the call itself says goes before what calls of its operation usually reach: an HTTP client calls
+    everybody under one name, "POST". The learned name is used where it is the same service by its own name
+    ("payment.prod.svc:8080" is "payment"), and where the call names no more than a number.
+    """
+    host = peer.rpartition("://")[2].strip("[").partition("]")[0]
+    if not learned or not host:
+        return learned or peer
+    if host.count(":") < 2:
+        host = host.partition(":")[0]
+    first = host.partition(".")[0].lower()
+    numeric = ":" in host or host.replace(".", "").isdigit() or first == "localhost"
+    return learned if numeric or first in learned.lower() or learned.lower() in first else peer
 
 
 def named_peer(scene: Scene, node: int, name: str) -> Entity:

@@ -13,6 +13,7 @@ from analyzer.origins.entities import dependency_in
 from tests.support.drawing import batch, draw
 from tests.support.naive.analysis import measure, with_missing, with_server_share
 from tests.support.naive.deepest_error import deepest_error
+from tests.support.naive.vocabulary import vocabulary as new_vocabulary
 from tests.support.situations import SITUATIONS, Situation
 
 CONFIG = AnalysisConfig()
@@ -403,3 +404,38 @@ def test_a_live_callee_is_not_down():
         ("edge", "a -> b"),
         ("service", "b"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("address", "blamed"),
+    [
+        ("payment", "payment"),
+        ("payment.prod.svc.cluster.local:8080", "payment.prod.svc.cluster.local:8080"),
+        ("inventory.prod.svc.cluster.local", "inventory"),
+        ("10.0.0.7:8080", "inventory"),
+        ("[fd00::7]:8080", "inventory"),
+        ("localhost", "inventory"),
+    ],
+)
+def test_the_address_of_a_call_goes_before_what_its_operation_usually_reaches(address: str, blamed: str):
+    """All calls of an HTTP client are called POST: those that were answered say nothing of the one that was refused."""
+    words, memory = new_vocabulary(), PropagationMemory(keys_max=16)
+    usual = """
+    checkout  POST /checkout  0..30
+      checkout  CLIENT POST     10..20 server.address=inventory http.response.status_code=200
+        inventory  POST /reserve  11..19
+    """
+    refused = f"""
+    checkout  POST /checkout  0..40 ERROR http.response.status_code=500
+      checkout  CLIENT POST     10..20 server.address=inventory http.response.status_code=200
+        inventory  POST /reserve  11..19
+      checkout  CLIENT POST     25..26 ERROR server.address={address} !ConnectionRefusedError: "connection refused"
+    """
+    memory.learn(measure(batch(draw(usual), words)), 1)
+
+    story = explain_errors(with_server_share(measure(batch(draw(refused), words)), 1.0), 0, memory, CONFIG)
+
+    names = {cause.entity.callee or cause.entity.name for cause in story.candidates[:2]}
+    assert names == {blamed}
+    if blamed != "inventory":
+        assert [cause.entity.kind for cause in story.candidates[:2]] == ["service", "edge"]
