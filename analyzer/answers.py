@@ -55,6 +55,13 @@ DEFECT_TEXT: dict[Defect, str] = {
 }
 
 
+NOTHING_WRONG = "Nothing wrong was found in this trace."
+NOT_EXPLAINED = (
+    "more traces had something to say at that moment than there was time to explain; its spans were not kept "
+    "(see firstfault_analyzer_brief_traces_total)"
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Story:
     """What one topic has to say of a trace."""
@@ -155,6 +162,28 @@ def compose(analysis: Analysis, trace: int, found: Findings, unknown_below: floa
     )
 
 
+def brief(analysis: Analysis, trace: int, verdict: VerdictKind) -> Answer:
+    """Say what was found in a trace, not where it began: for when there is no time to explain it."""
+    nodes = analysis.forest.nodes(trace)
+    first = nodes.start
+    reason = "" if verdict == "none" else NOT_EXPLAINED
+    return Answer(
+        trace_id=_trace_id(analysis, trace),
+        status="clean" if verdict == "none" else "unknown",
+        status_reason=reason,
+        verdict=verdict,
+        summary=f"Something is wrong ({verdict}), but {reason}."
+        if reason
+        else "Nothing wrong was found in this trace.",
+        root_service=analysis.service(first) if len(nodes) else "",
+        root_operation=analysis.operation(first) if len(nodes) else "",
+        start_ns=int(analysis.forest.start_ns[first : nodes.stop].min()) if len(nodes) else 0,
+        end_ns=int(analysis.forest.end_ns[first : nodes.stop].max()) if len(nodes) else 0,
+        revision=int(analysis.traces.revisions[trace]),
+        engine_version=__version__,
+    )
+
+
 def _trace_id(analysis: Analysis, trace: int) -> str:
     row = analysis.traces.rows[int(analysis.traces.trace_ptr[trace])]
     return hex_id(row["trace_id_0"], row["trace_id_1"])
@@ -232,7 +261,7 @@ def _summary(status: str, status_reason: str, candidates: Sequence[RootCause], f
     if status == "unknown":
         return f"Cannot tell where it began: {status_reason}."
     if status == "clean":
-        return "Nothing wrong was found in this trace."
+        return NOTHING_WRONG
     return f"{status_reason[:1].upper()}{status_reason[1:]}." if status_reason else ""
 
 

@@ -20,10 +20,10 @@ import numpy.typing as npt
 
 from analyzer.aggregates import Aggregates, EdgeTotal, OperationTotal
 from analyzer.analysis import Analysis
-from analyzer.answers import ErrorFacts, Findings, Story, compose
+from analyzer.answers import ErrorFacts, Findings, Story, brief, compose
 from analyzer.baselines import Baselines
 from analyzer.config import AnalysisConfig
-from analyzer.findings import Answer
+from analyzer.findings import Answer, VerdictKind
 from analyzer.forest import Forest, build_forest
 from analyzer.kernels.critical_path import critical_time, own_time
 from analyzer.latency import explain_latency, latency_candidates
@@ -152,6 +152,17 @@ class Analyzer:
             call_count=count,
         )
         return compose(analysis, trace, found, self.config.unknown_below)
+
+    def brief(self, verdicts: Verdicts, trace: int) -> Answer:
+        """Say what was found in one trace of the batch without looking for where it began."""
+        verdict: VerdictKind = "none"
+        if verdicts.failed[trace]:
+            verdict = "error"
+        elif verdicts.odd[trace]:
+            verdict = "structure"
+        elif verdicts.slow[trace]:
+            verdict = "latency"
+        return brief(verdicts.analysis, trace, verdict)
 
     def answer(self, traces: TraceBatch) -> Answer:
         """Answer for one trace at once: measured, explained, not learned."""

@@ -123,6 +123,8 @@ METRICS: dict[str, Metric] = {
     "analyzer_clean_traces": _counter("Traces with nothing to say whose bytes were not kept."),
     "analyzer_recalled_traces": _counter("Late spans joined with the stored bytes of their trace."),
     "analyzer_explained_traces": _counter("Traces explained in words."),
+    "analyzer_brief_traces": _counter("Suspicious traces told in brief: there was no time to explain them."),
+    "analyzer_untold_traces": _counter("Suspicious traces only counted: there was no time to tell even in brief."),
     "analyzer_busy_seconds": _counter("Time spent measuring and judging batches."),
     "analyzer_explain_seconds": _counter("Time spent explaining traces."),
     "analyzer_learned_spans": _counter("Spans taken into what is normal."),

@@ -2,7 +2,7 @@
 
 One thread owns everything that changes here: decoder and vocabulary, assembler, analyzer with its
 baselines. It takes requests from a source, lets traces leave assembly when they are due, has them
-analysed, explains the ones that have something to say, and hands answers to the shelf's writer.
+analysed, explains the ones that have something to say (`collector.telling`), and hands answers to the shelf's writer.
 It never blocks on the network, and on the shelf only when that is too slow for what comes in: then the
 source fills up and receivers answer UNAVAILABLE.
 """
@@ -12,15 +12,14 @@ from __future__ import annotations
 import logging
 import queue
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Protocol
 
-from analyzer.engine import Analyzer, Verdicts
 from analyzer.findings import Answer
-from analyzer.spans import TraceBatch
-from collector.contracts import Clock, EdgeRollup, OutboxItem, Released, Rollup, Signal, StoredTrace
+from collector.contracts import EdgeRollup, Released, Rollup
+from collector.desk import Desk, PipelineCounts
 from collector.errors import BadRequestError, OverloadedError
+from collector.telling import Teller
 
 logger = logging.getLogger(__name__)
 
@@ -33,79 +32,6 @@ STATE_NAME = "analyzer"
 ASKS_MAX = 256
 ANNOUNCED_MAX = 20  # lines of log for one batch
 MINUTE_NS = 60_000_000_000
-
-
-class Source(Protocol):
-    """Where requests come from. One reader: the engine's thread."""
-
-    def wait(self, timeout_s: float) -> None: ...
-
-    def take(self) -> tuple[memoryview | bytes, Signal] | None:
-        """Return the oldest request, or None. It stays the oldest until `release`."""
-
-    def release(self) -> None: ...
-
-
-class Assembling(Protocol):
-    """The hall where traces wait (collector.assembly)."""
-
-    def ingest(self, payload: memoryview | bytes, signal: Signal, now_ms: int) -> int: ...
-
-    def due(self, now_ms: int, traces_max: int) -> Released | None: ...
-
-    def flush(self, traces_max: int) -> Released | None: ...
-
-    def done(self, released: Released) -> None: ...
-
-    def peek(self, trace_id: bytes, now_ms: int) -> TraceBatch | None: ...
-
-
-class Shelf(Protocol):
-    """The store's writer: takes batches in order, from this one thread."""
-
-    def put(
-        self,
-        traces: Sequence[StoredTrace],
-        clean_trace_ids: Sequence[bytes],
-        rollups: Sequence[Rollup],
-        edges: Sequence[EdgeRollup],
-    ) -> None: ...
-
-    def save_state(self, name: str, blob: bytes) -> None: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Desk:
-    """What the pipeline is made of, and how it turns an answer into bytes."""
-
-    source: Source
-    assembler: Assembling
-    analyzer: Analyzer
-    shelf: Shelf
-    clock: Clock
-    encode_traces: Callable[[TraceBatch, int], bytes]
-    encode_logs: Callable[[TraceBatch, int], bytes]
-    exports: Callable[[Answer, int], list[OutboxItem]]
-    # What a late span belongs to, when assembly no longer holds it: stored bytes and late rows as one trace.
-    recall: Callable[[bytes, TraceBatch, int], TraceBatch | None] = lambda trace_id, traces, index: None
-    clean_traces_per_second: float = 20.0
-
-
-@dataclass(slots=True)
-class PipelineCounts:
-    """Plain counters; written by the engine's thread, read by anybody."""
-
-    requests: int = 0
-    undecodable: int = 0
-    analysed_traces: int = 0
-    analysed_spans: int = 0
-    findings: dict[str, int] = field(default_factory=dict)
-    clean_traces: int = 0
-    failed_traces: int = 0
-    explained_traces: int = 0
-    analysis_ns: int = 0
-    explain_ns: int = 0
-    recalled_traces: int = 0
 
 
 @dataclass(slots=True)
@@ -128,8 +54,8 @@ class Pipeline:
         self._next_tick_ns = now
         self._next_rollup_ns = now + ROLLUP_NS
         self._next_state_ns = now + STATE_NS
-        self._clean_tokens = desk.clean_traces_per_second
-        self._clean_at_ns = now
+        self._teller = Teller(desk, self.counts)
+        self._stood_still_ns = 0
         self._overloaded = False
 
     def start(self) -> None:
@@ -168,12 +94,15 @@ class Pipeline:
         """One turn: take what has come, decide what is due, answer who asked."""
         if not self._overloaded:
             self._desk.source.wait(wait_s)
-        self._take_requests()
+        drained = self._take_requests()
         now = self._desk.clock.monotonic_ns()
         if now >= self._next_tick_ns or self._overloaded:
             self._next_tick_ns = now + TICK_NS
-            self._decide(lambda: self._desk.assembler.due(_ms(now), RELEASE_TRACES_MAX))
+            due_ms = self._assembly_ms(now)
+            self._decide(lambda: self._desk.assembler.due(due_ms, RELEASE_TRACES_MAX))
             self._overloaded = False
+            if not drained:
+                self._stood_still_ns += self._desk.clock.monotonic_ns() - now
             if now >= self._next_rollup_ns:
                 self._next_rollup_ns = now + ROLLUP_NS
                 self._put_rollups()
@@ -182,19 +111,28 @@ class Pipeline:
                 self._save_state()
         self._answer_asks()
 
-    def _take_requests(self) -> None:
+    def _assembly_ms(self, now_ns: int) -> int:
+        """The time that assembly is told: it stands still while the engine decides and requests wait.
+
+        Else the spans that wait would count as missing, traces be cut and revised when they come, and a
+        busy engine would make itself more work.
+        """
+        return (now_ns - self._stood_still_ns) // 1_000_000
+
+    def _take_requests(self) -> bool:
+        """Take what has come, until the next tick at most; whether nothing waits any more."""
         source, assembler = self._desk.source, self._desk.assembler
         while True:
             for _ in range(INGEST_SLICE):
                 item = source.take()
                 if item is None:
-                    return
+                    return True
                 payload, signal = item
                 try:
-                    assembler.ingest(payload, signal, _ms(self._desk.clock.monotonic_ns()))
+                    assembler.ingest(payload, signal, self._assembly_ms(self._desk.clock.monotonic_ns()))
                 except OverloadedError:
                     self._overloaded = True  # it stays the oldest of the source; room first
-                    return
+                    return False
                 except BadRequestError as error:
                     self.counts.undecodable += 1
                     logger.warning("a request that the guard let through cannot be decoded: %s", error)
@@ -203,7 +141,7 @@ class Pipeline:
                 self.counts.requests += 1
                 source.release()
             if self._desk.clock.monotonic_ns() >= self._next_tick_ns or not self._asks.empty():
-                return
+                return False
 
     def _decide(self, release: Callable[[], Released | None]) -> None:
         while (released := release()) is not None:
@@ -229,7 +167,7 @@ class Pipeline:
         self.counts.analysis_ns += clock.monotonic_ns() - began
         self.counts.analysed_traces += traces.trace_count
         self.counts.analysed_spans += len(verdicts.analysis.forest.row)
-        self._put_answers(released, verdicts)
+        self._teller.tell(released, verdicts)
         self._desk.analyzer.learn(verdicts, clock.now_ns())
         self._announce(self._desk.analyzer.take_announcements())
 
@@ -239,63 +177,6 @@ class Pipeline:
             logger.info("%s", sentence)
         if len(sentences) > ANNOUNCED_MAX:
             logger.info("%d more changes became normal", len(sentences) - ANNOUNCED_MAX)
-
-    def _put_answers(self, released: Released, verdicts: Verdicts) -> None:
-        clock, analyzer = self._desk.clock, self._desk.analyzer
-        traces = released.traces
-        stored: list[StoredTrace] = []
-        told: set[int] = set()
-        for index in self._worth_telling(verdicts):
-            began = clock.monotonic_ns()
-            late = int(released.late_counts[index]) if index < len(released.late_counts) else 0
-            try:
-                if late and late == int(traces.trace_ptr[index + 1] - traces.trace_ptr[index]):
-                    whole = self._desk.recall(verdicts.trace_id(index), traces, index)
-                else:
-                    whole = None
-                answer = analyzer.explain(verdicts, index) if whole is None else analyzer.answer(whole)
-            except Exception:
-                self.counts.failed_traces += 1
-                logger.exception("trace %s could not be explained", verdicts.trace_id(index).hex())
-                continue
-            finally:
-                self.counts.explain_ns += clock.monotonic_ns() - began
-            self.counts.explained_traces += 1
-            self.counts.recalled_traces += whole is not None
-            if late and answer.completeness is not None:
-                complete = answer.completeness.model_copy(update={"late_spans": late})
-                answer = answer.model_copy(update={"completeness": complete})
-            told.add(index)
-            key = answer.verdict if answer.status == "finding" else answer.status
-            self.counts.findings[key] = self.counts.findings.get(key, 0) + 1
-            stored.append(
-                StoredTrace(
-                    trace_id=verdicts.trace_id(index),
-                    answer=answer,
-                    trace_otlp=self._desk.encode_traces(*((traces, index) if whole is None else (whole, 0))),
-                    logs_otlp=self._desk.encode_logs(*((traces, index) if whole is None else (whole, 0))) or None,
-                    exports=self._desk.exports(answer, clock.now_ns()) if answer.status == "finding" else (),
-                )
-            )
-        clean = [verdicts.trace_id(index) for index in range(traces.trace_count) if index not in told]
-        self.counts.clean_traces += len(clean)
-        self._desk.shelf.put(stored, clean, (), ())
-
-    def _worth_telling(self, verdicts: Verdicts) -> list[int]:
-        """The suspicious and the re-opened ones, and as many clean ones as the rate allows."""
-        now = self._desk.clock.monotonic_ns()
-        rate = self._desk.clean_traces_per_second
-        self._clean_tokens = min(rate, self._clean_tokens + rate * (now - self._clean_at_ns) / 1e9)
-        self._clean_at_ns = now
-        told = []
-        suspicious = verdicts.suspicious | (verdicts.analysis.traces.revisions > 1)
-        for index in range(verdicts.analysis.traces.trace_count):
-            if suspicious[index]:
-                told.append(index)
-            elif self._clean_tokens >= 1.0:
-                self._clean_tokens -= 1.0
-                told.append(index)
-        return told
 
     def _put_rollups(self) -> None:
         operations, edges = self._desk.analyzer.take_aggregates()
@@ -343,7 +224,9 @@ class Pipeline:
             except queue.Empty:
                 return
             try:
-                traces = self._desk.assembler.peek(question.trace_id, _ms(self._desk.clock.monotonic_ns()))
+                traces = self._desk.assembler.peek(
+                    question.trace_id, self._assembly_ms(self._desk.clock.monotonic_ns())
+                )
                 if traces is not None:
                     question.answer = self._desk.analyzer.answer(traces)
             except Exception:
@@ -362,7 +245,3 @@ class Pipeline:
         self._answer_asks()
         self._put_rollups()
         self._save_state()
-
-
-def _ms(monotonic_ns: int) -> int:
-    return monotonic_ns // 1_000_000

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from analyzer.engine import Analyzer
 from collector.assembly.counts import AssemblyCounts
-from collector.pipeline import PipelineCounts
+from collector.desk import PipelineCounts
 from collector.shelf import ShelfWriter
 from collector.telemetry import Snapshot, sample
 
@@ -41,6 +41,8 @@ def pipeline_samples(counts: PipelineCounts) -> Snapshot:
         "analyzer_clean_traces": counts.clean_traces,
         "analyzer_recalled_traces": counts.recalled_traces,
         "analyzer_explained_traces": counts.explained_traces,
+        "analyzer_brief_traces": counts.brief_traces,
+        "analyzer_untold_traces": counts.untold_traces,
         "analyzer_busy_seconds": counts.analysis_ns / 1e9,
         "analyzer_explain_seconds": counts.explain_ns / 1e9,
     }

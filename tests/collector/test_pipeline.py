@@ -14,8 +14,9 @@ from analyzer.strings import new_vocabulary
 from collector.assembly.buffer import Assembler
 from collector.assembly.release import AssemblyConfig
 from collector.contracts import OutboxItem, Signal, StoredTrace
+from collector.desk import Desk
 from collector.offline import TraceReader
-from collector.pipeline import ANNOUNCED_MAX, Desk, Pipeline
+from collector.pipeline import ANNOUNCED_MAX, Pipeline
 from collector.samples import analyzer_samples, pipeline_samples
 from collector.telemetry import is_known
 from collector.wire.decode import Decoder
@@ -102,6 +103,7 @@ class House:
                 encode_traces=encode_traces,
                 encode_logs=encode_logs,
                 exports=lambda answer, now_ns: [OutboxItem(b"k", "otlp", Signal.LOGS, answer.trace_id.encode())],
+                recall=lambda trace_id, traces, index: self.recall(trace_id, traces, index),
                 clean_traces_per_second=clean_per_second,
             )
         )
@@ -187,6 +189,31 @@ def test_an_open_trace_can_be_asked_about():
     assert answers[0].status == "in_progress"
     assert answers[0].root_causes[0].entity.service == "payment"
     assert house.assembler.counts().open_traces == 1
+
+
+def test_spans_that_wait_are_not_missing(monkeypatch: pytest.MonkeyPatch):
+    """Deciding takes 10 s while the rest of a trace waits in the source: it is still one trace when it comes."""
+    house = House()
+    house.send(draw(FAILING, seed=2))
+    house.pipeline.step()
+    house.clock.ns += 30 * SECOND_NS  # that one is due with the next step
+    drawing = draw(CLEAN, seed=1)
+    house.send(Drawing(drawing.spans[:2], drawing.trace_id))
+    house.send(draw(CLEAN, seed=3))
+    house.send(Drawing(drawing.spans[2:], drawing.trace_id))
+    whole = house.analyzer.analyse
+
+    def slowly(traces: Any, included: Any = None) -> Any:
+        house.clock.ns += 10 * SECOND_NS
+        return whole(traces, included)
+
+    monkeypatch.setattr(house.analyzer, "analyse", slowly)
+    monkeypatch.setattr("collector.pipeline.INGEST_SLICE", 1)
+    house.after(60)
+
+    counts = house.assembler.counts()
+    assert counts.late_spans == 0
+    assert counts.released_traces["idle"] + counts.released_traces["root_idle"] == 3
 
 
 def test_bytes_that_cannot_be_decoded_are_counted_and_the_next_request_is_taken():
@@ -288,7 +315,7 @@ def test_a_very_late_span_is_joined_with_what_was_stored():
         reader.add(encode_traces(traces, index), Signal.TRACES)
         return replace(reader.batch(), revisions=traces.revisions[index : index + 1])
 
-    house.pipeline._desk = replace(house.pipeline._desk, recall=recall)
+    house.recall = recall
     drawing = draw(FAILING)
     house.send(Drawing(drawing.spans[:2], drawing.trace_id))
     house.after(60)

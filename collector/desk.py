@@ -1,0 +1,87 @@
+"""What the engine's thread works with, and what it counts. Nothing here runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from analyzer.engine import Analyzer
+from analyzer.findings import Answer
+from analyzer.spans import TraceBatch
+from collector.contracts import Clock, EdgeRollup, OutboxItem, Released, Rollup, Signal, StoredTrace
+
+
+class Source(Protocol):
+    """Where requests come from. One reader: the engine's thread."""
+
+    def wait(self, timeout_s: float) -> None: ...
+
+    def take(self) -> tuple[memoryview | bytes, Signal] | None:
+        """Return the oldest request, or None. It stays the oldest until `release`."""
+
+    def release(self) -> None: ...
+
+
+class Assembling(Protocol):
+    """The hall where traces wait (collector.assembly)."""
+
+    def ingest(self, payload: memoryview | bytes, signal: Signal, now_ms: int) -> int: ...
+
+    def due(self, now_ms: int, traces_max: int) -> Released | None: ...
+
+    def flush(self, traces_max: int) -> Released | None: ...
+
+    def done(self, released: Released) -> None: ...
+
+    def peek(self, trace_id: bytes, now_ms: int) -> TraceBatch | None: ...
+
+
+class Shelf(Protocol):
+    """The store's writer: takes batches in order, from this one thread."""
+
+    def put(
+        self,
+        traces: Sequence[StoredTrace],
+        clean_trace_ids: Sequence[bytes],
+        rollups: Sequence[Rollup],
+        edges: Sequence[EdgeRollup],
+    ) -> None: ...
+
+    def save_state(self, name: str, blob: bytes) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """What the pipeline is made of, and how it turns an answer into bytes."""
+
+    source: Source
+    assembler: Assembling
+    analyzer: Analyzer
+    shelf: Shelf
+    clock: Clock
+    encode_traces: Callable[[TraceBatch, int], bytes]
+    encode_logs: Callable[[TraceBatch, int], bytes]
+    exports: Callable[[Answer, int], list[OutboxItem]]
+    # What a late span belongs to, when assembly no longer holds it: stored bytes and late rows as one trace.
+    recall: Callable[[bytes, TraceBatch, int], TraceBatch | None] = lambda trace_id, traces, index: None
+    clean_traces_per_second: float = 20.0
+
+
+@dataclass(slots=True)
+class PipelineCounts:
+    """Plain counters; written by the engine's thread, read by anybody."""
+
+    requests: int = 0
+    undecodable: int = 0
+    analysed_traces: int = 0
+    analysed_spans: int = 0
+    findings: dict[str, int] = field(default_factory=dict)
+    clean_traces: int = 0
+    failed_traces: int = 0
+    explained_traces: int = 0
+    analysis_ns: int = 0
+    explain_ns: int = 0
+    recalled_traces: int = 0
+    brief_traces: int = 0
+    untold_traces: int = 0

@@ -1,0 +1,159 @@
+"""Which analysed traces are put into words, and what of them goes to the shelf.
+
+Analysing costs half a microsecond a span, explaining a trace milliseconds: whoever explains all of them
+falls behind as soon as many traces fail at once, which is when answers are needed. So words have a share
+of the engine's time (`EXPLAIN_SHARE`). What comes beyond it is told in brief (what was found, not where
+it began); beyond `BRIEF_SHARE` it is only counted. Failing traces come first, then slow ones, then odd ones.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from analyzer.engine import Verdicts
+from analyzer.findings import Answer
+from analyzer.spans import TraceBatch
+from collector.contracts import Released, StoredTrace
+from collector.desk import Desk, PipelineCounts
+
+logger = logging.getLogger(__name__)
+
+EXPLAIN_SHARE = 0.25
+BRIEF_SHARE = 0.05
+SAVED_NS = 1_000_000_000  # what a quiet spell saves up: a burst of some hundred failures is told in full
+
+
+class Allowance:
+    """A share of the time that passes, to be spent on one kind of work."""
+
+    def __init__(self, share: float, now_ns: int) -> None:
+        self._share = share
+        self._left_ns = float(SAVED_NS)
+        self._at_ns = now_ns
+
+    def is_left(self, now_ns: int) -> bool:
+        """Whether there is time for one more; it may be overdrawn by that one."""
+        self._left_ns = min(SAVED_NS, self._left_ns + self._share * (now_ns - self._at_ns))
+        self._at_ns = now_ns
+        return self._left_ns > 0
+
+    def spend(self, spent_ns: int) -> None:
+        self._left_ns -= spent_ns
+
+
+@dataclass(frozen=True, slots=True)
+class _Whole:
+    """Where the spans of a trace stand: in its batch, or joined with those that were stored before."""
+
+    traces: TraceBatch
+    index: int
+
+
+class Teller:
+    """Turns verdicts into answers within its time. Owner: the engine's thread."""
+
+    def __init__(self, desk: Desk, counts: PipelineCounts) -> None:
+        self._desk = desk
+        self._counts = counts
+        now = desk.clock.monotonic_ns()
+        self._full = Allowance(EXPLAIN_SHARE, now)
+        self._brief = Allowance(BRIEF_SHARE, now)
+        self._clean_tokens = desk.clean_traces_per_second
+        self._clean_at_ns = now
+
+    def tell(self, released: Released, verdicts: Verdicts) -> None:
+        """Explain what time allows, and hand everything that was decided to the shelf."""
+        stored: list[StoredTrace] = []
+        clean = np.ones(released.traces.trace_count, np.bool_)
+        for index in self._worth_telling(verdicts):
+            clean[index] = False
+            told = self._told(released, verdicts, index)
+            if told is not None:
+                stored.append(told)
+        ids = _trace_ids(released.traces, clean)
+        self._counts.clean_traces += len(ids)
+        self._desk.shelf.put(stored, ids, (), ())
+
+    def _told(self, released: Released, verdicts: Verdicts, index: int) -> StoredTrace | None:
+        clock = self._desk.clock
+        began = clock.monotonic_ns()
+        work: Callable[[Released, Verdicts, int], StoredTrace]
+        if self._full.is_left(began):
+            allowance, work = self._full, self._in_full
+        elif self._brief.is_left(began):
+            allowance, work = self._brief, self._in_brief
+        else:
+            self._counts.untold_traces += 1
+            return None
+        try:
+            told = work(released, verdicts, index)
+        except Exception:
+            self._counts.failed_traces += 1
+            logger.exception("trace %s could not be explained", verdicts.trace_id(index).hex())
+            return None
+        finally:
+            spent = clock.monotonic_ns() - began
+            self._counts.explain_ns += spent
+            allowance.spend(spent)
+        key = told.answer.verdict if told.answer.status == "finding" else told.answer.status
+        self._counts.findings[key] = self._counts.findings.get(key, 0) + 1
+        return told
+
+    def _in_full(self, released: Released, verdicts: Verdicts, index: int) -> StoredTrace:
+        desk, traces = self._desk, released.traces
+        late = int(released.late_counts[index]) if index < len(released.late_counts) else 0
+        recalled = None
+        if late and late == int(traces.trace_ptr[index + 1] - traces.trace_ptr[index]):
+            recalled = desk.recall(verdicts.trace_id(index), traces, index)
+        answer = desk.analyzer.explain(verdicts, index) if recalled is None else desk.analyzer.answer(recalled)
+        whole = _Whole(traces, index) if recalled is None else _Whole(recalled, 0)
+        self._counts.explained_traces += 1
+        self._counts.recalled_traces += recalled is not None
+        answer = _with_late(answer, late)
+        return StoredTrace(
+            trace_id=verdicts.trace_id(index),
+            answer=answer,
+            trace_otlp=desk.encode_traces(whole.traces, whole.index),
+            logs_otlp=desk.encode_logs(whole.traces, whole.index) or None,
+            exports=desk.exports(answer, desk.clock.now_ns()) if answer.status == "finding" else (),
+        )
+
+    def _in_brief(self, released: Released, verdicts: Verdicts, index: int) -> StoredTrace:
+        answer = self._desk.analyzer.brief(verdicts, index)
+        self._counts.brief_traces += 1
+        return StoredTrace(trace_id=verdicts.trace_id(index), answer=answer, trace_otlp=None)
+
+    def _worth_telling(self, verdicts: Verdicts) -> list[int]:
+        """The suspicious ones, worst first; the re-opened ones; as many clean ones as the rate allows."""
+        now = self._desk.clock.monotonic_ns()
+        rate = self._desk.clean_traces_per_second
+        self._clean_tokens = min(rate, self._clean_tokens + rate * (now - self._clean_at_ns) / 1e9)
+        self._clean_at_ns = now
+        reopened = verdicts.analysis.traces.revisions > 1
+        suspicious = verdicts.suspicious
+        told = np.flatnonzero(suspicious | reopened)
+        # False stands before True: failed first, then slow, then odd, then what was only re-opened.
+        order = np.lexsort((~verdicts.odd[told], ~verdicts.slow[told], ~verdicts.failed[told]))
+        others = np.flatnonzero(~(suspicious | reopened))[: int(self._clean_tokens)]
+        self._clean_tokens -= len(others)
+        found: list[int] = told[order].tolist()
+        return found + (others.tolist() if self._full.is_left(now) else [])
+
+
+def _with_late(answer: Answer, late: int) -> Answer:
+    if not late or answer.completeness is None:
+        return answer
+    complete = answer.completeness.model_copy(update={"late_spans": late})
+    return answer.model_copy(update={"completeness": complete})
+
+
+def _trace_ids(traces: TraceBatch, chosen: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> list[bytes]:
+    """Ids of the chosen traces, as on the wire; without a Python step for each column of each trace."""
+    first = traces.rows[traces.trace_ptr[:-1][chosen]]
+    words = np.stack([first["trace_id_0"], first["trace_id_1"]], axis=1)
+    raw = words.tobytes()
+    return [raw[at : at + 16] for at in range(0, len(raw), 16)]

@@ -1,0 +1,118 @@
+"""Words have a share of the engine's time; what comes beyond it is told in brief, then counted."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from collector import telling
+from collector.telling import Allowance
+from tests.collector.test_pipeline import CLEAN, FAILING, SECOND_NS, House
+from tests.support.drawing import draw
+
+
+def slow_words(house: House, monkeypatch: pytest.MonkeyPatch, full_ns: int, brief_ns: int) -> None:
+    """Let every explanation take some time of the manual clock."""
+    explain, brief = house.analyzer.explain, house.analyzer.brief
+
+    def taking(work: Any, ns: int) -> Any:
+        def done(*arguments: Any) -> Any:
+            house.clock.ns += ns
+            return work(*arguments)
+
+        return done
+
+    monkeypatch.setattr(house.analyzer, "explain", taking(explain, full_ns))
+    monkeypatch.setattr(house.analyzer, "brief", taking(brief, brief_ns))
+
+
+def test_an_allowance_grows_with_time_and_may_be_overdrawn_by_one():
+    """A quarter of the time: four seconds bring one; saved up is a second at most."""
+    allowance = Allowance(0.25, 0)
+    allowance.spend(SECOND_NS + 1)
+    assert not allowance.is_left(0)
+    assert not allowance.is_left(3)
+    assert allowance.is_left(8)
+    assert allowance.is_left(1000 * SECOND_NS)
+    allowance.spend(SECOND_NS)
+    assert not allowance.is_left(1000 * SECOND_NS)
+
+
+def test_beyond_its_share_a_trace_is_told_in_brief(monkeypatch: pytest.MonkeyPatch):
+    """Explaining takes 2 s each: the first uses up what was saved, the others say what, not where."""
+    house = House()
+    slow_words(house, monkeypatch, 2 * SECOND_NS, 0)
+    for seed in range(5):
+        house.send(draw(FAILING, seed=seed))
+
+    house.after(30)
+
+    answers = [stored.answer for stored in house.shelf.traces]
+    assert [answer.status for answer in answers] == ["finding"] + ["unknown"] * 4
+    assert {answer.verdict for answer in answers} == {"error"}
+    assert all("than there was time to explain" in answer.status_reason for answer in answers[1:])
+    assert [bool(stored.trace_otlp) for stored in house.shelf.traces] == [True] + [False] * 4
+    assert house.pipeline.counts.explained_traces == 1
+    assert house.pipeline.counts.brief_traces == 4
+    assert house.shelf.clean == []
+
+
+def test_beyond_that_it_is_only_counted_and_never_called_clean(monkeypatch: pytest.MonkeyPatch):
+    house = House()
+    slow_words(house, monkeypatch, 2 * SECOND_NS, 2 * SECOND_NS)
+    for seed in range(5):
+        house.send(draw(FAILING, seed=seed))
+
+    house.after(30)
+
+    counts = house.pipeline.counts
+    assert (counts.explained_traces, counts.brief_traces, counts.untold_traces) == (1, 1, 3)
+    assert len(house.shelf.traces) == 2
+    assert house.shelf.clean == []
+
+
+def test_time_that_passes_gives_words_again(monkeypatch: pytest.MonkeyPatch):
+    """A quarter of twenty seconds pays for what was overdrawn."""
+    house = House()
+    slow_words(house, monkeypatch, 2 * SECOND_NS, 0)
+    house.send(draw(FAILING, seed=1))
+    house.after(30)
+    house.send(draw(FAILING, seed=2))
+    house.after(30)
+
+    assert house.pipeline.counts.explained_traces == 2
+
+
+def test_failing_traces_are_told_before_slow_ones(monkeypatch: pytest.MonkeyPatch):
+    """One is told in full: the failing one, wherever it stands in its batch."""
+    house = House()
+    monkeypatch.setattr(house.analyzer.baselines, "is_slow", lambda score, ns: ns >= 0)
+    slow_words(house, monkeypatch, 2 * SECOND_NS, 0)
+    for seed in range(4):
+        house.send(draw(FAILING if seed == 2 else CLEAN, seed=seed))
+
+    house.after(30)
+
+    found = {stored.trace_id: stored.answer for stored in house.shelf.traces}
+    assert found[draw(FAILING, seed=2).trace_id].status == "finding"
+    assert {answer.verdict for answer in found.values()} == {"error", "latency"}
+
+
+def test_a_trace_that_cannot_be_explained_is_not_called_clean(monkeypatch: pytest.MonkeyPatch):
+    house = House()
+
+    def fail(*_: Any) -> Any:
+        raise RuntimeError("our own bug")
+
+    monkeypatch.setattr(house.analyzer, "explain", fail)
+    house.send(draw(FAILING))
+
+    house.after(30)
+
+    assert house.pipeline.counts.failed_traces == 1
+    assert house.shelf.clean == []
+
+
+def test_the_shares_leave_the_engine_most_of_its_time():
+    assert telling.EXPLAIN_SHARE + telling.BRIEF_SHARE <= 0.3
