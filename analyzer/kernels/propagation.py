@@ -12,6 +12,7 @@ from numba import from_dtype, njit, types
 from analyzer.kernels.failure_rules import OWN_KEY, RECOVERED, attempt_of, find_slot, hash_of, mix_key, waited_for
 from analyzer.spans import SPAN_DTYPE, SpanKind
 
+SEVERAL = -1  # in `callee`, of an operation that calls more than one service
 _SERVER, _CLIENT = int(SpanKind.SERVER), int(SpanKind.CLIENT)
 
 
@@ -61,7 +62,8 @@ def learn_propagation(
     keys : uint64[capacity], counts : float32[capacity, 2]
         The table; capacity a power of two.
     callee : int32[n_operations]
-        In, out: string id of the service that answers calls of a CLIENT operation; 0 not known.
+        In, out: string id of the service that answers calls of a CLIENT operation; 0 not known, SEVERAL when the
+        operation (`POST`) is used to call more than one.
 
     Returns
     -------
@@ -82,7 +84,9 @@ def learn_propagation(
             continue
         s = node_row[p]
         if rows[r]["kind"] == _SERVER and rows[s]["kind"] == _CLIENT and rows[s]["operation"] < known:
-            callee[rows[s]["operation"]] = rows[r]["service"]
+            called = rows[s]["operation"]
+            other = callee[called] != 0 and callee[called] != rows[r]["service"]
+            callee[called] = SEVERAL if other else rows[r]["service"]
         if not failed[i] or not waited_for(rows, node_row, flags, p, i):
             continue
         if attempt_of(rows, node_row, child_ptr, child, start_ns, end_ns, failed, p, i) == RECOVERED:

@@ -122,13 +122,24 @@ class PropagationMemory:
         return self._chance(mix_key(self._hashes[operation], np.uint64(OWN_KEY), np.uint64(0)), LAMBDA_PRIOR)
 
     def callee(self, operation: int, vocabulary: Vocabulary) -> str:
-        """Service that answered this client operation when it was last seen to be answered; empty: never seen."""
+        """Service that answers this client operation; empty: never seen, or several do (`POST`)."""
+        return self._callee_of(operation, vocabulary) or ""
+
+    def is_answered(self, operation: int, vocabulary: Vocabulary) -> bool:
+        """Whether any service was ever seen to answer this client operation."""
+        return self._callee_of(operation, vocabulary) is not None
+
+    def _callee_of(self, operation: int, vocabulary: Vocabulary) -> str | None:
         hashes = self.operation_hashes(vocabulary)
         if operation >= len(hashes):
-            return ""
+            return None
         if self._callee[operation]:
-            return vocabulary.strings.text(int(self._callee[operation]))
-        return self._callee_names.get(int(hashes[operation]), "")
+            return self._callee_name(operation, vocabulary)
+        return self._callee_names.get(int(hashes[operation]))
+
+    def _callee_name(self, operation: int, vocabulary: Vocabulary) -> str:
+        service = int(self._callee[operation])
+        return "" if service == propagation.SEVERAL else vocabulary.strings.text(service)
 
     def deadline_ns(self, analysis: Analysis, node: int, share_min: float) -> int | None:
         """The duration at which calls like `node` are given up, when their error durations agree on one.
@@ -155,7 +166,7 @@ class PropagationMemory:
         hashes = self.operation_hashes(vocabulary)
         callees = dict(self._callee_names)
         for operation in np.flatnonzero(self._callee):
-            callees[int(hashes[operation])] = vocabulary.strings.text(int(self._callee[operation]))
+            callees[int(hashes[operation])] = self._callee_name(int(operation), vocabulary)
         deadlines = {str(key): samples for key, samples in self._deadlines.items()}
         header = json.dumps(
             {

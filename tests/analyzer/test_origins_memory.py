@@ -216,6 +216,31 @@ def test_the_callee_is_known_by_its_calls():
     ]
 
 
+def test_no_callee_is_made_up_when_one_name_calls_several():
+    """An HTTP client calls everybody under one name; an address that is a number stays what is known."""
+    clean = """
+        a  root        0..100
+          a  CLIENT POST 5..45 server.address=10.0.0.7
+            stock  GET /    8..40
+          a  CLIENT POST 50..95 server.address=10.0.0.8
+            bank   GET /    52..90
+    """
+    traces = batch(many(clean, 3))
+    memory = PropagationMemory()
+    memory.learn(measure(traces), 1)
+    refused = """
+        a  root        0..100 ERROR
+          a  CLIENT POST 5..95 ERROR server.address=10.0.0.8 !ConnectError: "connection refused"
+    """
+    there = explain_errors(measure(batch(draw(refused), words=traces.vocabulary)), 0, memory, CONFIG)
+    loaded = PropagationMemory.load(memory.save(traces.vocabulary))
+    elsewhere = explain_errors(measure(batch(draw(refused))), 0, loaded, CONFIG)
+
+    for story in (there, elsewhere):
+        entity = story.candidates[0].entity
+        assert (entity.kind, entity.name) == ("service", "10.0.0.8")
+
+
 def test_learning_does_not_change_what_it_reads():
     analysis = measure(batch(many(HANDLED, 2)))
     rows = analysis.traces.rows.copy()
