@@ -48,7 +48,7 @@ class Rounds:
         return len(self._payloads)
 
     def payload(self, index: int, number: int) -> bytes:
-        """Request `index` of round `number`; each index is asked for by one thread at a time."""
+        """Request `index` of round `number`; asked for by one thread at a time."""
         change = int(self._round[index]) ^ number
         if change:
             payload, ends = self._payloads[index], self._places[index]
@@ -80,7 +80,6 @@ def _trace_id_ends(payload: bytes) -> np.ndarray:  # type: ignore[type-arg]
 
 @dataclass
 class Tally:
-    sent_spans: int = 0
     acked_spans: int = 0
     refused_calls: int = 0
     failed_calls: int = 0
@@ -102,8 +101,8 @@ def run(
     sys.stdin.readline()
     tallies = [Tally() for _ in range(threads)]
     cpu, began = time.process_time(), time.monotonic()
-    work = _Work(rounds, target, threads, began, began + seconds, compression, rate, first_round)
-    workers = [threading.Thread(target=_send, args=(work, t, tallies[t])) for t in range(threads)]
+    work = _Work(rounds, target, seconds, compression, rate, first_round)
+    workers = [threading.Thread(target=_send, args=(work, tally)) for tally in tallies]
     for worker in workers:
         worker.start()
     for worker in workers:
@@ -123,38 +122,41 @@ def run(
     }
 
 
-@dataclass(frozen=True)
 class _Work:
-    rounds: Rounds
-    target: str
-    threads: int
-    began: float
-    stop_at: float
-    compression: bool
-    rate: float
-    first_round: int
+    """Requests in one order for all threads, so that the spans of a trace do not drift apart with the threads."""
+
+    def __init__(self, rounds: Rounds, target: str, seconds: float, compression: bool, rate: float, first: int) -> None:
+        self.target, self.compression = target, compression
+        self._rounds, self._rate, self._number = rounds, rate, first
+        self._began = time.monotonic()
+        self._stop_at = self._began + seconds
+        self._index = 0
+        self._spans = 0
+        self._lock = threading.Lock()
+
+    def next(self) -> tuple[bytes, int] | None:
+        """Return the next request when its time has come; None at the end."""
+        with self._lock:
+            now = time.monotonic()
+            if self._rate and (ahead := self._spans / self._rate - (now - self._began)) > 0:
+                time.sleep(ahead)
+            if now >= self._stop_at:
+                return None
+            payload, count = self._rounds.payload(self._index, self._number), self._rounds.counts[self._index]
+            self._spans += count
+            self._index += 1
+            if self._index == len(self._rounds):
+                self._index, self._number = 0, self._number + 1
+            return payload, count
 
 
-def _send(work: _Work, first: int, tally: Tally) -> None:
-    rounds = work.rounds
+def _send(work: _Work, tally: Tally) -> None:
     options = [("grpc.use_local_subchannel_pool", 1), ("grpc.max_send_message_length", 64 * 2**20)]
     codec = grpc.Compression.Gzip if work.compression else grpc.Compression.NoCompression
     with grpc.insecure_channel(work.target, options=options, compression=codec) as channel:
         export = channel.unary_unary(METHOD)
-        number = work.first_round
-        while True:
-            for index in range(first, len(rounds), work.threads):
-                now = time.monotonic()
-                if now >= work.stop_at:
-                    return
-                if work.rate:
-                    ahead = tally.sent_spans / (work.rate / work.threads) - (now - work.began)
-                    if ahead > 0:
-                        time.sleep(ahead)
-                payload = rounds.payload(index, number)
-                tally.sent_spans += rounds.counts[index]
-                _deliver(export, payload, rounds.counts[index], tally)
-            number += 1
+        while (taken := work.next()) is not None:
+            _deliver(export, *taken, tally)
 
 
 def _deliver(export: grpc.UnaryUnaryMultiCallable, payload: bytes, count: int, tally: Tally) -> None:

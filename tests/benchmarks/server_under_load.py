@@ -24,7 +24,7 @@ import yaml
 
 from tests.benchmarks.load_client import METHOD
 
-QUIET_S = 0.2  # the same for every trace, so that what comes on top of it can be seen
+QUIET_S = 1.0  # the same for every trace and for both servers, so that what comes on top can be seen
 TICK_S = os.sysconf("SC_CLK_TCK")
 PAGE = os.sysconf("SC_PAGE_SIZE")
 
@@ -97,7 +97,7 @@ class Product:
                 "root_idle_s": QUIET_S,
                 "root_idle_min_s": QUIET_S,
                 "root_idle_max_s": QUIET_S,
-                "idle_s": 1.0,
+                "idle_s": 2.0,
             },
             "storage": {"path": str(folder / "storage")},
             "query": {
@@ -130,7 +130,7 @@ class Product:
         deadline = time.monotonic() + 60
         while time.monotonic() < deadline and self._process.poll() is None:
             try:
-                with urlopen(f"http://127.0.0.1:{self._health}/ready", timeout=5) as answer:
+                with urlopen(f"http://127.0.0.1:{self._health}/readyz", timeout=5) as answer:
                     if answer.status == 200:
                         return
             except OSError:
@@ -167,7 +167,7 @@ class Product:
 class Reference:
     """`tests.benchmarks.reference` as a server."""
 
-    quiet_s = 1.0
+    quiet_s = QUIET_S
 
     def __init__(self) -> None:
         port = free_port()
