@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from analyzer.forest import Forest
-from analyzer.spans import MISSING_SERVICE, SpanDetail, TraceBatch
+from analyzer.spans import MISSING_NAME, MISSING_SERVICE, SpanDetail, TraceBatch
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,4 +80,4 @@ class Analysis:
 
     def operation(self, node: int) -> str:
         row = self.traces.rows[self.forest.row[node]]
-        return self.traces.vocabulary.strings.text(int(row["name"])) or "(no name)"
+        return self.traces.vocabulary.strings.text(int(row["name"])) or MISSING_NAME

@@ -23,7 +23,7 @@ from analyzer.forest import Forest, NodeFlag
 from analyzer.kernels import sketch
 from analyzer.kernels.bins import BINS
 from analyzer.kernels.pairs import find_contexts
-from analyzer.new_normal import ANNOUNCED_MAX, NewNormal
+from analyzer.new_normal import Announcements, NewNormal
 from analyzer.pair_table import Keys, Slots, pack
 from analyzer.shifts import announce, lasting_shifts, restart
 from analyzer.spans import TraceBatch
@@ -66,7 +66,7 @@ class Baselines:
         self._usual_errors = np.zeros(config.baseline_keys_max)  # share of failed calls when a shift began
         self._count_min = config.baseline_count_min
         self._housekept_ns: int | None = None
-        self._announced: list[NewNormal] = []
+        self._announced = Announcements[NewNormal]()
         self._keyed: _Keyed | None = None
 
     def __len__(self) -> int:
@@ -257,8 +257,7 @@ class Baselines:
 
     def take_announcements(self) -> list[NewNormal]:
         """Return what became normal since the last time."""
-        taken, self._announced = self._announced, []
-        return taken
+        return self._announced.take()
 
     def save(self) -> bytes:
         """Return everything learned, keyed by names. Loading it gives the same scores."""
@@ -342,8 +341,7 @@ class Baselines:
         restart(self._store, self._views, slots)
         self._renew(slots)
         after = self._views[slots, :, sketch.MEDIAN]
-        self._announced += announce(self._store, slots, lasting[slots], before, after)
-        del self._announced[:-ANNOUNCED_MAX]
+        self._announced.add(announce(self._store, slots, lasting[slots], before, after))
         self._store.since_ns[slots] = 0
         self.counts.new_normals += len(slots)
 

@@ -6,11 +6,13 @@ In: names, numbers. Out: `NewNormal`, `CallGone`. Decides nothing: `analyzer.shi
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 from analyzer.words import named
 
-ANNOUNCED_MAX = 1000  # not taken yet; the newest are kept
+_WAITING_MAX = 1000  # announcements not taken yet; the newest are kept
 _MS = 1e6
 
 
@@ -54,3 +56,23 @@ class CallGone:
             f"{named(self.callee_service, self.callee_operation)} any more: "
             f"{100 * self.share:.0f} % of its recent executions did without."
         )
+
+
+News = TypeVar("News", NewNormal, CallGone)
+
+
+class Announcements(Generic[News]):
+    """What became normal and was not told yet. Owner: the thread of its memory."""
+
+    def __init__(self) -> None:
+        self._waiting: list[News] = []
+
+    def add(self, news: Iterable[News]) -> None:
+        """Keep for the next `take`; the oldest are given up when nobody takes."""
+        self._waiting += news
+        del self._waiting[:-_WAITING_MAX]
+
+    def take(self) -> list[News]:
+        """Return what waits, and forget it."""
+        taken, self._waiting = self._waiting, []
+        return taken

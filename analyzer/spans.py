@@ -160,6 +160,7 @@ RESOURCE_KEYS: Mapping[str, tuple[str, ...]] = {
 }
 OWN_SCOPE_NAME = "firstfault"
 MISSING_SERVICE = "unknown_service"
+MISSING_NAME = "(no name)"
 
 
 class StringTable(Protocol):

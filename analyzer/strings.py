@@ -152,6 +152,8 @@ class StringTable(_TextTable):
 
     def __init__(self, block: TableBlock) -> None:
         super().__init__(block, hashing.STRING_TABLE)
+        # What has been shown once is shown again: names of services and operations. As bounded as the table.
+        self._shown: dict[int, str] = {}
         # The record of id 1 stands in no slot: a service truly called "<other>" gets its own id.
         record = self._word(hashing.RECORDS) + STRING_OTHER
         block.words[record] = len(_OTHER_TEXT) << 32
@@ -162,7 +164,10 @@ class StringTable(_TextTable):
 
     def text(self, index: int) -> str:
         """Return the text of an id; invalid UTF-8 is shown as U+FFFD."""
-        return self.raw(index).decode("utf-8", "replace")
+        found = self._shown.get(index)
+        if found is None:
+            found = self._shown[index] = self.raw(index).decode("utf-8", "replace")
+        return found
 
 
 class OperationTable(_Table):

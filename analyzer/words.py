@@ -10,7 +10,7 @@ import numpy as np
 from analyzer.analysis import Analysis
 from analyzer.findings import Entity, SpanRef
 from analyzer.forest import NodeFlag
-from analyzer.spans import PeerKind, SpanFlag, SpanKind, hex_id
+from analyzer.spans import MISSING_NAME, MISSING_SERVICE, PeerKind, SpanFlag, SpanKind, hex_id
 
 TEXT_SHOWN_MAX = 300
 _SAMPLED = int(SpanFlag.SAMPLED)
@@ -19,13 +19,21 @@ _DETACHED = int(NodeFlag.DETACHED)
 
 def shown(text: str) -> str:
     """Text from telemetry, made safe for a sentence: no control characters, not too long."""
+    if len(text) <= TEXT_SHOWN_MAX and text.isprintable():
+        return text  # nearly always
     clean = "".join(letter if letter.isprintable() else " " for letter in text[: TEXT_SHOWN_MAX + 1])
     return clean if len(clean) <= TEXT_SHOWN_MAX else clean[: TEXT_SHOWN_MAX - 3] + "..."
 
 
 def named(service: str, operation: str) -> str:
     """An operation by its names, safe to show, also when it has none."""
-    return f"{shown(service) or 'unknown_service'} {shown(operation) or '(no name)'}"
+    return f"{shown(service) or MISSING_SERVICE} {shown(operation) or MISSING_NAME}"
+
+
+def ms(duration_ns: float) -> str:
+    """A duration for people."""
+    value = duration_ns / 1e6
+    return f"{value:,.0f} ms" if value >= 10 else f"{value:.3g} ms"
 
 
 def row_of(analysis: Analysis, node: int) -> np.void:

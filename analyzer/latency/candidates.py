@@ -18,6 +18,7 @@ from analyzer.spans import SpanKind, id_words
 from analyzer.words import (
     edge_entity,
     kind_of,
+    ms,
     peer_entity,
     peer_name,
     queue_entity,
@@ -127,11 +128,6 @@ def _culprit(analysis: Analysis, node: int, excess: Excess) -> tuple[Entity, str
     return service_entity(analysis, node), "latency.own_time"
 
 
-def _ms(nanoseconds: float) -> str:
-    value = nanoseconds / 1e6
-    return f"{value:.0f} ms" if value >= 10 else f"{value:.2g} ms"
-
-
 def _cause(analysis: Analysis, latency: Latency, suspect: _Suspect, rank: int, probability: float) -> RootCause:
     parts = sorted(suspect.parts, key=lambda part: -part[1].excess_ns)
     return RootCause(
@@ -163,7 +159,7 @@ def _sentence(analysis: Analysis, latency: Latency, suspect: _Suspect, parts: li
         what = f"{entity.service} {name} waited before its first database call"
     share = suspect.excess_ns / max(1, latency.excess_ns)
     return (
-        f"{what}: {_ms(suspect.excess_ns)} of the {_ms(latency.excess_ns)} "
+        f"{what}: {ms(suspect.excess_ns)} of the {ms(latency.excess_ns)} "
         f"that the request took longer than usual ({share:.0%})."
     )
 
@@ -171,12 +167,12 @@ def _sentence(analysis: Analysis, latency: Latency, suspect: _Suspect, parts: li
 def _evidence(analysis: Analysis, latency: Latency, node: int, excess: Excess) -> Evidence:
     place = f"{shown(analysis.service(node))} {shown(analysis.operation(node))}"
     if excess.kind == "unknown":
-        claim = f"{place} took {_ms(excess.observed_ns)} of its own and has no baseline here"
+        claim = f"{place} took {ms(excess.observed_ns)} of its own and has no baseline here"
     elif excess.kind == "retry":
-        claim = f"{place} failed and was made again; {_ms(excess.observed_ns)} went by until the next attempt"
+        claim = f"{place} failed and was made again; {ms(excess.observed_ns)} went by until the next attempt"
     else:
         claim = (
-            f"{place}: {_ms(excess.observed_ns)} where {_ms(excess.expected_ns)} is usual"
+            f"{place}: {ms(excess.observed_ns)} where {ms(excess.expected_ns)} is usual"
             f" (p = {excess.p_value:.2g}, {excess.baseline_count} observations)"
         )
     return Evidence(
@@ -205,7 +201,7 @@ def _refuted(analysis: Analysis, node: int) -> list[Refuted]:
         if service not in services and own <= usual * 1.2:  # False for nan: nothing known
             services.add(service)
             ref = span_ref(analysis, at)
-            reason = f"slow only because it waited: {_ms(own)} of its own, {_ms(usual)} is usual"
+            reason = f"slow only because it waited: {ms(own)} of its own, {ms(usual)} is usual"
             found.append(Refuted(entity=service_entity(analysis, at), reason=reason, span_ids=[ref.span_id]))
         waited_for = not int(analysis.forest.flags[at]) & int(NodeFlag.DETACHED)
         at = int(analysis.forest.parent[at])

@@ -12,9 +12,9 @@ from analyzer.error_classes import ErrorClass
 from analyzer.findings import Entity, Evidence
 from analyzer.origins.entities import answers_usually, callee, edge, observed
 from analyzer.origins.scene import Scene
-from analyzer.origins.shares import Share, claim, ms
+from analyzer.origins.shares import Share, claim
 from analyzer.origins.unmarked import silent_child
-from analyzer.words import shown
+from analyzer.words import ms, shown
 
 Parts = tuple[float, float, float]  # callee, edge, caller
 

@@ -12,10 +12,10 @@ from analyzer.kernels.failure_rules import NodeState
 from analyzer.origins.calls import call_shares
 from analyzer.origins.entities import callee, dependency_in, edge, has_peer, named_peer, observed
 from analyzer.origins.scene import Scene
-from analyzer.origins.shares import Share, claim, ms
+from analyzer.origins.shares import Share, claim
 from analyzer.origins.unmarked import Silent, silent_child
 from analyzer.spans import SpanKind
-from analyzer.words import shown
+from analyzer.words import ms, shown
 
 SILENT_MIN = 0.2  # a silent child less likely than this is not worth a candidate
 _CALLS = (SpanKind.CLIENT, SpanKind.PRODUCER)

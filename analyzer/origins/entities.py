@@ -11,7 +11,7 @@ import re
 from analyzer.findings import Entity
 from analyzer.origins.scene import Scene
 from analyzer.spans import PeerKind, SpanKind
-from analyzer.words import shown
+from analyzer.words import service_entity, shown
 
 # Things that programs depend on, as messages call them.
 _ALONE = "gateway|database|redis|memcached|kafka|rabbitmq|postgres|postgresql|mysql|mongodb|elasticsearch|bank|broker"
@@ -44,16 +44,7 @@ def dependency_in(text: str) -> str:
 
 def observed(scene: Scene, node: int) -> Entity:
     """The service and operation of a span that was seen."""
-    resource = scene.analysis.traces.vocabulary.resources.resource(int(scene.row(node)["resource"]))
-    return Entity(
-        kind="service",
-        name=shown(scene.service(node)),
-        service=shown(scene.service(node)),
-        operation=shown(scene.operation(node)),
-        instance=shown(resource.instance),
-        version=shown(resource.version),
-        host=shown(resource.host),
-    )
+    return service_entity(scene.analysis, node)
 
 
 def has_peer(scene: Scene, node: int) -> bool:

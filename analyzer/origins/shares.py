@@ -33,9 +33,3 @@ class Share:
 def claim(scene: Scene, text: str, *nodes: int, **numbers: float) -> Evidence:
     """One claim about spans."""
     return Evidence(claim=text, span_ids=[scene.span_id(node) for node in nodes], numbers=numbers)
-
-
-def ms(duration_ns: float) -> str:
-    """A duration for people."""
-    value = duration_ns / 1e6
-    return f"{value:,.0f} ms" if value >= 10 else f"{value:.3g} ms"

@@ -12,8 +12,8 @@ from analyzer.findings import CausalStep, Effect, Refuted, Role, RootCause, Span
 from analyzer.kernels.failure_rules import NodeState
 from analyzer.origins.entities import observed
 from analyzer.origins.scene import Scene
-from analyzer.origins.shares import Share, ms
-from analyzer.words import shown
+from analyzer.origins.shares import Share
+from analyzer.words import ms, shown
 
 ROLES_MAX = 200
 REFUTED_MAX = 16

@@ -16,8 +16,9 @@ from analyzer.error_classes import ErrorClass
 from analyzer.findings import Evidence
 from analyzer.origins.entities import dependency_in, has_peer
 from analyzer.origins.scene import Scene
-from analyzer.origins.shares import claim, ms
+from analyzer.origins.shares import claim
 from analyzer.spans import SpanKind
+from analyzer.words import ms
 
 # Points of evidence, in log-odds. Starting values set by the drawn situations of tests/analyzer/test_origins.py;
 # the prior says that a failed span without failed children failed by itself nine times out of ten.

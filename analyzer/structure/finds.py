@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from analyzer.analysis import Analysis
 from analyzer.findings import Entity, Evidence, RootCause
 from analyzer.like_calls import Nodes
-from analyzer.words import service_entity, shown, span_ref
+from analyzer.words import named, service_entity, span_ref
 
 MS = 1_000_000  # nanoseconds
 DETAILS_MAX = 32  # spans whose attributes are read for one question
@@ -58,4 +58,4 @@ def evidence_of(analysis: Analysis, claim: str, nodes: Sequence[int] | Nodes, **
 
 def who(analysis: Analysis, node: int) -> str:
     """A span by service and operation."""
-    return f"{shown(analysis.service(node))} {shown(analysis.operation(node))}"
+    return named(analysis.service(node), analysis.operation(node))

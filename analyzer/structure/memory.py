@@ -24,7 +24,7 @@ from analyzer.forest import Forest
 from analyzer.kernels import call_shapes, expected_calls, structure
 from analyzer.kernels.bins import FIRST_OCTAVE
 from analyzer.like_calls import callees
-from analyzer.new_normal import ANNOUNCED_MAX, CallGone
+from analyzer.new_normal import Announcements, CallGone
 from analyzer.pair_table import Slots, pack
 from analyzer.spans import SpanKind, TraceBatch
 from analyzer.structure.acceptance import accept_counts, accept_lost_calls
@@ -56,7 +56,7 @@ class StructureMemory:
         capacity = PAIRS_PER_KEY * config.baseline_keys_max
         half_lives_s = (config.slow_half_life_s, config.fast_half_life_s)
         self._store = DecayedRows("structure", capacity, (2, call_shapes.WIDTH), half_lives_s)
-        self._announced: list[CallGone] = []
+        self._announced = Announcements[CallGone]()
         self._housekept_ns: int | None = None
         self._executions = 0.0  # spans learned; the expectations rest on `_expected_at` of them
         self._expected_at = -1.0
@@ -283,8 +283,7 @@ class StructureMemory:
 
     def take_announcements(self) -> list[CallGone]:
         """Return what is not expected any more since the last time."""
-        taken, self._announced = self._announced, []
-        return taken
+        return self._announced.take()
 
     def save(self) -> bytes:
         """Return everything learned, keyed by names. Loading it gives the same scores."""
@@ -352,8 +351,7 @@ class StructureMemory:
         gone = accept_lost_calls(self._store, self._first, self._pairs, self.config, now_ns)
         if gone:
             self._expect(False, now=True)
-        self._announced += gone
-        del self._announced[:-ANNOUNCED_MAX]
+        self._announced.add(gone)
         self.counts.new_normals += len(gone) + accept_counts(self._store, self.config, now_ns)
 
     def _slot(self, operation: int, callee: int) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from analyzer.config import AnalysisConfig
 from analyzer.engine import Analyzer
-from analyzer.new_normal import CallGone, NewNormal
+from analyzer.new_normal import Announcements, CallGone, NewNormal
 from tests.support.drawing import batch, draw, healthy
 from tests.support.naive.vocabulary import vocabulary
 
@@ -49,3 +49,14 @@ def test_names_in_a_sentence_are_safe_to_show():
     assert gone.sentence == (
         "unknown_service buy  is not expected to call ledger book any more: 98 % of its recent executions did without."
     )
+
+
+def test_what_nobody_takes_is_bounded():
+    """The newest thousand are kept."""
+    waiting = Announcements[CallGone]()
+    for i in range(3):
+        waiting.add(CallGone("a", "b", "c", "d", 1.0, at) for at in range(600 * i, 600 * i + 600))
+    found = [gone.since_ns for gone in waiting.take()]
+
+    assert found == list(range(800, 1800))
+    assert waiting.take() == []

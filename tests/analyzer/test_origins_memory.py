@@ -192,6 +192,19 @@ def test_deadlines_are_bounded():
     assert (len(sizes), max(sizes)) == (DEADLINE_KEYS_MAX, DEADLINE_SAMPLES)
 
 
+def blamed(clean: str, broken: str) -> list[tuple[str, str]]:
+    """Who is blamed for `broken` after `clean` was seen: in the same process, and in one that loaded what it learned."""
+    traces = batch(many(clean, 3))
+    memory = PropagationMemory()
+    memory.learn(measure(traces), 1)
+    loaded = PropagationMemory.load(memory.save(traces.vocabulary))
+    stories = (
+        explain_errors(measure(batch(draw(broken), words=traces.vocabulary)), 0, memory, CONFIG),
+        explain_errors(measure(batch(draw(broken))), 0, loaded, CONFIG),
+    )
+    return [(story.candidates[0].entity.kind, story.candidates[0].entity.name) for story in stories]
+
+
 def test_the_callee_is_known_by_its_calls():
     """server.address says a host name; the service that answers it was seen in clean traces."""
     clean = """
@@ -199,21 +212,12 @@ def test_the_callee_is_known_by_its_calls():
           a  CLIENT GET  5..95 server.address=10.0.0.7
             stock  GET /    8..90
     """
-    traces = batch(many(clean, 3))
-    memory = PropagationMemory()
-    memory.learn(measure(traces), 1)
     refused = """
         a  root        0..100 ERROR
           a  CLIENT GET  5..95 ERROR server.address=10.0.0.7 !ConnectError: "connection refused"
     """
-    there = explain_errors(measure(batch(draw(refused), words=traces.vocabulary)), 0, memory, CONFIG)
-    loaded = PropagationMemory.load(memory.save(traces.vocabulary))
-    elsewhere = explain_errors(measure(batch(draw(refused))), 0, loaded, CONFIG)
 
-    assert [(one.candidates[0].entity.kind, one.candidates[0].entity.name) for one in (there, elsewhere)] == [
-        ("service", "stock"),
-        ("service", "stock"),
-    ]
+    assert blamed(clean, refused) == [("service", "stock")] * 2
 
 
 def test_no_callee_is_made_up_when_one_name_calls_several():
@@ -225,20 +229,12 @@ def test_no_callee_is_made_up_when_one_name_calls_several():
           a  CLIENT POST 50..95 server.address=10.0.0.8
             bank   GET /    52..90
     """
-    traces = batch(many(clean, 3))
-    memory = PropagationMemory()
-    memory.learn(measure(traces), 1)
     refused = """
         a  root        0..100 ERROR
           a  CLIENT POST 5..95 ERROR server.address=10.0.0.8 !ConnectError: "connection refused"
     """
-    there = explain_errors(measure(batch(draw(refused), words=traces.vocabulary)), 0, memory, CONFIG)
-    loaded = PropagationMemory.load(memory.save(traces.vocabulary))
-    elsewhere = explain_errors(measure(batch(draw(refused))), 0, loaded, CONFIG)
 
-    for story in (there, elsewhere):
-        entity = story.candidates[0].entity
-        assert (entity.kind, entity.name) == ("service", "10.0.0.8")
+    assert blamed(clean, refused) == [("service", "10.0.0.8")] * 2
 
 
 def test_learning_does_not_change_what_it_reads():
