@@ -56,6 +56,7 @@ class Pipeline:
         self._next_state_ns = now + STATE_NS
         self._teller = Teller(desk, self.counts)
         self._stood_still_ns = 0
+        self._requests_wait = False
         self._overloaded = False
 
     def start(self) -> None:
@@ -94,14 +95,14 @@ class Pipeline:
         """One turn: take what has come, decide what is due, answer who asked."""
         if not self._overloaded:
             self._desk.source.wait(wait_s)
-        drained = self._take_requests()
+        self._requests_wait = not self._take_requests()
         now = self._desk.clock.monotonic_ns()
         if now >= self._next_tick_ns or self._overloaded:
             self._next_tick_ns = now + TICK_NS
             due_ms = self._assembly_ms(now)
             self._decide(lambda: self._desk.assembler.due(due_ms, RELEASE_TRACES_MAX))
             self._overloaded = False
-            if not drained:
+            if self._requests_wait:
                 self._stood_still_ns += self._desk.clock.monotonic_ns() - now
             if now >= self._next_rollup_ns:
                 self._next_rollup_ns = now + ROLLUP_NS
@@ -167,7 +168,7 @@ class Pipeline:
         self.counts.analysis_ns += clock.monotonic_ns() - began
         self.counts.analysed_traces += traces.trace_count
         self.counts.analysed_spans += len(verdicts.analysis.forest.row)
-        self._teller.tell(released, verdicts)
+        self._teller.tell(released, verdicts, hurried=self._requests_wait)
         self._desk.analyzer.learn(verdicts, clock.now_ns())
         self._announce(self._desk.analyzer.take_announcements())
 

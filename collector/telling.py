@@ -2,8 +2,9 @@
 
 Analysing costs half a microsecond a span, explaining a trace milliseconds: whoever explains all of them
 falls behind as soon as many traces fail at once, which is when answers are needed. So words have a share
-of the engine's time (`EXPLAIN_SHARE`). What comes beyond it is told in brief (what was found, not where
-it began); beyond `BRIEF_SHARE` it is only counted. Failing traces come first, then slow ones, then odd ones.
+of the engine's time: `EXPLAIN_SHARE`, and `HURRIED_SHARE` while requests wait. What comes beyond it is told
+in brief (what was found, not where it began); beyond `BRIEF_SHARE` it is only counted. Failing traces come
+first, then slow ones, then odd ones.
 """
 
 from __future__ import annotations
@@ -22,22 +23,23 @@ from collector.desk import Desk, PipelineCounts
 
 logger = logging.getLogger(__name__)
 
-EXPLAIN_SHARE = 0.25
+EXPLAIN_SHARE = 0.5
+HURRIED_SHARE = 0.1
 BRIEF_SHARE = 0.05
-SAVED_NS = 1_000_000_000  # what a quiet spell saves up: a burst of some hundred failures is told in full
+SAVED_NS = 500_000_000  # what a quiet spell saves up: a burst of some hundred failures is told in full
 
 
 class Allowance:
     """A share of the time that passes, to be spent on one kind of work."""
 
     def __init__(self, share: float, now_ns: int) -> None:
-        self._share = share
+        self.share = share
         self._left_ns = float(SAVED_NS)
         self._at_ns = now_ns
 
     def is_left(self, now_ns: int) -> bool:
         """Whether there is time for one more; it may be overdrawn by that one."""
-        self._left_ns = min(SAVED_NS, self._left_ns + self._share * (now_ns - self._at_ns))
+        self._left_ns = min(SAVED_NS, self._left_ns + self.share * (now_ns - self._at_ns))
         self._at_ns = now_ns
         return self._left_ns > 0
 
@@ -65,8 +67,9 @@ class Teller:
         self._clean_tokens = desk.clean_traces_per_second
         self._clean_at_ns = now
 
-    def tell(self, released: Released, verdicts: Verdicts) -> None:
-        """Explain what time allows, and hand everything that was decided to the shelf."""
+    def tell(self, released: Released, verdicts: Verdicts, *, hurried: bool) -> None:
+        """Explain what time allows (less of it while requests wait), and hand all that was decided to the shelf."""
+        self._full.share = HURRIED_SHARE if hurried else EXPLAIN_SHARE
         stored: list[StoredTrace] = []
         clean = np.ones(released.traces.trace_count, np.bool_)
         for index in self._worth_telling(verdicts):

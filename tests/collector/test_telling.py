@@ -28,14 +28,14 @@ def slow_words(house: House, monkeypatch: pytest.MonkeyPatch, full_ns: int, brie
 
 
 def test_an_allowance_grows_with_time_and_may_be_overdrawn_by_one():
-    """A quarter of the time: four seconds bring one; saved up is a second at most."""
+    """A quarter of the time: four moments bring one; what is saved up has a bound."""
     allowance = Allowance(0.25, 0)
-    allowance.spend(SECOND_NS + 1)
+    allowance.spend(telling.SAVED_NS + 1)
     assert not allowance.is_left(0)
     assert not allowance.is_left(3)
     assert allowance.is_left(8)
     assert allowance.is_left(1000 * SECOND_NS)
-    allowance.spend(SECOND_NS)
+    allowance.spend(telling.SAVED_NS)
     assert not allowance.is_left(1000 * SECOND_NS)
 
 
@@ -60,7 +60,7 @@ def test_beyond_its_share_a_trace_is_told_in_brief(monkeypatch: pytest.MonkeyPat
 
 def test_beyond_that_it_is_only_counted_and_never_called_clean(monkeypatch: pytest.MonkeyPatch):
     house = House()
-    slow_words(house, monkeypatch, 2 * SECOND_NS, 2 * SECOND_NS)
+    slow_words(house, monkeypatch, 20 * SECOND_NS, 2 * SECOND_NS)
     for seed in range(5):
         house.send(draw(FAILING, seed=seed))
 
@@ -73,7 +73,7 @@ def test_beyond_that_it_is_only_counted_and_never_called_clean(monkeypatch: pyte
 
 
 def test_time_that_passes_gives_words_again(monkeypatch: pytest.MonkeyPatch):
-    """A quarter of twenty seconds pays for what was overdrawn."""
+    """Half of thirty seconds pays for what was overdrawn."""
     house = House()
     slow_words(house, monkeypatch, 2 * SECOND_NS, 0)
     house.send(draw(FAILING, seed=1))
@@ -114,5 +114,36 @@ def test_a_trace_that_cannot_be_explained_is_not_called_clean(monkeypatch: pytes
     assert house.shelf.clean == []
 
 
-def test_the_shares_leave_the_engine_most_of_its_time():
-    assert telling.EXPLAIN_SHARE + telling.BRIEF_SHARE <= 0.3
+def test_while_requests_wait_words_have_less_time():
+    """Overdrawn by a second: at a tenth of the time that is paid after ten, at a half after two."""
+    for share, seconds in ((telling.HURRIED_SHARE, 10), (telling.EXPLAIN_SHARE, 2)):
+        allowance = Allowance(share, 0)
+        allowance.spend(telling.SAVED_NS + SECOND_NS)
+        assert not allowance.is_left(seconds * SECOND_NS - 1)
+        assert allowance.is_left(seconds * SECOND_NS + 100)
+
+
+def test_the_engine_is_in_a_hurry_while_requests_wait(monkeypatch: pytest.MonkeyPatch):
+    house = House()
+    hurried: list[bool] = []
+    tell = telling.Teller.tell
+
+    def seen(teller: Any, *arguments: Any, **named: Any) -> None:
+        hurried.append(named["hurried"])
+        tell(teller, *arguments, **named)
+
+    monkeypatch.setattr(telling.Teller, "tell", seen)
+    monkeypatch.setattr("collector.pipeline.INGEST_SLICE", 1)
+    house.send(draw(CLEAN, seed=1))
+    house.pipeline.step()
+    house.clock.ns += 30 * SECOND_NS
+    house.send(draw(CLEAN, seed=2))
+    house.send(draw(CLEAN, seed=3))
+
+    house.after(30)
+
+    assert hurried == [True, False]
+
+
+def test_in_a_hurry_the_engine_keeps_most_of_its_time():
+    assert telling.HURRIED_SHARE + telling.BRIEF_SHARE <= 0.2
