@@ -8,7 +8,7 @@ import pytest
 from analyzer import Analyzer as LazyAnalyzer
 from analyzer.engine import Analyzer
 from analyzer.findings import Answer, answer_schema
-from analyzer.spans import ReleaseReason, TraceBatch
+from analyzer.spans import ReleaseReason, TraceBatch, Vocabulary
 from tests.support.drawing import Drawing, batch, draw, healthy
 from tests.support.naive.vocabulary import vocabulary
 from tests.support.shop import FAULTS, HEALTHY
@@ -16,7 +16,7 @@ from tests.support.shop import FAULTS, HEALTHY
 NOW_NS = 1_760_000_000_000_000_000
 
 
-def learned(count: int = 250) -> tuple[Analyzer, object]:
+def learned(count: int) -> tuple[Analyzer, Vocabulary]:
     words, analyzer = vocabulary(), Analyzer()
     for text in HEALTHY:
         verdicts = analyzer.analyse(batch(healthy(draw(text), count, share=0.08), words))
@@ -24,15 +24,21 @@ def learned(count: int = 250) -> tuple[Analyzer, object]:
     return analyzer, words
 
 
-def test_what_was_learned_survives_a_restart():
+@pytest.fixture(scope="module")
+def shop() -> tuple[Analyzer, Vocabulary]:
+    """An analyzer that knows the shop; for tests that only ask."""
+    return learned(250)
+
+
+def test_what_was_learned_survives_a_restart(shop: tuple[Analyzer, Vocabulary]):
     """Saved, loaded into a new process with other ids: the same answers."""
-    analyzer, words = learned()
+    analyzer, words = shop
     other, other_words = Analyzer(), vocabulary()
     other_words.strings.intern(b"something that shifts every id")
     other.load(analyzer.save())
 
     for fault in FAULTS:
-        expected = analyzer.answer(batch(fault.drawing(), words))  # type: ignore[arg-type]
+        expected = analyzer.answer(batch(fault.drawing(), words))
         found = other.answer(batch(fault.drawing(), other_words))
         assert (found.status, found.verdict) == (expected.status, expected.verdict)
         assert found.root_causes[0].entity == expected.root_causes[0].entity
@@ -53,30 +59,30 @@ def test_an_empty_state_is_nothing_to_load():
     Analyzer().load(b"")
 
 
-def test_every_answer_fits_the_schema_and_survives_json():
-    analyzer, words = learned()
+def test_every_answer_fits_the_schema_and_survives_json(shop: tuple[Analyzer, Vocabulary]):
+    analyzer, words = shop
     assert answer_schema()["title"] == "Answer"
 
     for fault in FAULTS:
-        answer = analyzer.answer(batch(fault.drawing(), words))  # type: ignore[arg-type]
+        answer = analyzer.answer(batch(fault.drawing(), words))
         assert Answer.model_validate_json(answer.model_dump_json()) == answer
 
 
-def test_probabilities_are_one_list():
+def test_probabilities_are_one_list(shop: tuple[Analyzer, Vocabulary]):
     """Ranks count up from one, probabilities go down and do not exceed one in sum."""
-    analyzer, words = learned()
+    analyzer, words = shop
     for fault in FAULTS:
-        causes = analyzer.answer(batch(fault.drawing(), words)).root_causes  # type: ignore[arg-type]
+        causes = analyzer.answer(batch(fault.drawing(), words)).root_causes
         chances = [cause.probability for cause in causes]
         assert [cause.rank for cause in causes] == list(range(1, len(causes) + 1))
         assert chances == sorted(chances, reverse=True)
         assert sum(chances) <= 1.0 + 1e-6
 
 
-def test_latency_sums_exactly():
-    analyzer, words = learned()
+def test_latency_sums_exactly(shop: tuple[Analyzer, Vocabulary]):
+    analyzer, words = shop
     for fault in FAULTS:
-        latency = analyzer.answer(batch(fault.drawing(), words)).latency  # type: ignore[arg-type]
+        latency = analyzer.answer(batch(fault.drawing(), words)).latency
         assert latency is not None
         assert sum(one.excess_ns for one in latency.excess) + latency.unexplained_ns == latency.excess_ns
 
@@ -87,11 +93,11 @@ def test_an_open_trace_is_in_progress():
     assert Analyzer().answer(traces).status == "in_progress"
 
 
-def test_order_of_rows_and_neighbours_does_not_matter():
+def test_order_of_rows_and_neighbours_does_not_matter(shop: tuple[Analyzer, Vocabulary]):
     """The same trace alone, in a batch, and with its rows reversed: one answer."""
-    analyzer, words = learned()
+    analyzer, words = shop
     for fault in FAULTS:
-        alone = batch(fault.drawing(), words)  # type: ignore[arg-type]
+        alone = batch(fault.drawing(), words)
         expected = analyzer.answer(alone)
         order = np.arange(len(alone.rows))[::-1]
         reversed_rows = TraceBatch(
@@ -106,7 +112,7 @@ def test_order_of_rows_and_neighbours_does_not_matter():
         )
         assert analyzer.answer(reversed_rows) == expected
         others = healthy(draw(HEALTHY[0]), 3, seed=5)
-        many = batch([others[0], fault.drawing(), *others[1:]], words)  # type: ignore[arg-type]
+        many = batch([others[0], fault.drawing(), *others[1:]], words)
         assert analyzer.explain(analyzer.analyse(many), 1) == expected
 
 
