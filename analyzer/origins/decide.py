@@ -131,6 +131,8 @@ def _blame_silent(scene: Scene, node: int, silent: Silent, part: float) -> Share
         who = observed(scene, origin)
     told = f" ({shown(message)})" if message else ""
     text = f"failed inside {shown(scene.operation(origin))}, which did not say so; only its caller did{told}"
+    if business:
+        text = f"said no inside {shown(scene.operation(origin))} for a business reason; no system failed{told}"
     return Share(who, origin, part, rule, text, silent.evidence)
 
 
