@@ -11,7 +11,6 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -20,7 +19,6 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import IO
 
 from rich.console import Console
 from rich.progress import Progress
@@ -28,6 +26,7 @@ from rich.table import Table
 from rich.text import Text
 
 from analyzer.findings import Answer
+from collector.demo.children import running
 from collector.demo.faults import FAULTS, Fault, is_right, origin_of
 from collector.demo.shop import ROLES
 from collector.demo.sink import Sink
@@ -39,7 +38,6 @@ HEALTHY_COUNT = 1200  # three kinds of request; 300 of each is more than the 200
 HEALTHY_CHECKED = 60
 PARALLEL = 4
 START_S = 240.0  # a fresh install compiles its kernels once
-STOP_S = 40.0  # firstfault stops its processes one after the other, 10 s each at most
 ANSWER_S = 25.0
 # A request of this machine that waits for the processor is slow, and firstfault would say so: the demo asks it to
 # speak of time only when it is worth this much. The slow query takes 800 ms, the forty queries about 200.
@@ -159,13 +157,10 @@ def _firstfault(folder: Path, ports: Ports, sink_port: int) -> Iterator[None]:
     }
     path = folder / "config.yaml"
     path.write_text(json.dumps(settings))  # JSON is YAML
-    with (folder / "firstfault.log").open("wb") as log:
-        process = _start(["collector", "serve", "--config", str(path)], log)
-    try:
-        _wait_until(lambda: _status(ports.health, "/readyz") == 200, process, folder / "firstfault.log")
+    log_path = folder / "firstfault.log"
+    with log_path.open("wb") as log, running([["collector", "serve", "--config", str(path)]], log) as (process,):
+        _wait_until(lambda: _status(ports.health, "/readyz") == 200, process, log_path)
         yield
-    finally:
-        _end([process])
 
 
 @contextmanager
@@ -176,37 +171,12 @@ def _shop(folder: Path, otlp_port: int) -> Iterator[int]:
         "DEMO_OTLP_ENDPOINT": f"http://127.0.0.1:{otlp_port}",
     }
     log_path = folder / "shop.log"
-    with log_path.open("wb") as log:
-        processes = [_start(["collector.demo.shop", role], log, environment) for role in ROLES]
-    try:
+    commands = [["collector.demo.shop", role] for role in ROLES]
+    with log_path.open("wb") as log, running(commands, log, environment) as processes:
         for role, process in zip(ROLES, processes, strict=True):
             if role != "shipping":
                 _wait_until(partial(_listens, addresses[role]), process, log_path)
         yield addresses["frontend"]
-    finally:
-        _end(processes)
-
-
-def _start(words: list[str], log: IO[bytes], environment: dict[str, str] | None = None) -> subprocess.Popen[bytes]:
-    # A session of its own: Ctrl-C is for the demo, which ends the others in order.
-    command = [sys.executable, "-m", *words]
-    return subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True)
-
-
-def _end(processes: list[subprocess.Popen[bytes]]) -> None:
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # an impatient second Ctrl-C must not leave them behind
-    try:
-        for process in processes:
-            process.terminate()
-        deadline = time.monotonic() + STOP_S
-        for process in processes:
-            try:
-                process.wait(max(0.1, deadline - time.monotonic()))
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
-    finally:
-        signal.signal(signal.SIGINT, before)
 
 
 def _wait_until(ready: Callable[[], bool], process: subprocess.Popen[bytes], log: Path) -> None:
