@@ -6,12 +6,15 @@ All arrays are per node of `forest` (m nodes) unless said otherwise.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
-from analyzer.forest import Forest
 from analyzer.spans import MISSING_NAME, MISSING_SERVICE, SpanDetail, TraceBatch
+
+if TYPE_CHECKING:  # a forest brings numba with it, and who only draws graphs of stored sums needs neither
+    from analyzer.forest import Forest
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from analyzer.analysis import Analysis
-from analyzer.forest import NodeFlag
+from analyzer.node_words import NodeFlag
 from analyzer.spans import MISSING_SERVICE, PeerKind, SpanDetail, SpanKind, hex_id
 
 DETAILS_MAX = 2_000  # spans whose links or messaging verb are read from their bytes, per trace

@@ -13,6 +13,8 @@ from typing import Protocol
 from analyzer.findings import Answer
 from analyzer.spans import Bytes, Rows, TraceBatch
 
+STATE_NAME = "analyzer"  # what the engine's learned state is kept under, and found by who analyses on request
+
 
 class Signal(IntEnum):
     """Which OTLP request the bytes are."""

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from analyzer.findings import Answer
-from collector.contracts import EdgeRollup, Released, Rollup
+from collector.contracts import STATE_NAME, EdgeRollup, Released, Rollup
 from collector.desk import Desk, PipelineCounts
 from collector.errors import BadRequestError, OverloadedError
 from collector.telling import Teller
@@ -28,7 +28,6 @@ INGEST_SLICE = 64  # requests between two looks at the clock
 RELEASE_TRACES_MAX = 4096  # traces analysed at once: keeps a batch in the caches
 ROLLUP_NS = 5_000_000_000
 STATE_NS = 60_000_000_000
-STATE_NAME = "analyzer"
 ASKS_MAX = 256
 ANNOUNCED_MAX = 20  # lines of log for one batch
 MINUTE_NS = 60_000_000_000

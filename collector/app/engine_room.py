@@ -14,13 +14,13 @@ from collector.assembly.buffer import Assembler
 from collector.assembly.release import AssemblyConfig
 from collector.clock import SystemClock
 from collector.config import Assembly, Config, OtlpExporterConfig
-from collector.contracts import OpenTraces, OutboxItem, Signal
+from collector.contracts import STATE_NAME, OpenTraces, OutboxItem, Signal
 from collector.desk import Desk, Source
 from collector.exporters.findings import ExportSettings, finding_exports
 from collector.exporters.otlp import OtlpExporter, connect
 from collector.exporters.transport import OtlpSettings
 from collector.offline import TraceReader
-from collector.pipeline import STATE_NAME, Pipeline
+from collector.pipeline import Pipeline
 from collector.samples import analyzer_samples, assembly_samples, exporter_samples, pipeline_samples, shelf_samples
 from collector.shelf import ShelfWriter
 from collector.store.sqlite import SqliteStore
