@@ -76,6 +76,19 @@ def rss_bytes(pid: int) -> int:
     return total
 
 
+def memory_bytes(pid: int) -> int:
+    """Memory of a process and all below it; what they share (libraries) counts once (PSS)."""
+    total = 0
+    for one in _family(pid):
+        try:
+            text = Path(f"/proc/{one}/smaps_rollup").read_text()
+        except OSError:
+            continue
+        found = re.search(r"^Pss:\s+(\d+) kB", text, re.MULTILINE)
+        total += int(found[1]) * 1024 if found else 0
+    return total
+
+
 class Product:
     """`python -m collector serve` with its storage in a folder of its own."""
 
@@ -125,6 +138,7 @@ class Product:
         self.start_s = _first_call(self.target, began, self._process)
         self._wait_ready()
         self.rss_idle_bytes = rss_bytes(self.pid)
+        self.memory_idle_bytes = memory_bytes(self.pid)
 
     def _wait_ready(self) -> None:
         deadline = time.monotonic() + 60
