@@ -50,7 +50,8 @@ def _start(words: Sequence[str], log: IO[bytes], environment: dict[str, str] | N
 
 
 def _end(processes: list[subprocess.Popen[bytes]]) -> None:
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # an impatient second Ctrl-C must not leave them behind
+    # An impatient second Ctrl-C, or a SIGTERM behind it, must not leave them behind.
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in _INTERRUPTS}
     try:
         for process in processes:
             process.terminate()
@@ -62,4 +63,5 @@ def _end(processes: list[subprocess.Popen[bytes]]) -> None:
                 process.kill()
                 process.wait()
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
