@@ -149,7 +149,7 @@ class Waiting:
             When a pair points outside the names, or a name is not (text, text, number).
         """
         for name in names:
-            if [type(part) for part in name] != [str, str, int]:
+            if [type(part) for part in name] != [str, str, int] or not 0 <= name[2] <= 255:
                 raise ValueError(f"operation {name!r} is not (service, name, kind)")
         if pairs.ndim != 2 or pairs.shape[1] != 2 or (pairs.size and int(pairs.max()) > len(names)):
             raise ValueError(f"pairs point outside the {len(names)} names of the snapshot")
@@ -162,6 +162,11 @@ class Waiting:
 
     def take(self, vocabulary: Vocabulary) -> tuple[Keys, npt.NDArray[np.int64]]:
         """Return (keys, rows) of the pairs whose names are known by now; each pair once."""
+        if self._met == 1:
+            # Also what never comes again must be known: a call that is missing has no span to bring its name.
+            strings = vocabulary.strings
+            for service, name, kind in self.names:
+                vocabulary.operations.intern(strings.intern(service.encode()), strings.intern(name.encode()), kind)
         count = len(vocabulary.operations)
         fresh = False
         for operation in range(self._met, count):

@@ -178,6 +178,9 @@ class StringTable(Protocol):
 class OperationTable(Protocol):
     """Operations by id: who does what, as which kind. Id 0 is `<other>`."""
 
+    def intern(self, service: int, name: int, kind: int) -> int:
+        """Return the id of (service string id, name string id, kind), adding it when new; 0 when the table is full."""
+
     def key(self, index: int) -> tuple[int, int, int]:
         """Return (service string id, name string id, kind) of an operation id."""
 

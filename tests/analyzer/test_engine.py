@@ -44,6 +44,18 @@ def test_what_was_learned_survives_a_restart(shop: tuple[Analyzer, Vocabulary]):
         assert found.root_causes[0].entity == expected.root_causes[0].entity
 
 
+def test_a_missing_call_is_missed_after_a_restart_too(shop: tuple[Analyzer, Vocabulary]):
+    """Nothing but the silent trace has come since: its callee is known from what was saved."""
+    analyzer, _ = shop
+    silent = next(fault for fault in FAULTS if fault.name == "silent_missing_call").drawing()
+    restarted = Analyzer()
+    restarted.load(analyzer.save())
+
+    answer = restarted.answer(batch(silent))
+
+    assert (answer.status, answer.verdict) == ("finding", "structure")
+
+
 @pytest.mark.parametrize("blob", [b"nonsense", b"FFA1", b"FFA1\xff\xff\xff\xff\xff\xff\xff\xff", b"FFA1" + bytes(24)])
 def test_a_state_that_cannot_be_read_is_refused_whole(blob: bytes):
     analyzer, _words = learned(60)
