@@ -75,6 +75,21 @@ def find_edges(operation, callee, kind, parent, table_keys, table_slots, own, pa
             pair[i] = find_slot(np.uint64(operation[above]) << _U32 | np.uint64(callee[i]), table_keys, table_slots)
 
 
+@njit(types.int64(_IDS, _KINDS, _NODES, _NODES, _SLOTS, _SLOTS), **ARRAYS_ONLY)
+def count_new(operation, kind, parent, child_ptr, own, pair):
+    """Count the nodes that could be the first to show their operation or call; nearly always none."""
+    count = 0
+    for i in range(operation.shape[0]):
+        if operation[i] == 0:
+            continue
+        above = parent[i]
+        is_new = own[i] < 0 and (child_ptr[i + 1] > child_ptr[i] or kind[i] == CLIENT)
+        if pair[i] < 0 and above >= 0:
+            is_new = is_new or (operation[above] != 0 and kind[above] != CLIENT)
+        count += is_new
+    return count
+
+
 @njit(types.void(types.uint32, types.int64, _SLOTS, _SLOTS), **INLINED)
 def tally(op, node, counted, stamp):
     """Count one callee of a node; 0 (`<other>`) is not one operation and is not counted.

@@ -14,6 +14,7 @@ from analyzer.error_classes import HTTP_CLASS, RPC_CLASS, ErrorClass
 from analyzer.forest import NodeFlag
 from analyzer.spans import NO_RPC_STATUS, SPAN_DTYPE, SpanFlag, SpanKind, StatusCode
 
+NOT_READ = 255  # no ErrorClass
 _FLAG_EXCEPTION = int(SpanFlag.EXCEPTION)
 _LOGS = int(NodeFlag.ERROR_LOG | NodeFlag.EXCEPTION_LOG)
 _OK, _ERROR = int(StatusCode.OK), int(StatusCode.ERROR)
@@ -57,7 +58,7 @@ def _write(scalar, dimensions=1):
 
 @njit(
     [
-        types.void(
+        types.int64(
             _ROWS,
             _read(types.int32),
             _read(types.uint16),
@@ -88,15 +89,21 @@ def classify(rows, node_row, node_flags, string_classes, http_class, rpc_class, 
     node_flags : uint16[m]
         NodeFlag.
     string_classes : uint8[n_strings]
-        ErrorClass of a type name, by string id.
+        ErrorClass of a type name, by string id; `NOT_READ` where nobody has read it yet.
     http_class : uint8[600]
     rpc_class : uint8[256]
     failed, weak : bool[m]
         Out.
     error_class : uint8[m]
         Out: ErrorClass of failed and weak nodes, else NONE.
+
+    Returns
+    -------
+    int
+        Type names met that have not been read; when there are any, read them and classify again.
     """
     strings = len(string_classes)
+    unread = 0
     for i in range(len(node_row)):
         r = node_row[i]
         kind, status = rows[r]["kind"], rows[r]["status"]
@@ -117,8 +124,10 @@ def classify(rows, node_row, node_flags, string_classes, http_class, rpc_class, 
             first, second = rows[r]["error_type"], rows[r]["exception_type"]
             first_class = string_classes[first] if first < strings else _NONE
             second_class = string_classes[second] if second < strings else _NONE
+            unread += (first_class == NOT_READ) + (second_class == NOT_READ)
             found = _class_of(http, rpc, first_class, second_class, rows[r]["message_class"], http_class, rpc_class)
         error_class[i] = found
+    return unread
 
 
 def warm() -> None:

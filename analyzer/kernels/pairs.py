@@ -13,6 +13,8 @@ from __future__ import annotations
 import numpy as np
 from numba import njit, types
 
+from analyzer.kernels.options import ARRAYS_ONLY, INLINED
+
 _HIGH_FACTOR = np.uint64(0x9E3779B1)
 _LOW_FACTOR = np.uint64(0x85EBCA77)
 _LOW = np.uint64(0xFFFFFFFF)
@@ -31,7 +33,7 @@ def home(key, mask):
     return (word ^ (word >> _FOLD)) & mask
 
 
-@njit(types.int32(types.uint64, _KEYS, _SLOTS), cache=True, nogil=True)
+@njit(types.int32(types.uint64, _KEYS, _SLOTS), **INLINED)
 def find_slot(key, table_keys, table_slots):
     """Return the slot of one key, -1 when it is not there."""
     mask = np.uint64(table_keys.shape[0] - 1)
@@ -45,7 +47,7 @@ def find_slot(key, table_keys, table_slots):
         at = (at + np.uint64(1)) & mask
 
 
-@njit(types.void(_KEYS, _KEYS, _SLOTS, _SLOTS), cache=True, nogil=True)
+@njit(types.void(_KEYS, _KEYS, _SLOTS, _SLOTS), **ARRAYS_ONLY)
 def find_slots(keys, table_keys, table_slots, slots):
     """Fill `slots` with the slot of each key; -1 where it is not there or the key is 0.
 
@@ -64,8 +66,7 @@ def find_slots(keys, table_keys, table_slots, slots):
 
 @njit(
     types.void(types.uint32[::1], types.int64[::1], types.uint32[::1], _KEYS, _SLOTS, types.int32[:, ::1]),
-    cache=True,
-    nogil=True,
+    **ARRAYS_ONLY,
 )
 def find_contexts(operation, trace_ptr, root_operation, table_keys, table_slots, slots):
     """Fill `slots` with two rows a node: of its operation, and of its operation under its trace's root.

@@ -18,7 +18,6 @@ from analyzer.kernels.failure_rules import NodeState
 from analyzer.origins.memory import PropagationMemory
 from analyzer.spans import StringTable, TraceBatch
 
-_NOT_READ = 255
 Marks = tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_], npt.NDArray[np.uint8]]
 
 
@@ -31,18 +30,21 @@ class StringClasses:
     def __init__(self) -> None:
         self._classes: npt.NDArray[np.uint8] = np.full(2, ErrorClass.NONE, np.uint8)
 
-    def table(self, strings: StringTable, rows: npt.NDArray[np.void]) -> npt.NDArray[np.uint8]:
-        """uint8[n_strings], right for every type name that `rows` use."""
+    def table(self, strings: StringTable) -> npt.NDArray[np.uint8]:
+        """uint8[n_strings or more]; `errors.NOT_READ` where a name has not been read."""
         if len(self._classes) < len(strings):
             # Twice as long as needed: the table grows a few times in a life, not with every batch.
-            fresh = np.full(2 * len(strings) - len(self._classes), _NOT_READ, np.uint8)
+            fresh = np.full(2 * len(strings) - len(self._classes), errors.NOT_READ, np.uint8)
             self._classes = np.concatenate([self._classes, fresh])
+        return self._classes
+
+    def read(self, strings: StringTable, rows: npt.NDArray[np.void]) -> None:
+        """Read every type name that `rows` use and nobody has read yet."""
         for column in ("error_type", "exception_type"):
             used = rows[column]
             used = used[used < len(strings)]
-            for index in np.unique(used[self._classes[used] == _NOT_READ]):
+            for index in np.unique(used[self._classes[used] == errors.NOT_READ]):
                 self._classes[index] = type_class(strings.text(int(index)).encode())
-        return self._classes
 
 
 def classify(traces: TraceBatch, forest: Forest, classes: StringClasses) -> Marks:
@@ -58,8 +60,11 @@ def classify(traces: TraceBatch, forest: Forest, classes: StringClasses) -> Mark
     count = len(forest.row)
     failed, weak = np.zeros(count, np.bool_), np.zeros(count, np.bool_)
     found = np.zeros(count, np.uint8)
-    table = classes.table(traces.vocabulary.strings, traces.rows)
-    errors.classify(traces.rows, forest.row, forest.flags, table, HTTP_CLASS, RPC_CLASS, failed, weak, found)
+    strings = traces.vocabulary.strings
+    columns = traces.rows, forest.row, forest.flags, classes.table(strings), HTTP_CLASS, RPC_CLASS
+    if errors.classify(*columns, failed, weak, found):  # nearly never: names of error types are few
+        classes.read(strings, traces.rows)
+        errors.classify(*columns, failed, weak, found)
     return failed, weak, found
 
 

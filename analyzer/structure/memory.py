@@ -47,6 +47,18 @@ class StructureCounts:
     new_normals: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class _Keyed:
+    """One batch, looked up. operation, callee : uint32[m], kind : uint8[m], own, pair : int32[m] (slots)."""
+
+    forest: Forest
+    operation: Operations
+    callee: Operations
+    kind: npt.NDArray[np.uint8]
+    own: Slots
+    pair: Slots
+
+
 class StructureMemory:
     """Shapes of healthy traces. One owner thread, the engine's: `score`, then `learn`, batch after batch."""
 
@@ -64,6 +76,7 @@ class StructureMemory:
         self._first: Slots = np.zeros(1, np.int32)
         self._pairs: Slots = np.zeros(0, np.int32)
         self._surprise = np.zeros(0, np.float32)
+        self._keyed: _Keyed | None = None
 
     def __len__(self) -> int:
         """Return how many operations and calls are held."""
@@ -98,8 +111,8 @@ class StructureMemory:
         """
         self._meet(traces)
         self._expect(included)
-        operation, callee, kind = self._columns(traces, forest)
-        own, pair = self._find(operation, callee, kind, forest)
+        keyed = self._look_up(traces, forest)
+        operation, callee, kind = keyed.operation, keyed.callee, keyed.kind
         count = len(operation)
         out = np.empty((3, count), np.float32)
         repeated = np.empty(count, np.int32)
@@ -113,8 +126,8 @@ class StructureMemory:
             np.ascontiguousarray(failed, np.bool_),
             forest.child_ptr,
             forest.child,
-            own,
-            pair,
+            keyed.own,
+            keyed.pair,
             self._store.rows,
             self._store.mass,
             limits,
@@ -159,21 +172,12 @@ class StructureMemory:
         store = self._store
         self._meet(traces)
         store.advance(now_ns)
-        operation, callee, kind = self._columns(traces, forest)
-        own, pair = self._find(operation, callee, kind, forest)
-        clean = ~np.repeat(bad, np.diff(forest.trace_ptr))
-        parent = np.maximum(forest.parent, 0)
-        below = clean & (forest.parent >= 0) & (pair < 0) & (kind[parent] != SpanKind.CLIENT) & (operation != 0)
-        below &= operation[parent] != 0
-        alone = clean & (own < 0) & ((np.diff(forest.child_ptr) > 0) | (kind == SpanKind.CLIENT))
-        if below.any() or alone.any():
-            pairs = pack(operation[parent[below]], callee[below])
-            added = store.add(np.concatenate([pack(operation[alone], np.zeros(1, np.uint32)), pairs]))
-            self.counts.evicted += len(added.evicted)
-            self.counts.untracked += added.refused
-            if len(added.evicted):
-                self._expect(False, now=True)  # the expectations point at slots
-            own, pair = self._find(operation, callee, kind, forest)
+        keyed = self._look_up(traces, forest)
+        if call_shapes.count_new(
+            keyed.operation, keyed.kind, forest.parent, forest.child_ptr, keyed.own, keyed.pair
+        ) and self._add_new(keyed, forest, bad):
+            keyed = self._look_up(traces, forest)
+        operation, callee, kind = keyed.operation, keyed.callee, keyed.kind
         structure.learn(
             operation,
             callee,
@@ -184,8 +188,8 @@ class StructureMemory:
             forest.child_ptr,
             forest.child,
             np.stack([forest.start_ns, forest.end_ns]),
-            own,
-            pair,
+            keyed.own,
+            keyed.pair,
             store.rows,
             store.mass,
             np.array([*store.scales, self.config.baseline_count_min]),
@@ -194,6 +198,7 @@ class StructureMemory:
             self._pairs,
             *_room(callee),
         )
+        self._keyed = None  # the batch need not be held any longer
         self.counts.learned += len(operation)
         self._executions += len(operation)
         if self._housekept_ns is None:
@@ -303,25 +308,43 @@ class StructureMemory:
         if not isinstance(executions, float) or not 0.0 <= executions < float("inf"):
             raise ValueError(f"structure snapshot: executions is {executions!r}; expected a number from 0")
         self._store, self._executions, self._housekept_ns = store, executions, None
+        self._keyed = None
         self._expect(False, now=True)
 
-    def _columns(self, traces: TraceBatch, forest: Forest) -> tuple[Operations, Operations, npt.NDArray[np.uint8]]:
-        operation, kind = traces.rows["operation"][forest.row], traces.rows["kind"][forest.row]
-        callee = np.empty_like(operation)
-        call_shapes.find_callees(operation, kind, forest.child_ptr, forest.child, callee)
-        return operation, callee, kind
+    def _look_up(self, traces: TraceBatch, forest: Forest) -> _Keyed:
+        """What every span is about, and its slots; kept until the batch is learned."""
+        if self._keyed is None or self._keyed.forest is not forest:
+            operation, kind = traces.rows["operation"][forest.row], traces.rows["kind"][forest.row]
+            callee = np.empty_like(operation)
+            call_shapes.find_callees(operation, kind, forest.child_ptr, forest.child, callee)
+            own, pair = np.empty(len(operation), np.int32), np.empty(len(operation), np.int32)
+            call_shapes.find_edges(operation, callee, kind, forest.parent, *self._store.table.arrays, own, pair)
+            self._keyed = _Keyed(forest, operation, callee, kind, own, pair)
+        return self._keyed
+
+    def _add_new(self, keyed: _Keyed, forest: Forest, bad: npt.NDArray[np.bool_]) -> bool:
+        """Give rows to the operations and calls that clean traces are the first to show; whether there were any."""
+        operation, parent = keyed.operation, np.maximum(forest.parent, 0)
+        clean = ~np.repeat(bad, np.diff(forest.trace_ptr))
+        below = clean & (forest.parent >= 0) & (keyed.pair < 0) & (operation != 0)
+        below &= (keyed.kind[parent] != SpanKind.CLIENT) & (operation[parent] != 0)
+        alone = clean & (keyed.own < 0) & ((np.diff(forest.child_ptr) > 0) | (keyed.kind == SpanKind.CLIENT))
+        if not (below.any() or alone.any()):
+            return False
+        pairs = pack(operation[parent[below]], keyed.callee[below])
+        added = self._store.add(np.concatenate([pack(operation[alone], np.zeros(1, np.uint32)), pairs]))
+        self._keyed = None
+        self.counts.evicted += len(added.evicted)
+        self.counts.untracked += added.refused
+        if len(added.evicted):
+            self._expect(False, now=True)  # the expectations point at slots
+        return True
 
     def _meet(self, traces: TraceBatch) -> None:
         filled, _ = self._store.meet(traces.vocabulary)
         if len(filled):
+            self._keyed = None
             self._expect(False, now=True)
-
-    def _find(
-        self, operation: Operations, callee: Operations, kind: npt.NDArray[np.uint8], forest: Forest
-    ) -> tuple[Slots, Slots]:
-        own, pair = np.empty(len(operation), np.int32), np.empty(len(operation), np.int32)
-        call_shapes.find_edges(operation, callee, kind, forest.parent, *self._store.table.arrays, own, pair)
-        return own, pair
 
     def _expect(self, left_out: bool, now: bool = False) -> None:
         """Draw up what is expected anew, when enough was learned since the last time."""
