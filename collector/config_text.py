@@ -41,6 +41,8 @@ def substitute(value: Any, environ: Mapping[str, str], depth: int = 0) -> Any:
 
 
 def _scalar(text: str, environ: Mapping[str, str]) -> Any:
+    if "${" in _REFERENCE.sub("", text):
+        raise ConfigTextError(f"{text[:80]!r} opens a reference and does not close it; expected ${{env:NAME}}")
     whole = _REFERENCE.fullmatch(text)
     filled = _REFERENCE.sub(lambda match: _look_up(match, environ), text)
     if whole is None or whole.group(0) == "$$" or (whole.group(1) or "").startswith("file:"):

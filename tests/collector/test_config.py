@@ -82,6 +82,13 @@ def test_a_malformed_reference_is_named(tmp_path: Path):
         load_config(path, {})
 
 
+def test_a_reference_that_is_not_closed_is_named(tmp_path: Path):
+    path = write(tmp_path, "storage: {path: 'a${env:HOME'}")
+
+    with pytest.raises(ConfigError, match="does not close it"):
+        load_config(path, {})
+
+
 def test_environment_overrides_the_file(tmp_path: Path):
     path = write(tmp_path, "query: {endpoint: 'localhost:1'}")
 
