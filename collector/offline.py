@@ -6,18 +6,22 @@ trace in it. Used by the command line, `POST /analyze` and the graph of a stored
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import numpy.typing as npt
 
 from analyzer.engine import Analyzer, Verdicts
 from analyzer.findings import Answer
-from analyzer.service_graph import Graph, trace_graph
 from analyzer.spans import SPAN_DTYPE, Bytes, ReleaseReason, Rows, TraceBatch, Vocabulary
 from analyzer.strings import new_vocabulary
 from collector.contracts import Signal
 from collector.wire.decode import Decoder
 from collector.wire.detail import read_detail
 from collector.wire.request_limits import RequestLimits
+
+if TYPE_CHECKING:
+    from analyzer.service_graph import Graph
 
 # A file may hold anything its owner likes; these only bound what one line or message of it may cost.
 FILE_LIMITS = RequestLimits(bytes_max=2**31, spans_max=5_000_000, messages_max=200_000_000, resources_max=1_000_000)
@@ -112,6 +116,8 @@ def analyze_bytes(state: bytes | None, payloads: list[tuple[bytes, Signal]]) -> 
 
 def draw_bytes(trace_otlp: bytes, logs_otlp: bytes | None, answer: Answer | None) -> Graph:
     """Draw the service graph of one stored trace."""
+    from analyzer.service_graph import trace_graph  # with networkx; the engine reads stored traces and draws none
+
     reader = TraceReader()
     reader.add(trace_otlp, Signal.TRACES)
     if logs_otlp:

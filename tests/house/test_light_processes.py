@@ -13,7 +13,7 @@ import pytest
     [
         ("query_room", ["numba", "llvmlite"]),
         ("receiver_room", ["networkx", "fastapi", "sqlite3"]),
-        ("engine_room", ["fastapi", "uvicorn"]),
+        ("engine_room", ["fastapi", "uvicorn", "networkx"]),
     ],
 )
 def test_a_process_loads_only_what_it_needs(room: str, absent: list[str]):
