@@ -23,7 +23,7 @@ from collector.desk import Desk, PipelineCounts
 
 logger = logging.getLogger(__name__)
 
-EXPLAIN_SHARE = 0.5
+EXPLAIN_SHARE = 0.2
 HURRIED_SHARE = 0.1
 BRIEF_SHARE = 0.05
 SAVED_NS = 500_000_000  # what a quiet spell saves up: a burst of some hundred failures is told in full

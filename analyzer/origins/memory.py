@@ -243,7 +243,8 @@ class PropagationMemory:
         return base ^ name_hash(analysis.traces.vocabulary.strings.text(int(row["peer"])))
 
     def _learn_durations(self, analysis: Analysis) -> None:
-        found = np.flatnonzero(analysis.failed & np.isin(analysis.error_class, _GAVE_UP))
+        found = np.flatnonzero(analysis.failed)  # few, so the rest is cheap
+        found = found[np.isin(analysis.error_class[found], _GAVE_UP)]
         kinds = analysis.traces.rows["kind"][analysis.forest.row[found]]
         for node in found[kinds == SpanKind.CLIENT][:LEARNED_PER_BATCH_MAX]:
             key = self._client_key(analysis, int(node))

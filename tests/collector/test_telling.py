@@ -73,7 +73,7 @@ def test_beyond_that_it_is_only_counted_and_never_called_clean(monkeypatch: pyte
 
 
 def test_time_that_passes_gives_words_again(monkeypatch: pytest.MonkeyPatch):
-    """Half of thirty seconds pays for what was overdrawn."""
+    """A fifth of thirty seconds pays for what was overdrawn."""
     house = House()
     slow_words(house, monkeypatch, 2 * SECOND_NS, 0)
     house.send(draw(FAILING, seed=1))
@@ -115,8 +115,8 @@ def test_a_trace_that_cannot_be_explained_is_not_called_clean(monkeypatch: pytes
 
 
 def test_while_requests_wait_words_have_less_time():
-    """Overdrawn by a second: at a tenth of the time that is paid after ten, at a half after two."""
-    for share, seconds in ((telling.HURRIED_SHARE, 10), (telling.EXPLAIN_SHARE, 2)):
+    """Overdrawn by a second: at a tenth of the time that is paid after ten, at a fifth after five."""
+    for share, seconds in ((telling.HURRIED_SHARE, 10), (telling.EXPLAIN_SHARE, 5)):
         allowance = Allowance(share, 0)
         allowance.spend(telling.SAVED_NS + SECOND_NS)
         assert not allowance.is_left(seconds * SECOND_NS - 1)
