@@ -225,9 +225,7 @@ class Server(TraceServiceServicer):
 
 def main(port: int) -> None:
     """Serve until killed; prints the number of analysed spans when a line comes in."""
-    server = grpc.server(
-        futures.ThreadPoolExecutor(8), options=[("grpc.max_receive_message_length", 64 * 2**20)]
-    )
+    server = grpc.server(futures.ThreadPoolExecutor(8), options=[("grpc.max_receive_message_length", 64 * 2**20)])
     servicer = Server()
     handler = grpc.unary_unary_rpc_method_handler(
         servicer.Export, response_serializer=ExportTraceServiceResponse.SerializeToString
