@@ -15,6 +15,7 @@ from analyzer.analysis import Analysis
 from analyzer.error_classes import ErrorClass
 from analyzer.finding_ids import finding_id
 from analyzer.findings import (
+    NOT_EXPLAINED,
     Answer,
     CausalStep,
     Completeness,
@@ -56,10 +57,6 @@ DEFECT_TEXT: dict[Defect, str] = {
 
 
 NOTHING_WRONG = "Nothing wrong was found in this trace."
-NOT_EXPLAINED = (
-    "more traces had something to say at that moment than there was time to explain; its spans were not kept "
-    "(see firstfault_analyzer_brief_traces_total)"
-)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,11 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 SCHEMA_VERSION = "1"
+# `status_reason` of a trace that was only told in brief; who asks for it gets it explained.
+NOT_EXPLAINED = (
+    "more traces had something to say at that moment than there was time to explain "
+    "(see firstfault_analyzer_brief_traces_total); ask for this one and it is explained"
+)
 
 Probability = Annotated[float, Field(ge=0.0, le=1.0)]
 Nanoseconds = int

@@ -6,6 +6,8 @@ trace in it. Used by the command line, `POST /analyze` and the graph of a stored
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,7 +17,7 @@ from analyzer.engine import Analyzer, Verdicts
 from analyzer.findings import Answer
 from analyzer.spans import SPAN_DTYPE, Bytes, ReleaseReason, Rows, TraceBatch, Vocabulary
 from analyzer.strings import new_vocabulary
-from collector.contracts import Signal
+from collector.contracts import Clock, Signal
 from collector.wire.decode import Decoder
 from collector.wire.detail import read_detail
 from collector.wire.request_limits import RequestLimits
@@ -23,6 +25,7 @@ from collector.wire.request_limits import RequestLimits
 if TYPE_CHECKING:
     from analyzer.service_graph import Graph
 
+STATE_NS = 60_000_000_000  # how often the engine writes down what it learned
 # A file may hold anything its owner likes; these only bound what one line or message of it may cost.
 FILE_LIMITS = RequestLimits(bytes_max=2**31, spans_max=5_000_000, messages_max=200_000_000, resources_max=1_000_000)
 
@@ -112,6 +115,40 @@ def analyze_bytes(state: bytes | None, payloads: list[tuple[bytes, Signal]]) -> 
     else:
         included = analyzer.learn_file(traces, 0)
     return answers(analyzer, analyzer.analyse(traces, included), everything=True)
+
+
+class Explainer:
+    """Answers for stored traces against what the engine learned, which is read again once a minute.
+
+    Any thread: one question at a time, under a lock.
+    """
+
+    def __init__(self, load_state: Callable[[], bytes | None], clock: Clock) -> None:
+        self._load_state = load_state
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._analyzer: Analyzer | None = None
+        self._vocabulary = new_vocabulary()
+        self._read_again_ns = 0
+
+    def __call__(self, payloads: list[tuple[bytes, Signal]]) -> list[Answer]:
+        """Explain every trace in some requests.
+
+        Raises
+        ------
+        BadRequestError
+            A request cannot be read.
+        """
+        with self._lock:
+            now = self._clock.monotonic_ns()
+            if self._analyzer is None or now >= self._read_again_ns:
+                analyzer, self._vocabulary = Analyzer(), new_vocabulary()
+                analyzer.load(self._load_state() or b"")
+                self._analyzer, self._read_again_ns = analyzer, now + STATE_NS
+            reader = TraceReader(self._vocabulary)
+            for payload, signal in payloads:
+                reader.add(payload, signal)
+            return answers(self._analyzer, self._analyzer.analyse(reader.batch()), everything=True)
 
 
 def draw_bytes(trace_otlp: bytes, logs_otlp: bytes | None, answer: Answer | None) -> Graph:

@@ -3,8 +3,8 @@
 Analysing costs half a microsecond a span, explaining a trace milliseconds: whoever explains all of them
 falls behind as soon as many traces fail at once, which is when answers are needed. So words have a share
 of the engine's time: `EXPLAIN_SHARE`, and `HURRIED_SHARE` while requests wait. What comes beyond it is told
-in brief (what was found, not where it began); beyond `BRIEF_SHARE` it is only counted. Failing traces come
-first, then slow ones, then odd ones.
+in brief (what was found; where it began is worked out when somebody asks, from the bytes that are kept);
+beyond `BRIEF_SHARE` it is only counted. Failing traces come first, then slow ones, then odd ones.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from collector.desk import Desk, PipelineCounts
 
 logger = logging.getLogger(__name__)
 
-EXPLAIN_SHARE = 0.2
-HURRIED_SHARE = 0.1
+EXPLAIN_SHARE = 0.1
+HURRIED_SHARE = 0.05
 BRIEF_SHARE = 0.05
 SAVED_NS = 500_000_000  # what a quiet spell saves up: a burst of some hundred failures is told in full
 
@@ -126,9 +126,15 @@ class Teller:
         )
 
     def _in_brief(self, released: Released, verdicts: Verdicts, index: int) -> StoredTrace:
+        """Told what was found; the bytes are kept, so that who asks gets it explained then."""
         answer = self._desk.analyzer.brief(verdicts, index)
         self._counts.brief_traces += 1
-        return StoredTrace(trace_id=verdicts.trace_id(index), answer=answer, trace_otlp=None)
+        return StoredTrace(
+            trace_id=verdicts.trace_id(index),
+            answer=answer,
+            trace_otlp=self._desk.encode_traces(released.traces, index),
+            logs_otlp=self._desk.encode_logs(released.traces, index) or None,
+        )
 
     def _worth_telling(self, verdicts: Verdicts) -> list[int]:
         """The suspicious ones, worst first; the re-opened ones; as many clean ones as the rate allows."""

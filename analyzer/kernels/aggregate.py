@@ -8,6 +8,7 @@ from __future__ import annotations
 import numpy as np
 from numba import from_dtype, njit, types
 
+from analyzer.kernels.options import ARRAYS_ONLY
 from analyzer.kernels.pairs import home
 from analyzer.spans import SPAN_DTYPE
 
@@ -33,8 +34,7 @@ _SERVER, _CLIENT, _PRODUCER, _CONSUMER = 2, 3, 4, 5
         )
         for rows in (_ROWS, _ROWS_ANY)
     ],
-    cache=True,
-    nogil=True,
+    **ARRAYS_ONLY,
 )
 def sum_operations(rows, node_row, start_ns, end_ns, failed, totals):
     """Add every node to its operation's totals.
@@ -71,8 +71,7 @@ def sum_operations(rows, node_row, start_ns, end_ns, failed, totals):
 
 @njit(
     types.int64(types.uint64[::1], types.int64[:, ::1], types.uint64, types.uint64, types.boolean, types.int64),
-    cache=True,
-    nogil=True,
+    **ARRAYS_ONLY,
 )
 def _add_edge(keys, totals, pair, key, failed, duration):
     """Find or make the slot of one edge and add a call; 1 when the table had no room."""
@@ -110,8 +109,7 @@ def _add_edge(keys, totals, pair, key, failed, duration):
         )
         for rows in (_ROWS, _ROWS_ANY)
     ],
-    cache=True,
-    nogil=True,
+    **ARRAYS_ONLY,
 )
 def sum_edges(rows, node_row, parent, child_ptr, child, start_ns, end_ns, failed, keys, totals):
     """Add every call between services, and from a service to an unseen peer, to an edge table.

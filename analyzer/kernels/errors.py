@@ -12,6 +12,7 @@ from numba import from_dtype, njit, types
 
 from analyzer.error_classes import HTTP_CLASS, RPC_CLASS, ErrorClass
 from analyzer.forest import NodeFlag
+from analyzer.kernels.options import ARRAYS_ONLY
 from analyzer.spans import NO_RPC_STATUS, SPAN_DTYPE, SpanFlag, SpanKind, StatusCode
 
 NOT_READ = 255  # no ErrorClass
@@ -23,7 +24,7 @@ _NONE, _UNKNOWN, _INTERNAL = int(ErrorClass.NONE), int(ErrorClass.UNKNOWN), int(
 _CLIENT_FAULT, _BUSINESS = int(ErrorClass.CLIENT), int(ErrorClass.BUSINESS)
 
 
-@njit(cache=True, nogil=True)
+@njit(**ARRAYS_ONLY)
 def _class_of(http, rpc, error_type, exception_type, message, http_class, rpc_class):
     """The most telling class first: 500 and gRPC UNKNOWN/INTERNAL say less than a type or a message."""
     code = _NONE
@@ -70,8 +71,7 @@ def _write(scalar, dimensions=1):
             _write(types.uint8),
         )
     ],
-    cache=True,
-    nogil=True,
+    **ARRAYS_ONLY,
 )
 def classify(rows, node_row, node_flags, string_classes, http_class, rpc_class, failed, weak, error_class):
     """Mark the nodes that say they failed, and the ones that only hint at it.

@@ -14,6 +14,7 @@ from numba import njit, types
 
 from analyzer.error_classes import ErrorClass
 from analyzer.forest import NodeFlag
+from analyzer.kernels.options import ARRAYS_ONLY
 from analyzer.spans import SpanKind
 
 
@@ -72,7 +73,7 @@ def class_compatibility() -> npt.NDArray[np.float32]:
     return table
 
 
-@njit("uint64(uint64, uint64, uint64)", cache=True, nogil=True)
+@njit("uint64(uint64, uint64, uint64)", **ARRAYS_ONLY)
 def mix_key(a, b, c):
     """One key of two hashes (already well mixed) and a small number; never 0, which marks a free slot."""
     x = (a << np.uint64(1) | a >> np.uint64(63)) ^ (b << np.uint64(31) | b >> np.uint64(33))
@@ -80,7 +81,7 @@ def mix_key(a, b, c):
     return x if x != np.uint64(0) else np.uint64(1)
 
 
-@njit([types.int64(types.Array(types.uint64, 1, "C", readonly=True), types.uint64)], cache=True, nogil=True)
+@njit([types.int64(types.Array(types.uint64, 1, "C", readonly=True), types.uint64)], **ARRAYS_ONLY)
 def find_slot(keys, key):
     """Slot of `key`: >= 0 found; -1 - slot: free for it; -1 - len(keys): neither within PROBE_MAX."""
     mask = len(keys) - 1
@@ -94,13 +95,13 @@ def find_slot(keys, key):
     return np.int64(-1 - len(keys))
 
 
-@njit(cache=True, nogil=True)
+@njit(**ARRAYS_ONLY)
 def hash_of(operation_hash, operation):
     """Hash of an operation's names; 0 for an operation that came after the table was made."""
     return operation_hash[operation] if operation < len(operation_hash) else np.uint64(0)
 
 
-@njit(cache=True, nogil=True)
+@njit(**ARRAYS_ONLY)
 def waited_for(rows, node_row, flags, parent, i):
     """Whether `parent` could have failed because of `i`: not so for a consumer on the far side of a queue."""
     r, above = node_row[i], node_row[parent]
@@ -110,7 +111,7 @@ def waited_for(rows, node_row, flags, parent, i):
     return not (apart or flags[i] & _DETACHED)
 
 
-@njit(cache=True, nogil=True)
+@njit(**ARRAYS_ONLY)
 def attempt_of(rows, node_row, child_ptr, child, start_ns, end_ns, failed, parent, i):
     """Place of failed child `i` among the attempts of one call: 0, TRIED_AGAIN (in vain) or RECOVERED.
 

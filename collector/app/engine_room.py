@@ -142,8 +142,15 @@ def assembly_config(section: Assembly) -> AssemblyConfig:
         trace_bytes_max=section.trace_bytes_max,
         open_traces_max=section.open_traces_max,
         arena_bytes=section.memory_bytes_max,
+        segment_bytes=_segment_bytes(section.memory_bytes_max),
         late_window_ms=max(1, _ms(section.late_window_s)),
     )
+
+
+def _segment_bytes(arena_bytes: int) -> int:
+    """A 32nd of the arena, from 1 to 32 MiB: the end of a segment into which no request fits is lost to all."""
+    whole: int = 1 << (arena_bytes // 32).bit_length() - 1
+    return min(32 * 2**20, max(2**20, whole))
 
 
 def _ms(seconds: float) -> int:

@@ -7,13 +7,14 @@ by trace id need neither, a third of the memory, and half of the time to start.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
-from analyzer.findings import Answer
+from analyzer.findings import NOT_EXPLAINED, Answer
 from analyzer.service_graph import Graph
 from collector.app.endpoints import host_port, is_loopback
 from collector.clock import SystemClock
 from collector.config import Config
-from collector.contracts import STATE_NAME, Encoding, OpenTraces, Signal
+from collector.contracts import STATE_NAME, Encoding, Found, OpenTraces, Signal
 from collector.query.desk import Desk, QuerySettings
 from collector.query.grpc import GrpcServer
 from collector.query.rest import RestServer, create_app
@@ -21,11 +22,33 @@ from collector.store.sqlite import SqliteStore
 from collector.telemetry import Snapshot, merge
 
 
+class ExplainingStore(SqliteStore):
+    """The shelf as people see it: what was told in brief under load is explained when it is asked for."""
+
+    _explain: Callable[[list[tuple[bytes, Signal]]], list[Answer]] | None = None
+
+    def find(self, trace_id: bytes) -> Found:
+        found = super().find(trace_id)
+        if found.answer is None or found.answer.status_reason != NOT_EXPLAINED or not found.trace_otlp:
+            return found
+        payloads = [(found.trace_otlp, Signal.TRACES)]
+        if found.logs_otlp:
+            payloads.append((found.logs_otlp, Signal.LOGS))
+        if self._explain is None:
+            from collector.offline import Explainer
+
+            self._explain = Explainer(lambda: self.load_state(STATE_NAME), SystemClock())
+        for answer in self._explain(payloads):
+            if answer.trace_id == found.answer.trace_id:
+                return replace(found, answer=answer.model_copy(update={"revision": found.answer.revision}))
+        return found
+
+
 class QueryRoom:
     """REST and gRPC answers, from its own read-only store."""
 
     def __init__(self, config: Config, open_traces: OpenTraces, stats: Callable[[], Snapshot]) -> None:
-        self._store = SqliteStore.open(config.storage.path, read_only=True)
+        self._store = ExplainingStore.open(config.storage.path, read_only=True)
         desk = Desk(
             store=self._store,
             open_traces=open_traces,

@@ -59,7 +59,7 @@ class AssemblyConfig:
     late_window_ms: int = 600_000  # how long they are
     late_keep_ms: int = 10_000  # how long the rows of a released trace stay, when memory allows
     arena_bytes: int = 1024 * MIB  # original bytes and rows (128 bytes each) of all spans held
-    segment_bytes: int = 8 * MIB  # what is freed in one go; a power of two
+    segment_bytes: int = 32 * MIB  # what is freed in one go; a power of two
     soft_share: float = 0.70  # segments used, over which released traces are not kept
     hard_share: float = 0.85  # segments (or open traces) used, over which open traces leave early
     release_spans_max: int = 32_768  # rows of one release, unless one trace alone has more
