@@ -152,12 +152,12 @@ def probe(rooms: Rooms, load: Load) -> dict[str, float]:
 def live_memory(data: list[tuple[bytes, int]]) -> dict[str, float]:
     """Bytes of the arena for each live span, beyond what came over the wire."""
     vocabulary = new_vocabulary()
-    config = AssemblyConfig(arena_bytes=1 << 30)
+    config = AssemblyConfig(arena_bytes=3 << 30)
     assembler = Assembler(config, Decoder(vocabulary), vocabulary, read_detail)
     rounds = Rounds(data)
     raw = spans = 0
     number = 0
-    while spans < 500_000:  # so that the part of a segment that is not yet filled does not count much
+    while spans < 2_000_000:  # so that the part of a segment that is not yet filled does not count much
         number += 1
         for index in range(len(rounds)):
             payload = rounds.payload(index, number)
