@@ -6,6 +6,7 @@ trace in it. Used by the command line, `POST /analyze` and the graph of a stored
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -24,6 +25,8 @@ from collector.wire.request_limits import RequestLimits
 
 if TYPE_CHECKING:
     from analyzer.service_graph import Graph
+
+logger = logging.getLogger(__name__)
 
 STATE_NS = 60_000_000_000  # how often the engine writes down what it learned
 # A file may hold anything its owner likes; these only bound what one line or message of it may cost.
@@ -88,12 +91,9 @@ def _group(rows: Rows) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     return np.concatenate(pieces), np.concatenate([[0], np.cumsum(sizes[by_appearance])]).astype(np.int64)
 
 
-def answers(analyzer: Analyzer, verdicts: Verdicts, everything: bool) -> list[Answer]:
-    """Explain the suspicious traces of a batch, or all of them."""
-    count = verdicts.analysis.traces.trace_count
-    wanted = range(count) if everything else np.flatnonzero(verdicts.suspicious)
-    found = (analyzer.explain(verdicts, int(index)) for index in wanted)
-    return [answer for answer in found if everything or answer.status not in ("clean", "partial")]
+def _answers(analyzer: Analyzer, verdicts: Verdicts) -> list[Answer]:
+    """Explain every trace of a batch."""
+    return [analyzer.explain(verdicts, index) for index in range(verdicts.analysis.traces.trace_count)]
 
 
 def analyze_bytes(state: bytes | None, payloads: list[tuple[bytes, Signal]]) -> list[Answer]:
@@ -114,7 +114,7 @@ def analyze_bytes(state: bytes | None, payloads: list[tuple[bytes, Signal]]) -> 
         analyzer.load(state)
     else:
         included = analyzer.learn_file(traces, 0)
-    return answers(analyzer, analyzer.analyse(traces, included), everything=True)
+    return _answers(analyzer, analyzer.analyse(traces, included))
 
 
 class Explainer:
@@ -143,12 +143,15 @@ class Explainer:
             now = self._clock.monotonic_ns()
             if self._analyzer is None or now >= self._read_again_ns:
                 analyzer, self._vocabulary = Analyzer(), new_vocabulary()
-                analyzer.load(self._load_state() or b"")
+                try:
+                    analyzer.load(self._load_state() or b"")
+                except ValueError as error:  # the engine said so too when it started; errors need no baseline
+                    logger.warning("what was learned cannot be used to explain: %s", error)
                 self._analyzer, self._read_again_ns = analyzer, now + STATE_NS
             reader = TraceReader(self._vocabulary)
             for payload, signal in payloads:
                 reader.add(payload, signal)
-            return answers(self._analyzer, self._analyzer.analyse(reader.batch()), everything=True)
+            return _answers(self._analyzer, self._analyzer.analyse(reader.batch()))
 
 
 def draw_bytes(trace_otlp: bytes, logs_otlp: bytes | None, answer: Answer | None) -> Graph:

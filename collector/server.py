@@ -18,6 +18,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Protocol
 
+from collector.app.endpoints import host_port
 from collector.config import Config, check
 from collector.health import Health, health_server, metrics_server
 from collector.logs import set_up_logging
@@ -56,8 +57,8 @@ def run(tree: Mapping[str, Any]) -> int:
     with ExitStack() as doors:
         try:
             for door in (
-                health_server(health, *_host_port(config.service.health.endpoint)),
-                metrics_server(telemetry, *_host_port(config.service.telemetry.metrics.endpoint)),
+                health_server(health, *host_port(config.service.health.endpoint)),
+                metrics_server(telemetry, *host_port(config.service.telemetry.metrics.endpoint)),
             ):
                 door.start()
                 doors.callback(door.stop, 1.0)
@@ -90,11 +91,6 @@ def _say_hello(config: Config) -> None:
 
 def _uptime(began: float) -> Callable[[], Snapshot]:
     return lambda: {"process_uptime_seconds": time.monotonic() - began}
-
-
-def _host_port(endpoint: str) -> tuple[str, int]:
-    host, _, port = endpoint.rpartition(":")
-    return host, int(port)
 
 
 class _OneProcess:

@@ -10,6 +10,7 @@ beyond `BRIEF_SHARE` it is only counted. Failing traces come first, then slow on
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -37,11 +38,11 @@ class Allowance:
         self._left_ns = float(SAVED_NS)
         self._at_ns = now_ns
 
-    def is_left(self, now_ns: int) -> bool:
-        """Whether there is time for one more; it may be overdrawn by that one."""
+    def is_left(self, now_ns: int, spare_ns: float = 0) -> bool:
+        """Whether there is time for one more with `spare_ns` left for others; it may be overdrawn by that one."""
         self._left_ns = min(SAVED_NS, self._left_ns + self.share * (now_ns - self._at_ns))
         self._at_ns = now_ns
-        return self._left_ns > 0
+        return self._left_ns > spare_ns
 
     def spend(self, spent_ns: int) -> None:
         self._left_ns -= spent_ns
@@ -72,7 +73,12 @@ class Teller:
         self._full.share = HURRIED_SHARE if hurried else EXPLAIN_SHARE
         stored: list[StoredTrace] = []
         clean = np.ones(released.traces.trace_count, np.bool_)
-        for index in self._worth_telling(verdicts):
+        suspicious, others = self._worth_telling(verdicts)
+        for place, index in enumerate(suspicious + others):
+            # A clean trace is told only of what is to spare: the next failing one must find time saved for it.
+            spare_ns = SAVED_NS // 2 if place >= len(suspicious) else -math.inf
+            if not self._full.is_left(self._desk.clock.monotonic_ns(), spare_ns):
+                break
             clean[index] = False
             told = self._told(released, verdicts, index)
             if told is not None:
@@ -136,8 +142,8 @@ class Teller:
             logs_otlp=self._desk.encode_logs(released.traces, index) or None,
         )
 
-    def _worth_telling(self, verdicts: Verdicts) -> list[int]:
-        """The suspicious ones, worst first; the re-opened ones; as many clean ones as the rate allows."""
+    def _worth_telling(self, verdicts: Verdicts) -> tuple[list[int], list[int]]:
+        """The suspicious ones, worst first, and the re-opened ones; as many clean ones as the rate allows."""
         now = self._desk.clock.monotonic_ns()
         rate = self._desk.clean_traces_per_second
         self._clean_tokens = min(rate, self._clean_tokens + rate * (now - self._clean_at_ns) / 1e9)
@@ -149,8 +155,7 @@ class Teller:
         order = np.lexsort((~verdicts.odd[told], ~verdicts.slow[told], ~verdicts.failed[told]))
         others = np.flatnonzero(~(suspicious | reopened))[: int(self._clean_tokens)]
         self._clean_tokens -= len(others)
-        found: list[int] = told[order].tolist()
-        return found + (others.tolist() if self._full.is_left(now) else [])
+        return told[order].tolist(), others.tolist()
 
 
 def _with_late(answer: Answer, late: int) -> Answer:

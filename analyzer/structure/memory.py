@@ -296,7 +296,7 @@ class StructureMemory:
         return self._store.save({"executions": self._executions})
 
     def load(self, blob: bytes) -> None:
-        """Take what was saved; a row is back as soon as its operations are met again.
+        """Take what was saved; every row is back with the first batch.
 
         Raises
         ------

@@ -61,6 +61,24 @@ def test_beyond_its_share_a_trace_is_told_in_brief(monkeypatch: pytest.MonkeyPat
     assert house.shelf.clean == []
 
 
+def test_clean_traces_leave_time_for_the_next_failing_one(monkeypatch: pytest.MonkeyPatch):
+    """Twenty clean ones at 100 ms each would use up all that was saved; half of it is not theirs."""
+    house = House(clean_per_second=1000.0)
+    slow_words(house, monkeypatch, SECOND_NS // 10, 0)
+    for seed in range(20):
+        house.send(draw(CLEAN, seed=seed))
+    house.after(30)
+    clean = len(house.shelf.traces)
+    house.send(draw(FAILING, seed=99))
+
+    house.pipeline.step()
+    house.after(30)
+
+    assert 0 < clean < 20
+    assert len(house.shelf.clean) == 20 - clean
+    assert house.shelf.traces[-1].answer.status == "finding"
+
+
 def test_beyond_that_it_is_only_counted_and_never_called_clean(monkeypatch: pytest.MonkeyPatch):
     house = House()
     slow_words(house, monkeypatch, 20 * SECOND_NS, 2 * SECOND_NS)
