@@ -103,10 +103,35 @@ class Baselines:
         return self._score(traces, forest, np.ascontiguousarray(own_ns, np.int64), included, sketch.OWN)
 
     def score_duration(
-        self, traces: TraceBatch, forest: Forest, included: npt.NDArray[np.float32] | None = None
+        self,
+        traces: TraceBatch,
+        forest: Forest,
+        included: npt.NDArray[np.float32] | None = None,
+        roots_only: bool = False,
     ) -> Score:
-        """Say how unusual the duration of every span is; as `score_own`."""
-        return self._score(traces, forest, forest.end_ns - forest.start_ns, included, sketch.DURATION)
+        """Say how unusual the duration of every span is; as `score_own`.
+
+        With `roots_only` the others stay as if nothing were known of them: whether a trace is slow is asked of
+        every trace, how long its inner spans took only of those that are explained (`add_durations`).
+        """
+        wanted = forest.parent < 0 if roots_only else None
+        return self._score(traces, forest, forest.end_ns - forest.start_ns, included, sketch.DURATION, wanted)
+
+    def add_durations(
+        self,
+        score: Score,
+        traces: TraceBatch,
+        forest: Forest,
+        nodes: range,
+        included: npt.NDArray[np.float32] | None = None,
+    ) -> None:
+        """Score the durations of one trace's nodes into a score that was made with `roots_only`; again is harmless."""
+        here = slice(nodes.start, nodes.stop)
+        slots = self._usable(traces, forest)[here]
+        times_ns = forest.end_ns[here] - forest.start_ns[here]
+        found = self._score_slots(slots, times_ns, None if included is None else included[here], sketch.DURATION)
+        score.p[here], score.p_low[here], score.count[here] = found.p, found.p_low, found.count
+        score.expected_ns[here], score.level[here] = found.expected_ns, found.level
 
     def is_slow(self, score: Score, observed_ns: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
         """Say which times are slow enough to speak of: rare, far from the median, and worth the milliseconds.
@@ -217,7 +242,9 @@ class Baselines:
             *store.scales,
         )
         few = float(min(self._count_min, self.config.context_count_min))
-        sketch.refresh(slots, store.rows, self._views, store.mass, store.scales[0], few)
+        # Whichever is shorter: the keys met, or all keys in order. A key that was not met has not grown.
+        grown = slots if slots.size < store.table.used else np.arange(store.table.used, dtype=np.int32).reshape(-1, 1)
+        sketch.refresh(grown, store.rows, self._views, store.mass, store.scales[0], few)
         self.counts.learned += int(np.count_nonzero(weights))
         self.counts.suspicious += suspicious
         self.counts.kept_out += kept_out
@@ -288,11 +315,22 @@ class Baselines:
         values_ns: npt.NDArray[np.int64],
         included: npt.NDArray[np.float32] | None,
         what: int,
+        wanted: npt.NDArray[np.bool_] | None = None,
     ) -> Score:
+        slots = self._usable(traces, forest)
+        if wanted is not None:
+            slots = np.where(wanted[:, None], slots, np.int32(-1))
+        return self._score_slots(slots, values_ns, included, what)
+
+    def _usable(self, traces: TraceBatch, forest: Forest) -> Slots:
+        """Slots of every node; none where its times say nothing."""
         slots = self._look_up(traces, forest).slots
         unusable = (forest.flags & _UNUSABLE) != 0
-        if unusable.any():
-            slots = np.where(unusable[:, None], np.int32(-1), slots)
+        return np.where(unusable[:, None], np.int32(-1), slots) if unusable.any() else slots
+
+    def _score_slots(
+        self, slots: Slots, values_ns: npt.NDArray[np.int64], included: npt.NDArray[np.float32] | None, what: int
+    ) -> Score:
         count = len(values_ns)
         if included is None:
             included = np.zeros(count, np.float32)

@@ -40,12 +40,14 @@ class Verdicts:
     """What `analyse` says of each trace of a batch.
 
     failed, slow, odd : bool[T]   an error or a hint of one; a root far slower than usual; a shape out of the usual
+    included : float32[m] or None   what these very spans have taught already (`Analyzer.learn_file`)
     """
 
     analysis: Analysis
     failed: npt.NDArray[np.bool_]
     slow: npt.NDArray[np.bool_]
     odd: npt.NDArray[np.bool_]
+    included: npt.NDArray[np.float32] | None = None
 
     @property
     def suspicious(self) -> npt.NDArray[np.bool_]:
@@ -96,7 +98,7 @@ class Analyzer:
         ValueError
             When the batch has another vocabulary than the batches before.
         """
-        return self._judge(self._measure(traces, included))
+        return self._judge(self._measure(traces, included), included)
 
     def _measure(self, traces: TraceBatch, included: npt.NDArray[np.float32] | None) -> Analysis:
         self._vocabulary = traces.vocabulary
@@ -112,24 +114,27 @@ class Analyzer:
             weak=weak,
             error_class=error_class,
             own=self.baselines.score_own(traces, forest, own_ns, included),
-            duration=self.baselines.score_duration(traces, forest, included),
+            duration=self.baselines.score_duration(traces, forest, included, roots_only=True),
             structure=self.structure.score(traces, forest, failed, included is not None),
         )
 
-    def _judge(self, analysis: Analysis) -> Verdicts:
+    def _judge(self, analysis: Analysis, included: npt.NDArray[np.float32] | None) -> Verdicts:
         forest = analysis.forest
-        slow = self.baselines.is_slow(analysis.duration, forest.end_ns - forest.start_ns) & (forest.parent < 0)
+        slow = self.baselines.is_slow(analysis.duration, forest.end_ns - forest.start_ns)  # roots: no others are scored
         odd = self.structure.is_odd(analysis.structure)
         return Verdicts(
             analysis=analysis,
             failed=_any(analysis.failed | analysis.weak, forest.trace_ptr),
             slow=_any(slow, forest.trace_ptr),
             odd=_any(odd, forest.trace_ptr),
+            included=included,
         )
 
     def explain(self, verdicts: Verdicts, trace: int) -> Answer:
         """Say what one trace of the batch has to say, in words."""
         analysis = verdicts.analysis
+        forest = analysis.forest
+        self.baselines.add_durations(analysis.duration, analysis.traces, forest, forest.nodes(trace), verdicts.included)
         errors = explain_errors(analysis, trace, self.propagation, self.config)
         latency = explain_latency(analysis, trace, self.config)
         slow = bool(verdicts.slow[trace])

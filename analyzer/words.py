@@ -15,6 +15,7 @@ from analyzer.spans import MISSING_NAME, MISSING_SERVICE, PeerKind, SpanFlag, Sp
 TEXT_SHOWN_MAX = 300
 _SAMPLED = int(SpanFlag.SAMPLED)
 _DETACHED = int(NodeFlag.DETACHED)
+_KIND_NAMES = {int(kind): kind.name for kind in SpanKind}
 
 
 def shown(text: str) -> str:
@@ -53,11 +54,12 @@ def duration_ns(analysis: Analysis, node: int) -> int:
 def span_ref(analysis: Analysis, node: int) -> SpanRef:
     """A span by id and in words."""
     row = row_of(analysis, node)
-    return SpanRef(
+    # Made of our own columns, so nothing is left to check, and an answer has dozens of them.
+    return SpanRef.model_construct(
         span_id=hex_id(row["span_id"]),
         service=analysis.service(node),
         operation=analysis.operation(node),
-        kind=SpanKind(int(row["kind"])).name,
+        kind=_KIND_NAMES[int(row["kind"])],
         start_ns=int(analysis.forest.start_ns[node]),
         duration_ns=duration_ns(analysis, node),
         trace_flags=int(bool(int(row["flags"]) & _SAMPLED)),

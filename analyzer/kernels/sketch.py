@@ -75,21 +75,27 @@ def renew_view(row, view, scale):
     scale : float64
         What one observation weighs.
     """
+    # Most rows are filled in a few dozen bins: the empty ends need no sums.
+    first = 0
+    while first < BINS and row[first] == 0.0:
+        first += 1
+    last = BINS - 1
+    while last > first and row[last] == 0.0:
+        last -= 1
     total = 0.0
-    for b in range(BINS):
+    for b in range(first, last + 1):
         total += float(row[b])
     view[COUNT] = total / scale
     view[MEDIAN] = np.nan
     view[TAIL] = _TAIL_MIN
-    view[CUT] = BINS
-    view[ABOVE + BINS] = 0.0
+    view[ABOVE + last + 1 : ABOVE + BINS + 1] = np.float32(0.0)
     above = 0.0
     upper = -1.0
     middle = -1.0
-    cut = BINS
+    cut = last + 1 if total > 0.0 else BINS
     top = -1
-    for k in range(BINS):
-        b = BINS - 1 - k
+    for k in range(last + 1 - first):
+        b = last - k
         here = float(row[b])
         above += here
         view[ABOVE + b] = above / scale
@@ -101,6 +107,8 @@ def renew_view(row, view, scale):
             upper = EDGES[b] + (EDGES[b + 1] - EDGES[b]) * (above - 0.25 * total) / here
         if middle < 0.0 and here > 0.0 and above >= 0.5 * total:
             middle = EDGES[b] + (EDGES[b + 1] - EDGES[b]) * (above - 0.5 * total) / here
+    view[ABOVE : ABOVE + first] = np.float32(above / scale)
+    view[CUT] = cut
     if middle >= 0.0:
         view[MEDIAN] = middle
         view[LN_MEDIAN] = math.log(max(middle, 1.0))

@@ -168,7 +168,7 @@ def _names(scene: Scene, node: int, child: int, messages: list[str]) -> list[str
 
 def _squeeze(text: str) -> str:
     """Letters and digits only, lower case: "chargeCard", "charge card" and "charge_card" are one name."""
-    return "".join(letter for letter in text.lower() if letter.isalnum())
+    return "".join(filter(str.isalnum, text.lower()))
 
 
 def _bad_attribute(scene: Scene, node: int) -> str:

@@ -412,3 +412,22 @@ def test_an_empty_batch_is_fine():
     service.learn(np.zeros(0, np.int64))
 
     assert len(service.score(np.zeros(0, np.int64)).p) == 0
+
+
+def test_roots_first_and_the_rest_when_a_trace_is_explained_is_the_same_score():
+    words = numbered(400)
+    service = Service(words=words)
+    service.learn(log_normal(400, 1))
+    service.learn(log_normal(400, 2, median_ms=20), operation=2)
+    draw = np.random.default_rng(3).integers(5, 300, (20, 3)) * MS
+    trees = [Tree([-1, 0, 0], [1, 2, 2], [T0] * 3, [T0 + int(end) for end in ends]) for ends in draw]
+    traces, forest = columns(trees, words)
+    whole = service.baselines.score_duration(traces, forest)
+    parts = service.baselines.score_duration(traces, forest, roots_only=True)
+    roots = forest.parent < 0
+    assert np.array_equal(parts.p[roots], whole.p[roots])
+    assert (parts.level[~roots] == 0).all() and (whole.level > 0).all()
+    for trace in range(20):
+        for _again in range(2):
+            service.baselines.add_durations(parts, traces, forest, forest.nodes(trace))
+    assert equal(parts, whole)

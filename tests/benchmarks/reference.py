@@ -104,9 +104,11 @@ class Verdict:
 
 
 class Analysis:
-    """One DiGraph a trace; sums kept in dicts."""
+    """One DiGraph a trace; sums kept in dicts. `scores`: also the running log-normal score of every operation."""
 
-    def __init__(self) -> None:
+    def __init__(self, scores: bool = True) -> None:
+        self.scores = scores
+        self.operations: dict[tuple[str, str, int], list[int]] = defaultdict(lambda: [0, 0, 0, 0])
         self.durations: dict[tuple[str, str, int], list[float]] = defaultdict(lambda: [0.0, 0.0, 0.0])
         self.edges: dict[tuple[str, str], list[float]] = defaultdict(lambda: [0.0, 0.0, 0.0])
 
@@ -134,7 +136,9 @@ class Analysis:
                     errors += 1
                     if deepest is None or depth_of[node] > depth_of[deepest]:
                         deepest = node
-                score = max(score, self._learn(span))
+                self._count(span)
+                if self.scores:
+                    score = max(score, self._learn(span))
                 for child in children:
                     if child.service != span.service:
                         edge = self.edges[span.service, child.service]
@@ -143,6 +147,14 @@ class Analysis:
                         edge[2] += child.end_ns - child.start_ns
             self._critical(graph, root, critical)
         return Verdict(len(spans), errors, own, critical, deepest, score)
+
+    def _count(self, span: Span) -> None:
+        took = span.end_ns - span.start_ns
+        sums = self.operations[span.service, span.name, span.kind]
+        sums[0] += 1
+        sums[1] += failed(span)
+        sums[2] += took
+        sums[3] = max(sums[3], took)
 
     def _learn(self, span: Span) -> float:
         stats = self.durations[span.service, span.name, span.kind]
