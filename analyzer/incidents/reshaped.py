@@ -1,0 +1,166 @@
+"""Whose calls are not what they were: missing, new, repeated calls of requests that did not fail.
+
+In: facts and cast of reference and window. Out: the share of traces whose shape changed at each candidate. For every
+(operation, called operation) the number of calls of one execution is compared; an execution with a number that is
+now more frequent is "changed" with the probability that it is one of the added ones. Of several changed executions
+of a trace the deepest is charged: what it returned made those above it take another way.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from analyzer.incidents.cast import Cast, Lines
+from analyzer.incidents.facts import TraceFacts
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+
+_BUCKETS = 6  # 0, 1, 2, 3-4, 5-8, 9 and more calls
+_EXECUTIONS_MIN = 5
+_G_MIN = (0.0, 10.83, 13.82, 16.27, 18.47, 20.52)  # chi-squared at p = 0.001, by degrees of freedom
+_DISTANCE_MIN = 0.03  # total variation: less than 3 % of executions is left to the mix of requests
+_CHANGED_MIN = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class ShapeChange:
+    """One pair whose number of calls changed: shares of executions by bucket, before and now."""
+
+    operation: int
+    called: int
+    owner: int
+    before: tuple[float, ...]
+    now: tuple[float, ...]
+    g: float
+
+
+@dataclass(frozen=True, slots=True)
+class Reshaped:
+    """share : float64[c] of the window's traces charged to each candidate; changes : the pairs, strongest first."""
+
+    share: Floats
+    changes: list[ShapeChange]
+
+
+def find_reshaped(reference: TraceFacts, window: TraceFacts, cast: Cast) -> Reshaped:
+    """Say at whom the shape of requests changed, as shares of the window's traces."""
+    before, now = _Shapes(reference, cast.reference), _Shapes(window, cast.window)
+    changed = np.zeros(len(window))
+    changes = []
+    for key in sorted(before.pairs.keys() | now.pairs.keys()):
+        operation, called = key >> 32, key & 0xFFFFFFFF
+        executions_before, executions_now = before.executions.get(operation, 0), now.executions.get(operation, 0)
+        if min(executions_before, executions_now) < _EXECUTIONS_MIN:
+            continue
+        old, new = before.histogram(key, executions_before), now.histogram(key, executions_now)
+        g = _likelihood_ratio(old, new)
+        p_old, p_new = old / executions_before, new / executions_now
+        freedom = max(1, int(((old > 0) | (new > 0)).sum()) - 1)
+        if g < _G_MIN[freedom] or 0.5 * np.abs(p_old - p_new).sum() < _DISTANCE_MIN:
+            continue
+        # Which share of the executions with this number of calls is there only since something changed.
+        usual = (old + 0.5) / (executions_before + 1.0)
+        added = np.maximum(0.0, 1.0 - usual / np.maximum(p_new, 1e-12))
+        here = now.of_operation(operation)
+        changed[here] = np.maximum(changed[here], added[now.buckets(key, here)])
+        owner = int(cast.window.owner[here[0]])
+        changes.append(ShapeChange(operation, called, owner, tuple(p_old), tuple(p_new), g))
+    share = _charge_deepest(window, cast.window, changed, len(cast.names))
+    return Reshaped(share, sorted(changes, key=lambda change: -change.g))
+
+
+class _Shapes:
+    """How many calls of each operation every execution made."""
+
+    def __init__(self, facts: TraceFacts, lines: Lines) -> None:
+        self._counted = lines.usable & ~_failing(facts) & (facts.kind != 3) & (facts.operation != 0)
+        self._operation = facts.operation.astype(np.int64)
+        spans = np.flatnonzero(self._counted)
+        operations, counts = np.unique(self._operation[spans], return_counts=True)
+        self.executions = dict(zip(operations.tolist(), counts.tolist(), strict=True))
+        self._order = spans[np.argsort(self._operation[spans], kind="stable")]
+        ends = np.cumsum(counts)
+        self._place = {
+            int(operation): (int(end - count), int(end))
+            for operation, count, end in zip(operations, counts, ends, strict=True)
+        }
+        above = np.maximum(facts.parent, 0)
+        child = np.flatnonzero((facts.parent >= 0) & self._counted[above] & (facts.operation != 0))
+        pair = self._operation[above[child]] << 32 | self._operation[child]
+        order = np.lexsort((above[child], pair))
+        pair, parent = pair[order], above[child][order]
+        first = np.ones(len(pair), np.bool_)
+        first[1:] = (pair[1:] != pair[:-1]) | (parent[1:] != parent[:-1])
+        starts = np.flatnonzero(first)
+        numbers = np.diff(np.concatenate([starts, [len(pair)]]))
+        self._parent, self._bucket = parent[starts], _bucket(numbers)
+        keys = pair[starts]
+        new = np.flatnonzero(np.concatenate([[True], keys[1:] != keys[:-1]])) if len(keys) else np.zeros(0, np.int64)
+        stops = np.concatenate([new[1:], [len(keys)]])
+        self.pairs = {int(keys[a]): (int(a), int(b)) for a, b in zip(new, stops, strict=True)}
+
+    def histogram(self, key: int, executions: int) -> Floats:
+        """float64[_BUCKETS]: executions by their number of calls."""
+        start, stop = self.pairs.get(key, (0, 0))
+        found: Floats = np.bincount(self._bucket[start:stop], minlength=_BUCKETS).astype(np.float64)
+        found[0] = executions - found.sum()
+        return found
+
+    def of_operation(self, operation: int) -> Ints:
+        """Spans that executed an operation, ascending."""
+        start, stop = self._place.get(operation, (0, 0))
+        return np.sort(self._order[start:stop])
+
+    def buckets(self, key: int, spans: Ints) -> Ints:
+        """Bucket of each of these executions for one pair."""
+        start, stop = self.pairs.get(key, (0, 0))
+        found = np.zeros(len(spans), np.int64)
+        found[np.searchsorted(spans, self._parent[start:stop])] = self._bucket[start:stop]
+        return found
+
+
+def _bucket(numbers: Ints) -> Ints:
+    return np.searchsorted(np.array([1, 2, 3, 5, 9]), numbers, side="right")
+
+
+def _failing(facts: TraceFacts) -> npt.NDArray[np.bool_]:
+    """bool[n]: the span, or one of its children, failed: it had a reason to take another way."""
+    failed = facts.failed.copy()
+    below = facts.failed & (facts.parent >= 0)
+    failed[facts.parent[below]] = True
+    return failed
+
+
+def _likelihood_ratio(old: Floats, new: Floats) -> float:
+    """G of two histograms being draws of one."""
+    both = (old + new) / (old.sum() + new.sum())
+    with np.errstate(divide="ignore", invalid="ignore"):
+        terms = [np.where(part > 0, part * np.log(part / (part.sum() * both)), 0.0).sum() for part in (old, new)]
+    return 2.0 * float(sum(terms))
+
+
+def _charge_deepest(facts: TraceFacts, lines: Lines, changed: Floats, count: int) -> Floats:
+    """Share of traces by candidate; of changed executions of a trace, those without a changed one below them."""
+    marked = changed >= _CHANGED_MIN
+    if not marked.any():
+        return np.zeros(count)
+    hidden = np.zeros(len(facts), np.bool_)
+    at = np.flatnonzero(marked)
+    above = facts.parent[at]
+    while len(above := above[above >= 0]):  # as many steps as the deepest trace has levels
+        above = np.unique(above)
+        above = above[~hidden[above]]
+        hidden[above] = True
+        above = facts.parent[above]
+    mass = np.where(marked & ~hidden, changed, 0.0)
+    trace = facts.trace
+    total = np.bincount(trace, mass, facts.trace_count)
+    most = np.zeros(facts.trace_count)
+    np.maximum.at(most, trace, mass)
+    part = mass * np.divide(most, total, out=np.zeros_like(total), where=total > 0)[trace]
+    share: Floats = np.bincount(lines.owner, part, count) / max(1, facts.trace_count)
+    return share

@@ -1,0 +1,154 @@
+"""Which candidates take more time than they did: excess milliseconds, tested, and charged by the star rule.
+
+In: facts and cast of reference and window. Out: milliseconds a trace that each candidate added, and the edges that
+grew. A span's own time belongs to its process; the own time of a call (client minus server) lies between two.
+It is charged by its pattern (`analyzer.incidents.star`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from analyzer.incidents.cast import Cast, Lines
+from analyzer.incidents.facts import TraceFacts
+from analyzer.incidents.star import Charged, Edge, charge
+
+Floats = npt.NDArray[np.float64]
+Times = npt.NDArray[np.int64]
+Spans = npt.NDArray[np.intp]
+
+_Z_MIN = 3.0  # standard errors that are taken off every excess before it counts
+_RATIO_MIN = 0.05  # of the usual mean: less than this is not worth a word
+_FLOOR_NS = 50_000.0  # resolution of a time that went through two clocks and a scheduler
+_BLOCKS = 6  # parts of the reference's time; how far their means drift apart is no news either
+_THEN_MIN, _NOW_MIN, _TRIMMED_MIN = 5, 3, 20
+_CAP = 50.0  # times the 95th percentile: a single hung call is not the mean of all
+
+
+@dataclass(frozen=True, slots=True)
+class Excess:
+    """One group of like spans that became slower.
+
+    Milliseconds: `excess_ms` a trace of the window after the margin of error; `before_ms`, `after_ms` means of a span.
+    """
+
+    operation: int
+    owner: int
+    callee: int  # -1: own time of the process
+    excess_ms: float
+    before_ms: float
+    after_ms: float
+    z: float
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Slower:
+    """own_ms : float64[c], milliseconds a trace of each candidate's own; charged : what its calls gained, as well."""
+
+    own_ms: Floats
+    charged: Charged
+    groups: list[Excess]
+
+
+def find_slower(reference: TraceFacts, window: TraceFacts, cast: Cast) -> Slower:
+    """Say which candidates became slower, in milliseconds a trace."""
+    groups = _groups(reference, window, cast)
+    count = len(cast.names)
+    own = np.zeros(count)
+    for group in groups:
+        if group.callee < 0:
+            own[group.owner] += group.excess_ms
+    gains: dict[Edge, float] = {}
+    calls: dict[Edge, int] = {}
+    for group in groups:
+        if group.callee >= 0:
+            edge = (group.owner, group.callee)
+            gains[edge] = gains.get(edge, 0.0) + group.excess_ms
+            calls[edge] = calls.get(edge, 0) + group.count
+    return Slower(own, charge(gains, calls, own), groups)
+
+
+def _groups(reference: TraceFacts, window: TraceFacts, cast: Cast) -> list[Excess]:
+    """Every group that both populations have, with its excess (0 when it is within the margin)."""
+    before, after = _keyed(reference, cast.reference), _keyed(window, cast.window)
+    blocks = _blocks(reference)
+    found = []
+    traces = max(1, window.trace_count)
+    for key, now in after.items():
+        then = before.get(key)
+        if then is None or len(then) < _THEN_MIN or len(now) < _NOW_MIN:
+            continue
+        gain_ns, error_ns, mean_ns = _gain(then, now, reference.own_ns, window.own_ns, blocks)
+        sure = max(0.0, gain_ns - _Z_MIN * error_ns) if gain_ns > _RATIO_MIN * mean_ns else 0.0
+        found.append(
+            Excess(
+                operation=key[0],
+                owner=key[1],
+                callee=key[2],
+                excess_ms=sure * len(now) / traces / 1e6,
+                before_ms=mean_ns / 1e6,
+                after_ms=(mean_ns + gain_ns) / 1e6,
+                z=gain_ns / error_ns,
+                count=len(now),
+            )
+        )
+    return found
+
+
+def _blocks(facts: TraceFacts) -> npt.NDArray[np.int64]:
+    """int64[n]: which part of the reference's time each span is from, parts of equally many traces."""
+    order = np.argsort(np.argsort(facts.trace_start_ns, kind="stable"), kind="stable")
+    block = order * _BLOCKS // max(1, facts.trace_count)
+    return np.repeat(block, np.diff(facts.trace_ptr)).astype(np.int64)
+
+
+def _gain(
+    then: Spans, now: Spans, own_before: Times, own_now: Times, blocks: npt.NDArray[np.int64]
+) -> tuple[float, float, float]:
+    """(gain, its standard error, usual mean) of a group, nanoseconds: of all times, or of the middle ones.
+
+    The middle is asked too, because a reference that holds some bad minutes of its own hides a gain of the mean.
+    """
+    old, new, block = own_before[then].astype(np.float64), own_now[now].astype(np.float64), blocks[then]
+    cap = _CAP * (float(np.quantile(old, 0.95)) + _FLOOR_NS)
+    found = [_compare(np.minimum(old, cap), np.minimum(new, cap), block)]
+    if len(old) >= _TRIMMED_MIN and len(new) >= _TRIMMED_MIN:
+        middle = np.sort(np.argsort(old, kind="stable")[len(old) // 10 : -(len(old) // 10)])
+        found.append(_compare(old[middle], np.sort(new)[len(new) // 10 : -(len(new) // 10)], block[middle]))
+    return max(found, key=lambda one: one[0] - _Z_MIN * one[1])
+
+
+def _compare(then: Floats, now: Floats, block: npt.NDArray[np.int64]) -> tuple[float, float, float]:
+    mean = float(then.mean())
+    # Under "nothing changed" the window scatters as the reference does; a heavy tail widens its own margin.
+    variance = (float(then.std()) + 0.1 * mean + _FLOOR_NS) ** 2
+    # It may also drift as the reference does from one part of its time to the next.
+    counts = np.bincount(block, minlength=_BLOCKS)
+    full = counts >= _NOW_MIN
+    drift = 0.0
+    if full.sum() > 2:
+        means = np.bincount(block, then, _BLOCKS)[full] / counts[full]
+        # By the median: one bad part of the reference must not excuse the window.
+        spread = 1.4826 * float(np.median(np.abs(means - np.median(means))))
+        drift = max(0.0, spread**2 - variance * float((1.0 / counts[full]).mean()))
+    error = np.sqrt(variance * (1.0 / len(then) + 1.0 / len(now)) + drift * (1.0 + 1.0 / _BLOCKS))
+    return float(now.mean()) - mean, float(error), mean
+
+
+def _keyed(facts: TraceFacts, lines: Lines) -> dict[tuple[int, int, int], Spans]:
+    """Spans by (operation, owner, callee); failed ones are another matter."""
+    use = np.flatnonzero(lines.usable & ~facts.failed)
+    if not len(use):
+        return {}
+    key = facts.operation[use].astype(np.int64) << 20 | (lines.callee[use].astype(np.int64) + 1)
+    order = np.argsort(key, kind="stable")
+    key, use = key[order], use[order]
+    starts = np.flatnonzero(np.concatenate([[True], key[1:] != key[:-1]]))
+    return {
+        (int(key[at] >> 20), int(lines.owner[piece[0]]), int(key[at] & 0xFFFFF) - 1): piece
+        for at, piece in zip(starts, np.split(use, starts[1:]), strict=True)
+    }

@@ -1,0 +1,71 @@
+"""Whose fault is it when calls get worse: the callee's, the caller's, or the way between?
+
+In: what each edge (caller, callee) gained, how often it was called, what each candidate gained by itself. Out: the
+gains charged to callees (ingress), callers (egress) and edges alone. The pattern decides, never a fixed side
+(algorithms 3.3, E2b): a node is charged when most of its calls on that side gained alike.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+Edge = tuple[int, int]
+Floats = npt.NDArray[np.float64]
+
+_ALIKE_MIN = 0.2  # gain of a call over the largest gain of its star, to count as the same trouble
+_SHARED_MIN = 0.6  # share of the rays of a star that have to gain before the star is charged
+_OWN_TOO = 1.2  # its own spans, or its calls on the other side, got worse as well: that speaks for the node
+_ONE_RAY = 0.9  # one ray alone says least
+
+
+@dataclass(frozen=True, slots=True)
+class Charged:
+    """ingress, egress : float64[c]; alone : what is left on single edges."""
+
+    ingress: Floats
+    egress: Floats
+    alone: dict[Edge, float]
+
+
+def charge(gains: Mapping[Edge, float], calls: Mapping[Edge, int], own: Floats) -> Charged:
+    """Charge what edges gained to nodes, the star that explains most of it first.
+
+    Parameters
+    ----------
+    gains : by (caller, callee); 0 for edges that did not gain. Any unit.
+    calls : how often each edge of `gains` was used
+    own : float64[c]
+        What each candidate gained by itself; only its sign is used.
+    """
+    ingress, egress = np.zeros(len(own)), np.zeros(len(own))
+    per_call = {edge: gain / max(1, calls[edge]) for edge, gain in gains.items()}
+    stars: dict[tuple[int, bool], list[Edge]] = {}
+    for edge in gains:
+        stars.setdefault((edge[1], True), []).append(edge)
+        stars.setdefault((edge[0], False), []).append(edge)
+    left = {edge: gain for edge, gain in gains.items() if gain > 0.0}
+    while left:
+        best: tuple[float, float, int, bool] | None = None
+        for (node, into), rays in stars.items():
+            most = max(per_call[edge] for edge in rays)
+            grown = [edge for edge in rays if per_call[edge] > 0.0 and per_call[edge] >= _ALIKE_MIN * most]
+            gain = sum(left.get(edge, 0.0) for edge in grown)
+            share = len(grown) / len(rays)
+            # One call out that got worse says nothing of the caller, unless it got worse by itself, or to its callers.
+            beside = own[node] > 0.0 or any(gains[edge] > 0.0 for edge in stars.get((node, not into), ()))
+            unlike = not into and len(grown) < 2 and not beside
+            if gain <= 0.0 or share < _SHARED_MIN or unlike:
+                continue
+            weight = gain * share * (_OWN_TOO if beside else 1.0) * (1.0 if len(grown) > 1 else _ONE_RAY)
+            if best is None or weight > best[0]:
+                best = (weight, gain, node, into)
+        if best is None:
+            break
+        _, gain, node, into = best
+        (ingress if into else egress)[node] += gain
+        left = {edge: at for edge, at in left.items() if (edge[1] if into else edge[0]) != node}
+    return Charged(ingress, egress, left)
