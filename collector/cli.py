@@ -1,4 +1,4 @@
-"""The command line: `firstfault serve | root-cause | analyze | demo | config | version`.
+"""The command line: `firstfault serve | root-cause | analyze | evaluate | demo | config | version`.
 
 Answers go to standard output, everything else to standard error. Exit status: 0 done, 1 the answer is
 not there (or the demo is not all right), 2 wrong use.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any, Literal, NoReturn
 
 import orjson
 import typer
@@ -79,6 +79,26 @@ def analyze(
     from collector.analyze_files import analyze_files
 
     raise typer.Exit(analyze_files(files, baseline or [], as_json=as_json, everything=everything))
+
+
+@app.command()
+def evaluate(
+    directory: Annotated[Path, typer.Argument(help="Folders of cases (case.json, baseline.*, fault.*), or one case.")],
+    method: Annotated[
+        list[str] | None, typer.Option(help="Method to score; may be given again; all: every one. Default: firstfault.")
+    ] = None,
+    json_out: Annotated[str, typer.Option("--json", help="Write the report to this file; - is stdout.")] = "",
+    window: Annotated[
+        Literal["oracle", "detected"],
+        typer.Option(help="oracle: the window of the label; detected: found from the telemetry alone."),
+    ] = "oracle",
+    plot: Annotated[Path | None, typer.Option(help="Draw the comparison to this PNG.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of the bootstrap.")] = 0,
+) -> None:
+    """Score methods on known faults, side by side."""
+    from collector.evaluate import evaluate as run
+
+    raise typer.Exit(run(directory, method or [], json_out=json_out, window=window, plot=plot, seed=seed))
 
 
 @app.command()

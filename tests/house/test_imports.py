@@ -38,7 +38,7 @@ LOUD = (
     "secrets",
 )
 # Only these know every room.
-KNOW_ALL = ("collector.app", "collector.cli", "collector.demo", "collector.analyze_files")
+KNOW_ALL = ("collector.app", "collector.cli", "collector.demo", "collector.analyze_files", "collector.evaluate_cases")
 
 
 def imports(path: Path) -> set[str]:

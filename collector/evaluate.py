@@ -1,0 +1,209 @@
+"""`firstfault evaluate DIR`: methods side by side over folders of known faults.
+
+Cases are read one at a time and let go; only rankings are kept. The table goes to standard output, progress and
+complaints to standard error. Exit status: 0 done, 2 wrong use.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import orjson
+from rich.console import Console
+from rich.progress import Progress
+
+from analyzer.evaluation import CaseResult, Method
+from analyzer.evaluation.methods import OURS, all_methods
+from analyzer.evaluation.methods.max_z import rank as rank_by_z
+from analyzer.evaluation.metrics import strict_rank
+from analyzer.evaluation.report import report
+from collector.evaluate_cases import Case, CaseError, WindowKind, find_cases, read_case
+from collector.verdict_text import plain
+
+ALL = "all"
+STDOUT = "-"
+
+
+class WrongUse(Exception):
+    """What was asked cannot be done: what was found, what was expected."""
+
+
+@dataclass(slots=True)
+class _Run:
+    """What is kept of the cases: rankings, and what was wrong."""
+
+    results: dict[str, list[CaseResult]]
+    broken: list[dict[str, str]] = field(default_factory=list)
+    noted: int = 0
+    reading_s: float = 0.0
+    case_count: int = 0
+
+
+def evaluate(
+    directory: Path, names: Sequence[str], *, json_out: str, window: WindowKind, plot: Path | None, seed: int
+) -> int:
+    """Read, rank, score, print."""
+    try:
+        methods = choose(names)
+        draw = _plotter() if plot else None
+        run = _run(_folders(directory), methods, window)
+        if not run.case_count:
+            raise WrongUse(f"none of the {len(run.broken)} cases in {directory} could be used")
+        summary = {
+            "methods": report(run.results, methods, seed),
+            "window": window,
+            "seed": seed,
+            "case_count": run.case_count,
+            "broken": run.broken,
+            "reading_seconds_per_case": run.reading_s / run.case_count,
+        }
+        if json_out:
+            _write(json_out, orjson.dumps(summary, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
+        if json_out != STDOUT:
+            _table(summary)
+        if draw and plot:
+            draw(summary, plot)
+    except WrongUse as error:
+        _say(str(error))
+        return 2
+    except OSError as error:
+        _say(f"cannot write {error.filename}: {error.strerror or error}")
+        return 2
+    return 0
+
+
+def choose(names: Sequence[str]) -> dict[str, Method]:
+    """Return the methods asked for; none named: ours.
+
+    Raises
+    ------
+    WrongUse
+        A name is not known.
+    """
+    known = all_methods()
+    if ALL in names:
+        return known
+    wanted = list(dict.fromkeys(names)) or [OURS]
+    unknown = [name for name in wanted if name not in known]
+    if unknown:
+        raise WrongUse(f"there is no method {', '.join(unknown)}; expected {', '.join([ALL, *known])}")
+    return {name: known[name] for name in wanted}
+
+
+def _folders(directory: Path) -> list[Path]:
+    try:
+        found = find_cases(directory)
+    except OSError as error:
+        raise WrongUse(f"cannot read {directory}: {error.strerror or error}; expected a directory of cases") from error
+    if not found:
+        raise WrongUse(f"no case in {directory}; expected folders with case.json, baseline.jsonl.gz and fault.jsonl.gz")
+    return found
+
+
+def _run(folders: Sequence[Path], methods: dict[str, Method], window: WindowKind) -> _Run:
+    run = _Run({name: [] for name in methods})
+    for folder in _with_progress(folders):
+        began = perf_counter()
+        try:
+            case = read_case(folder, window)
+        except CaseError as error:
+            run.broken.append({"case": folder.name, "reason": str(error)})
+            _say(f"{folder.name}: {error}")
+            continue
+        run.reading_s += perf_counter() - began
+        run.case_count += 1
+        run.noted += bool(case.notes)
+        for name, result in _judge(case, methods).items():
+            run.results[name].append(result)
+    if run.broken:
+        _say(f"{len(run.broken)} of {len(folders)} cases could not be used")
+    if run.noted:
+        _say(f"{run.noted} cases have notes; see `notes` of their rows in the JSON")
+    return run
+
+
+def _judge(case: Case, methods: dict[str, Method]) -> dict[str, CaseResult]:
+    loudest = strict_rank(rank_by_z(case.reference, case.window, case.vocabulary), case.label.roots) == 1
+    found = {}
+    for name, method in methods.items():
+        began = perf_counter()
+        ranked = method.judge(case.reference, case.window, case.vocabulary)
+        found[name] = CaseResult(
+            label=case.label,
+            ranked=ranked,
+            seconds=perf_counter() - began,
+            span_count=len(case.reference) + len(case.window),
+            root_loudest=loudest,
+            notes=case.notes,
+        )
+    return found
+
+
+def _table(summary: dict[str, Any]) -> None:
+    """Print the comparison, best first."""
+    first = next(iter(summary["methods"].values()))
+    healthy = first["true_negatives"]["case_count"]
+    rows = [
+        ("method", "AC@1", "95 %", "AC@3", "AC@5", "Avg@5", "MRR", "all@n", "not loudest", "false alarms", "ms/case")
+    ]
+    for name, found in sorted(summary["methods"].items(), key=lambda one: _order(one[1]), reverse=True):
+        interval = found["interval"]["ac@1"]
+        rows.append(
+            (
+                name,
+                _share(found["ac@1"]),
+                f"{interval[0]:.2f}-{interval[1]:.2f}" if interval else "-",
+                *(_share(found[key]) for key in ("ac@3", "ac@5", "avg@5", "mrr", "all@n")),
+                _share(found["root_not_loudest"]["ac@1"]),
+                f"{found['true_negatives']['false_alarms']} of {healthy}" if healthy and found["can_abstain"] else "-",
+                f"{1e3 * found['seconds_per_case']:.1f}",
+            )
+        )
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    harder = first["root_not_loudest"]["case_count"]
+    sys.stdout.write(
+        f"{first['case_count']} cases with a root (of {harder} it is not the loudest: AC@1 there is `not loudest`), "
+        f"{healthy} without; {summary['window']} window\n"
+    )
+    for row in rows:
+        cells = [row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))]
+        sys.stdout.write("  ".join(cells) + "\n")
+
+
+def _order(found: dict[str, Any]) -> tuple[float, float]:
+    return found["ac@1"] or 0.0, found["avg@5"] or 0.0
+
+
+def _share(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"
+
+
+def _write(target: str, payload: bytes) -> None:
+    if target == STDOUT:
+        sys.stdout.write(payload.decode())
+    else:
+        Path(target).write_bytes(payload)
+
+
+def _plotter() -> Any:
+    try:
+        from collector.evaluate_plot import draw_comparison
+    except ModuleNotFoundError as error:
+        raise WrongUse(f"the plot needs {error.name}; install firstfault[evaluate]") from error
+    return draw_comparison
+
+
+def _with_progress(items: Sequence[Path]) -> Iterator[Path]:
+    """Yield the items; a bar on standard error while somebody is looking."""
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
+        yield from progress.track(items, description="evaluating")
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(plain(text) + "\n")
