@@ -68,7 +68,7 @@ lock: ## resolve the dependencies again, with hashes, without addresses
 	$(PYTHON) -m uv pip compile --python-version 3.11 --universal --generate-hashes --no-header --no-annotate --quiet \
 		pyproject.toml -o requirements.lock
 	$(PYTHON) -m uv pip compile --python-version 3.11 --universal --generate-hashes --no-header --no-annotate --quiet \
-		--extra demo --extra dev --constraint requirements.lock pyproject.toml -o requirements-dev.lock
+		--extra demo --extra evaluate --extra dev --constraint requirements.lock pyproject.toml -o requirements-dev.lock
 
 clean: ## remove what was built
 	rm -rf $(VENV) .tools build dist
