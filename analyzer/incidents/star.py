@@ -20,15 +20,28 @@ _ALIKE_MIN = 0.2  # gain of a call over the largest gain of its star, to count a
 _SHARED_MIN = 0.6  # share of the rays of a star that have to gain before the star is charged
 _OWN_TOO = 1.2  # its own spans, or its calls on the other side, got worse as well: that speaks for the node
 _ONE_RAY = 0.9  # one ray alone says least
+_CALLEE_FIRST = 1.2  # when both ends look alike: more goes wrong behind a door than before it
 
 
 @dataclass(frozen=True, slots=True)
 class Charged:
-    """ingress, egress : float64[c]; alone : what is left on single edges."""
+    """ingress, egress : float64[c]; alone : what is left on single edges; callee_share : of that, the callee's part.
+
+    The other calls into the callee and out of the caller went well or not: that is what shares an edge's gain out.
+    """
 
     ingress: Floats
     egress: Floats
     alone: dict[Edge, float]
+    callee_share: dict[Edge, float]
+
+    def nodes(self) -> Floats:
+        """float64[c]: everything charged, edges shared out between their ends."""
+        nodes: Floats = self.ingress + self.egress
+        for edge, gain in self.alone.items():
+            nodes[edge[1]] += self.callee_share[edge] * gain
+            nodes[edge[0]] += (1.0 - self.callee_share[edge]) * gain
+        return nodes
 
 
 def charge(gains: Mapping[Edge, float], calls: Mapping[Edge, int], own: Floats) -> Charged:
@@ -68,4 +81,10 @@ def charge(gains: Mapping[Edge, float], calls: Mapping[Edge, int], own: Floats) 
         _, gain, node, into = best
         (ingress if into else egress)[node] += gain
         left = {edge: at for edge, at in left.items() if (edge[1] if into else edge[0]) != node}
-    return Charged(ingress, egress, left)
+    shares = {}
+    for caller, callee in left:
+        inward, out = stars[callee, True], stars[caller, False]
+        callee_bad = _CALLEE_FIRST * sum(gains[edge] > 0.0 for edge in inward) / len(inward)
+        caller_bad = sum(gains[edge] > 0.0 for edge in out) / len(out)
+        shares[caller, callee] = callee_bad / (callee_bad + caller_bad)
+    return Charged(ingress, egress, left, shares)

@@ -1,0 +1,92 @@
+"""How much harm each candidate does: three kinds, charged once each, added up.
+
+In: facts of a reference and of a window. Out: `Harm`. Harm is the share of the window's requests that a candidate
+spoils: failures that began at it, time it added (in durations of a usual request), requests whose shape changed at
+it. Every failed trace, millisecond and changed request is charged to one candidate, so a victim inherits
+nothing and the loudest service has no advantage. Never sees a label; knows no names.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from analyzer.incidents.cast import Cast, cast_of
+from analyzer.incidents.facts import TraceFacts
+from analyzer.incidents.failing import Failing, find_failing
+from analyzer.incidents.reshaped import Reshaped, find_reshaped
+from analyzer.incidents.slower import Slower, find_slower
+from analyzer.spans import Vocabulary
+
+Floats = npt.NDArray[np.float64]
+
+_SHAPE_WEIGHT = 0.7  # a request that took another way may still have been a good one
+_HINT_WEIGHT = 1e-3  # what is within its margin of error orders those that have nothing else
+_PRIOR_WEIGHT = 3e-4  # who is in every request is likelier to be the cause, when nothing at all is seen
+
+
+@dataclass(frozen=True, slots=True)
+class Harm:
+    """Shares of requests by candidate, float64[c] each, and what they were charged from."""
+
+    failing: Floats
+    slower: Floats
+    reshaped: Floats
+    hint: Floats
+    exposure: Floats
+    cast: Cast
+    found_failing: Failing
+    found_slower: Slower
+    found_reshaped: Reshaped
+
+    @property
+    def total(self) -> Floats:
+        """float64[c]: harm of all kinds; hints only tell ties apart."""
+        total: Floats = self.failing + self.slower + _SHAPE_WEIGHT * self.reshaped + _HINT_WEIGHT * self.hint
+        return total + _PRIOR_WEIGHT * self.exposure
+
+
+def measure_harm(reference: TraceFacts, window: TraceFacts, vocabulary: Vocabulary) -> Harm:
+    """Charge everything that got worse to somebody."""
+    cast = cast_of(reference, window, vocabulary)
+    failing, slower = find_failing(reference, window, cast), find_slower(reference, window, cast)
+    reshaped = find_reshaped(reference, window, cast)
+    usual_ms = _usual_ms(reference)
+    slow = (slower.own_ms + slower.charged.nodes()) / usual_ms
+    return Harm(
+        failing=failing.own + failing.charged.nodes(),
+        slower=slow / (1.0 + slow.sum()),
+        reshaped=reshaped.share,
+        hint=_hints(slower, len(cast.names)) / usual_ms,
+        exposure=_exposure(window, cast),
+        cast=cast,
+        found_failing=failing,
+        found_slower=slower,
+        found_reshaped=reshaped,
+    )
+
+
+def _usual_ms(reference: TraceFacts) -> float:
+    """Mean duration of an entry of the reference, its slowest twentieth left out."""
+    durations = np.sort(reference.duration_ns[reference.parent < 0])
+    kept = durations[: max(1, int(0.95 * len(durations)))]
+    return max(1e-3, float(kept.mean()) / 1e6) if len(kept) else 1.0
+
+
+def _exposure(window: TraceFacts, cast: Cast) -> Floats:
+    """float64[c]: share of the window's traces that went through a candidate."""
+    pairs = np.unique(window.trace.astype(np.int64) * len(cast.names) + cast.window.owner)
+    share: Floats = np.bincount(pairs % len(cast.names), minlength=len(cast.names)) / max(1, window.trace_count)
+    return share
+
+
+def _hints(slower: Slower, count: int) -> Floats:
+    """float64[c]: milliseconds a call gained that are within their margin of error, by how far they are into it."""
+    hint = np.zeros(count)
+    for group in slower.groups:
+        node = group.owner if group.callee < 0 else group.callee
+        gain = max(0.0, group.after_ms - group.before_ms)
+        hint[node] = max(hint[node], gain * min(1.0, max(0.0, group.z) / 3.0))
+    return hint
