@@ -95,11 +95,19 @@ def measure(reference: TraceFacts, window: TraceFacts) -> Series:
     abnormal = {}
     for signal, usual_rows in rows.items():
         mean, spread = usual_rows.mean(axis=1), usual_rows.std(axis=1)
-        floor = SPREAD_FLOOR * mean + (SPREAD_FLOOR if signal == "failed" else 1e-9)
+        floor = _floor(signal, mean)
         off = np.abs(rows_after[signal] - mean[:, None]) > SPREADS * np.maximum(spread, floor)[:, None]
         abnormal[signal] = np.asarray(off.any(axis=1), bool)
     pairs = [(int(source), int(target)) for source, target in edges]
     return Series(pairs, rows_after, abnormal)
+
+
+def _floor(signal: str, mean: Floats) -> Floats:
+    """Spread below which a series over slices is taken to be flat: counting noise, a failed call, 5 % of the time."""
+    if signal == "count":
+        return np.sqrt(mean) + 1e-9
+    found: Floats = SPREAD_FLOOR * mean + (SPREAD_FLOOR if signal == "failed" else 1e-9)
+    return found
 
 
 def correlation(first: Floats, second: Floats) -> float:

@@ -3,9 +3,10 @@
 Source: Li et al., Practical Root Cause Localization for Microservice Systems via Trace Analysis, IWQoS 2021, and
 what its published program does: features of a call (duration, failure) are kept per kind of call when they moved
 more than their history does; calls off by a spread are abnormal; a service scores the Jaccard index of "trace is
-abnormal" and "trace visits the service" times |abnormal calls in - abnormal calls out|, in traces. Changed: a kind of
-call is (calling service, called operation), not a pair of services; the entry is a call from outside; when no feature
-moved enough, all are kept at three spreads.
+abnormal" and "trace visits the service" times |abnormal calls in - abnormal calls out|, in traces. A call takes as
+long as its caller waits (the client span, where there is one). Changed: a kind of call is (calling service, called
+operation), not a pair of services; the entry is a call from outside; when no feature moved enough, all are kept at
+three spreads.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from analyzer.evaluation.methods.columns import (
 )
 from analyzer.evaluation.words import Scores
 from analyzer.incidents.facts import TraceFacts
-from analyzer.spans import Vocabulary
+from analyzer.spans import SpanKind, Vocabulary
 
 SUPPORT_MIN = 0.1
 SELECTION_FACTOR, SELECTION_STEP = 2.0, 1.0  # kept when the mean deviation is over 2 x its history + 1 spread
@@ -65,7 +66,7 @@ def abnormal_calls(reference: TraceFacts, window: TraceFacts) -> tuple[Bools, In
     deviations: list[Floats] = []
     kept: list[Bools] = []
     for values_before, values_after in (
-        (duration_ms(reference)[before], duration_ms(window)[after]),
+        (_waited_ms(reference)[before], _waited_ms(window)[after]),
         (reference.failed[before].astype(np.float64), window.failed[after].astype(np.float64)),
     ):
         history = usual(kind_before, values_before, kind_count)
@@ -80,6 +81,15 @@ def abnormal_calls(reference: TraceFacts, window: TraceFacts) -> tuple[Bools, In
     else:
         abnormal = np.any([off > SPREADS_UNSELECTED for off in deviations], axis=0)
     return np.asarray(abnormal, bool), after
+
+
+def _waited_ms(facts: TraceFacts) -> Floats:
+    """float64[n]: how long the caller of each span waited."""
+    taken = duration_ms(facts)
+    above = np.maximum(facts.parent, 0)
+    asked = (facts.parent >= 0) & (facts.kind[above] == SpanKind.CLIENT)
+    found: Floats = np.where(asked, taken[above], taken)
+    return found
 
 
 def _kind(facts: TraceFacts, calls: Ints, size: int) -> Ints:
