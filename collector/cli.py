@@ -112,6 +112,30 @@ def demo(once: Annotated[bool, typer.Option("--once", help="End after the ten fa
 
 
 @app.command()
+def simulate(
+    folder: Annotated[Path | None, typer.Argument(metavar="OUT_DIR", help="Gets one folder a case.")] = None,
+    cases: Annotated[int, typer.Option(min=1, help="How many.")] = 40,
+    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same cases.")] = 1,
+    archetype: Annotated[list[str] | None, typer.Option(help="Only these; may be given again.")] = None,
+    span_loss: Annotated[float, typer.Option(help="Share of spans that never arrive, 0 to 0.2.")] = 0.05,
+    lead_in: Annotated[int, typer.Option(min=0, help="Healthy traces before the onset in the fault file.")] = 0,
+    live: Annotated[str, typer.Option(metavar="HOST:PORT", help="Send over OTLP/gRPC instead of writing.")] = "",
+    pace: Annotated[float, typer.Option(min=0.0, help="Live: times as fast as it happened; 0: at once.")] = 0.0,
+) -> None:
+    """Draw labelled faults: case folders to evaluate with, or live spans."""
+    from analyzer.simulator import CaseSettings
+    from collector.simulate import simulate_cases
+
+    if (folder is None) == (not live):
+        _fail("give a folder to write to, or --live HOST:PORT to send to")
+    try:
+        settings = CaseSettings(span_loss=span_loss, lead_in_traces=lead_in)
+    except ValueError as error:
+        _fail(str(error))
+    raise typer.Exit(simulate_cases(folder, cases, seed, archetype or [], settings, live, pace))
+
+
+@app.command()
 def version() -> None:
     """Print the version."""
     sys.stdout.write(f"{__version__}\n")
