@@ -11,9 +11,12 @@ from enum import IntEnum
 from typing import Protocol
 
 from analyzer.findings import Answer
+from analyzer.incident_words import Incident
 from analyzer.spans import Bytes, Rows, TraceBatch
 
 STATE_NAME = "analyzer"  # what the engine's learned state is kept under, and found by who analyses on request
+DETECTION_STATE_NAME = "detection"  # what is usual for every service, operation and edge; alarms that are raised
+INCIDENTS_STATE_NAME = "incidents"  # incidents that are open
 
 
 class Signal(IntEnum):
@@ -149,6 +152,31 @@ class FindingPage:
 
 
 @dataclass(frozen=True, slots=True)
+class StoredIncident:
+    """One revision of an incident on its way to the shelf."""
+
+    incident: Incident
+    exports: Sequence[OutboxItem] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class IncidentQuery:
+    """Which incidents to list, newest onset first. `service` shows symptoms, or is suspected."""
+
+    status: str | None = None
+    service: str | None = None
+    limit: int = 100
+
+
+@dataclass(frozen=True, slots=True)
+class IncidentChange:
+    """One incident as it is now, and the number of its last change; numbers only grow."""
+
+    sequence: int
+    incident: Incident
+
+
+@dataclass(frozen=True, slots=True)
 class Rollup:
     """One minute of one operation."""
 
@@ -211,6 +239,19 @@ class Store(Protocol):
         """Sum the rollups of a window per operation (`minute` is the first of the window)."""
 
     def edges(self, from_ns: int, to_ns: int) -> list[EdgeRollup]: ...
+
+    def put_incidents(self, incidents: Sequence[StoredIncident]) -> None:
+        """Keep the highest revision of each; the same or a lower one is ignored with its messages."""
+
+    def incident(self, incident_id: str) -> Incident | None: ...
+
+    def incidents(self, query: IncidentQuery) -> list[Incident]: ...
+
+    def incident_changes(self, after: int, limit: int) -> list[IncidentChange]:
+        """Return what changed after the change of that number, oldest first; each incident once, as it is now."""
+
+    def last_incident_change(self) -> int:
+        """Return the number of the last change; 0 when there was none."""
 
     def outbox_take(self, destination: str, limit: int, now_ns: int) -> list[OutboxItem]:
         """Return the oldest rows that are due; they stay until `outbox_done`."""

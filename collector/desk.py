@@ -9,7 +9,16 @@ from typing import Protocol
 from analyzer.engine import Analyzer
 from analyzer.findings import Answer
 from analyzer.spans import TraceBatch
-from collector.contracts import Clock, EdgeRollup, OutboxItem, Released, Rollup, Signal, StoredTrace
+from collector.contracts import (
+    Clock,
+    EdgeRollup,
+    OutboxItem,
+    Released,
+    Rollup,
+    Signal,
+    StoredIncident,
+    StoredTrace,
+)
 
 
 class Source(Protocol):
@@ -47,6 +56,8 @@ class Shelf(Protocol):
         rollups: Sequence[Rollup],
         edges: Sequence[EdgeRollup],
     ) -> None: ...
+
+    def put_incidents(self, incidents: Sequence[StoredIncident]) -> None: ...
 
     def save_state(self, name: str, blob: bytes) -> None: ...
 

@@ -13,7 +13,7 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from collector.contracts import Clock, EdgeRollup, Rollup, Store, StoredTrace
+from collector.contracts import Clock, EdgeRollup, Rollup, Store, StoredIncident, StoredTrace
 
 logger = logging.getLogger(__name__)
 
@@ -31,19 +31,24 @@ class _Batch:
 
 
 @dataclass(frozen=True, slots=True)
+class _Incidents:
+    incidents: Sequence[StoredIncident]
+
+
+@dataclass(frozen=True, slots=True)
 class _State:
     name: str
     blob: bytes
 
 
 class ShelfWriter:
-    """Owner of every `put` of one store. `put` and `save_state` from the engine's thread only."""
+    """Owner of every `put` of one store. `put`, `put_incidents` and `save_state` from the engine's thread only."""
 
     def __init__(self, store: Store, clock: Clock, on_stored: Callable[[], None] = lambda: None) -> None:
         self._store = store
         self._clock = clock
         self._on_stored = on_stored
-        self._queue: queue.Queue[_Batch | _State | None] = queue.Queue(BATCHES_MAX)
+        self._queue: queue.Queue[_Batch | _Incidents | _State | None] = queue.Queue(BATCHES_MAX)
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="shelf", daemon=True)
         self.stored_traces = 0
@@ -62,6 +67,10 @@ class ShelfWriter:
     ) -> None:
         if traces or clean_trace_ids or rollups or edges:
             self._queue.put(_Batch(traces, clean_trace_ids, rollups, edges))
+
+    def put_incidents(self, incidents: Sequence[StoredIncident]) -> None:
+        if incidents:
+            self._queue.put(_Incidents(incidents))
 
     def save_state(self, name: str, blob: bytes) -> None:
         self._queue.put(_State(name, blob))
@@ -92,19 +101,30 @@ class ShelfWriter:
                 next_retain_ns = now + int(RETAIN_S * 1e9)
                 self._guarded(lambda: self._store.retain(self._clock.now_ns()))
 
-    def _write(self, item: _Batch | _State) -> None:
+    def _write(self, item: _Batch | _Incidents | _State) -> None:
         if isinstance(item, _State):
             self._guarded(lambda: self._store.save_state(item.name, item.blob))
             return
+        if isinstance(item, _Incidents):
+            if self._kept(lambda: self._store.put_incidents(item.incidents)) and any(
+                one.exports for one in item.incidents
+            ):
+                self._on_stored()
+            return
         if not (item.traces or item.clean_trace_ids or item.rollups or item.edges):
             return
-        while not self._guarded(lambda: self._store.put(item.traces, item.clean_trace_ids, item.rollups, item.edges)):
+        if self._kept(lambda: self._store.put(item.traces, item.clean_trace_ids, item.rollups, item.edges)):
+            self.stored_traces += len(item.traces)
+            if any(trace.exports for trace in item.traces):
+                self._on_stored()
+
+    def _kept(self, put: Callable[[], None]) -> bool:
+        """Try until the store takes it; False when it is time to stop."""
+        while not self._guarded(put):
             if self._stopping.wait(RETRY_S):
                 self.lost_batches += 1
-                return
-        self.stored_traces += len(item.traces)
-        if any(trace.exports for trace in item.traces):
-            self._on_stored()
+                return False
+        return True
 
     def _guarded(self, work: Callable[[], None]) -> bool:
         try:

@@ -9,7 +9,10 @@ import json
 import sys
 from dataclasses import replace
 
+from pydantic import BaseModel
+
 from analyzer.findings import Answer
+from analyzer.incident_words import Incident
 from collector.contracts import OutboxItem, StoredTrace
 from collector.errors import PermanentError
 
@@ -62,19 +65,19 @@ class Packer:
             trace_key(trace.trace_id),
             trace.trace_id,
             answer.revision,
-            _integer(answer.start_ns),
-            _integer(answer.end_ns),
-            _text(answer.root_service),
-            _text(answer.root_operation),
+            integer(answer.start_ns),
+            integer(answer.end_ns),
+            text_of(answer.root_service),
+            text_of(answer.root_operation),
             answer.status,
             answer.verdict,
             first.entity.kind if first else "",
-            _text(first.entity.name) if first else "",
-            _text(first.entity.service) if first else "",
+            text_of(first.entity.name) if first else "",
+            text_of(first.entity.service) if first else "",
             first.rule if first else "",
             first.probability if first else 0.0,
-            _text(answer.summary),
-            self.pack(_json(answer)),
+            text_of(answer.summary),
+            self.pack(json_of(answer)),
         )
 
     def blobs(self, trace: StoredTrace) -> tuple[bytes | None, bytes | None]:
@@ -123,18 +126,34 @@ def unpack_answer(frame: bytes) -> Answer:
         raise UnreadableBlobError(f"a stored answer cannot be read: {error}") from error
 
 
-def _integer(value: int) -> int:
+def unpack_incident(frame: bytes) -> Incident:
+    """Undo the `body` column of an incident.
+
+    Raises
+    ------
+    UnreadableBlobError
+        The frame is damaged or holds no `Incident`.
+    """
+    raw = unpack(frame)
+    try:
+        return Incident.model_validate_json(raw)
+    except ValueError as error:
+        raise UnreadableBlobError(f"a stored incident cannot be read: {error}") from error
+
+
+def integer(value: int) -> int:
     """SQLite holds 64 bits; a time beyond them is a data defect, not a reason to lose the answer."""
     return max(-INTEGER_MAX - 1, min(INTEGER_MAX, value))
 
 
-def _text(value: str) -> str:
+def text_of(value: str) -> str:
     """A lone surrogate cannot be written as UTF-8; it becomes `?`, so that no text can keep an answer out."""
     return value if value.isascii() else value.encode("utf-8", "replace").decode("utf-8")
 
 
-def _json(answer: Answer) -> bytes:
+def json_of(word: BaseModel) -> bytes:
+    """Write words out as JSON, whatever text is in them."""
     try:
-        return answer.model_dump_json().encode()
-    except ValueError:  # lone surrogates, see `_text`
-        return json.dumps(answer.model_dump(mode="python"), ensure_ascii=False).encode("utf-8", "replace")
+        return word.model_dump_json().encode()
+    except ValueError:  # lone surrogates, see `text_of`
+        return json.dumps(word.model_dump(mode="python"), ensure_ascii=False).encode("utf-8", "replace")

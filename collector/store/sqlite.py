@@ -41,6 +41,7 @@ from collector.errors import OverloadedError, PermanentError
 from collector.store import outbox
 from collector.store.database import error_code, transaction
 from collector.store.hours import HOUR_NS, HourFiles
+from collector.store.incident_shelf import IncidentShelf
 from collector.store.listing import list_findings
 from collector.store.meta import MetaFile
 from collector.store.ownership import Ownership
@@ -72,7 +73,7 @@ class StoreCounters:
     quarantined_files: int = 0
 
 
-class SqliteStore:
+class SqliteStore(IncidentShelf):
     """`contracts.Store` on SQLite. See the module for threads and processes."""
 
     def __init__(self, folder: Path, *, read_only: bool, now_ns: Callable[[], int], quota: Quota) -> None:

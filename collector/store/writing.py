@@ -88,6 +88,22 @@ class HourWriter:
         self._counters.outbox_added += written.added
         return written.added
 
+    def post(self, hour: int, items: Sequence[OutboxItem]) -> int:
+        """Write messages that belong to no trace; returns how many were new. Raises as `write` does."""
+        try:
+            return self._post(hour, items)
+        except sqlite3.DatabaseError as error:
+            if not self._files.survives(hour, error):
+                raise
+            return self._post(hour, items)
+
+    def _post(self, hour: int, items: Sequence[OutboxItem]) -> int:
+        db = self._files.writer(hour)
+        with transaction(db):
+            added = outbox.insert(db, items)
+        self._counters.outbox_added += added
+        return added
+
     def _write(self, hour: int, traces: Sequence[Packed]) -> _Written:
         db = self._files.writer(hour)
         earlier = self._earlier(hour, traces)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from analyzer.findings import Answer, CausalStep, Completeness, Entity, Excess, Latency, RootCause, SpanRef, SpanRole
+from analyzer.incident_words import Affected, BlastRadius, Incident, Suspect, TimelineEntry
 from collector.contracts import OutboxItem, Signal, StoredTrace
 from tests.support.fakes.clock import EPOCH_NS
 
@@ -118,6 +119,59 @@ def slow(number: int = 2) -> Answer:
         ),
         completeness=Completeness(complete=True, span_count=2, service_count=2),
         revision=1,
+        engine_version="0.1.0",
+    )
+
+
+def incident(
+    number: int = 1,
+    *,
+    service: str = "payment",
+    status: str = "open",
+    revision: int = 1,
+    onset_ns: int = EPOCH_NS,
+    updated_ns: int | None = None,
+    summary: str = "",
+) -> Incident:
+    """Payment has no connection left; checkout and gateway suffer."""
+    return Incident(
+        incident_id=f"{number:032x}",
+        status=status,
+        verdict="cause",
+        summary=summary or f"{service} fails by itself.",
+        onset_ns=onset_ns,
+        detected_ns=onset_ns + 20_000 * MS,
+        ended_ns=onset_ns + 600_000 * MS if status == "closed" else None,
+        updated_ns=updated_ns if updated_ns is not None else onset_ns + 30_000 * MS,
+        suspects=[
+            Suspect(
+                rank=1,
+                entity=Entity(kind="service", name=service, service=service),
+                probability=0.9,
+                score=4.5,
+                rule="incident.failing",
+                sentence=f"{service} fails by itself.",
+            )
+        ],
+        candidate_set=[service],
+        roots=[service],
+        affected=[
+            Affected(service=service, symptoms=["errors"], role="cause", failed_share=1.0),
+            Affected(service="checkout", symptoms=["errors", "latency"], role="victim", failed_share=0.5),
+        ],
+        blast_radius=BlastRadius(
+            services=2,
+            entry_operations=["gateway POST /checkout"],
+            requests=120,
+            failed_requests=60,
+            slow_requests=3,
+        ),
+        timeline=[
+            TimelineEntry(at_ns=onset_ns, what="errors began", service="checkout"),
+            TimelineEntry(at_ns=onset_ns + 20_000 * MS, what="the incident was detected"),
+        ],
+        example_trace_ids=[trace_id(1).hex()],
+        revision=revision,
         engine_version="0.1.0",
     )
 

@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 
 from collector.store.sqlite import SqliteStore
+from tests.contract.incident_suite import IncidentContract
 from tests.contract.store_suite import StoreContract
 from tests.support.fakes.clock import ManualClock
 
 
-class TestSqlite(StoreContract):
+class TestSqlite(StoreContract, IncidentContract):
     @pytest.fixture
     def clock(self) -> ManualClock:
         return ManualClock()
