@@ -1,11 +1,13 @@
 """`firstfault evaluate DIR`: methods side by side over folders of known faults.
 
 Cases are read one at a time and let go; only rankings are kept. The table goes to standard output, progress and
-complaints to standard error. Exit status: 0 done, 2 wrong use.
+complaints to standard error. A method that breaks on a case has no answer there, is told and counted
+(`FIRSTFAULT_TRACEBACK=1` shows where). Exit status: 0 done, 2 wrong use.
 """
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -13,12 +15,14 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
+import numpy as np
 import orjson
 from rich.console import Console
 from rich.progress import Progress
 
-from analyzer.evaluation import CaseResult, Method
+from analyzer.evaluation import CaseResult, Method, Ranked
 from analyzer.evaluation.methods import OURS, all_methods
+from analyzer.evaluation.methods.columns import name_of
 from analyzer.evaluation.methods.max_z import rank as rank_by_z
 from analyzer.evaluation.metrics import strict_rank
 from analyzer.evaluation.report import report
@@ -129,19 +133,35 @@ def _run(folders: Sequence[Path], methods: dict[str, Method], window: WindowKind
 
 def _judge(case: Case, methods: dict[str, Method]) -> dict[str, CaseResult]:
     loudest = strict_rank(rank_by_z(case.reference, case.window, case.vocabulary), case.label.roots) == 1
+    seen = _services(case)
     found = {}
     for name, method in methods.items():
         began = perf_counter()
-        ranked = method.judge(case.reference, case.window, case.vocabulary)
+        failure = ""
+        try:
+            ranked = method.judge(case.reference, case.window, case.vocabulary)
+        except Exception as error:  # a method that breaks on a case has no answer for it; the others have
+            if os.environ.get("FIRSTFAULT_TRACEBACK"):
+                raise
+            ranked, failure = Ranked([]), f"{type(error).__name__}: {error}"
+            _say(f"{case.label.case_id}: {name} failed: {failure}")
         found[name] = CaseResult(
             label=case.label,
             ranked=ranked,
             seconds=perf_counter() - began,
             span_count=len(case.reference) + len(case.window),
             root_loudest=loudest,
+            root_seen=not case.label.roots or not seen.isdisjoint(case.label.roots),
             notes=case.notes,
+            failure=failure,
         )
     return found
+
+
+def _services(case: Case) -> set[str]:
+    """Names of all services that have spans in the case."""
+    ids = np.union1d(case.reference.service, case.window.service)
+    return {name_of(int(service), case.vocabulary) for service in ids}
 
 
 def _table(summary: dict[str, Any]) -> None:

@@ -88,6 +88,9 @@ def read_case(folder: Path, window: WindowKind) -> Case:
     included = analyzer.learn_file(baseline, 0)
     reference = gather_facts(analyzer.analyse(baseline, included).analysis, analyzer.propagation)
     stream = gather_facts(analyzer.analyse(fault).analysis, analyzer.propagation)
+    for stem, facts in (("baseline", reference), ("fault", stream)):
+        if not len(facts):
+            raise CaseError(f"the {stem} file holds no spans, only logs; expected OTLP traces")
     chosen = _oracle(tree, stream, notes) if window == "oracle" else _detected(reference, stream, notes)
     return Case(label, reference, chosen, vocabulary, tuple(notes))
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -45,7 +45,9 @@ class CaseResult:
     seconds: float
     span_count: int
     root_loudest: bool = False
-    notes: tuple[str, ...] = field(default=())
+    root_seen: bool = True  # a root has spans in one of the windows
+    notes: tuple[str, ...] = ()
+    failure: str = ""  # what the method broke on; its ranking is empty then
 
     @property
     def rank(self) -> int | None:
@@ -114,8 +116,9 @@ def summarise(results: Sequence[CaseResult], seed: int = 0) -> dict[str, Any]:
     -------
     dict
         `ac@1`, `ac@3`, `ac@5`, `avg@5`, `mrr`, `all@n` (None without cases); `interval` (95 %); the same by fault type,
-        by system, by whether the root was the loudest, and of cases with several roots; `true_negatives`; costs;
-        `cases`.
+        by system, by whether the root was the loudest, of cases with several roots and of those whose root has no
+        span; `abstained`, `false_blame` (share named and wrong), `true_negatives`, `failed_cases`; what ranking alone
+        costs, reading and measuring left out; `cases`.
     """
     with_root = [result for result in results if result.label.roots]
     without = [result for result in results if not result.label.roots]
@@ -131,12 +134,14 @@ def summarise(results: Sequence[CaseResult], seed: int = 0) -> dict[str, Any]:
         "root_loudest": score([result for result in with_root if result.root_loudest]),
         "root_not_loudest": score([result for result in with_root if not result.root_loudest]),
         "several_roots": score([result for result in with_root if len(result.label.roots) > 1]),
+        "root_not_seen": score([result for result in with_root if not result.root_seen]),
         "abstained": len(with_root) - len(answered),
         "false_blame": len(wrong) / len(with_root) if with_root else None,
         "true_negatives": {
             "case_count": len(without),
             "false_alarms": sum(result.ranked.names_one for result in without),
         },
+        "failed_cases": sum(bool(result.failure) for result in results),
         "seconds_per_case": seconds / len(results) if results else None,
         "ns_per_span": 1e9 * seconds / span_count if span_count else None,
         "cases": [_row(result) for result in results],
@@ -219,11 +224,14 @@ def _row(result: CaseResult) -> dict[str, Any]:
         "rank": result.rank,
         "all@n": result.all_first,
         "root_loudest": result.root_loudest,
+        "root_seen": result.root_seen,
         "insufficient": ranked.insufficient,
         "seconds": result.seconds,
         "span_count": result.span_count,
         "notes": list(result.notes),
     }
+    if result.failure:
+        row["failure"] = result.failure
     if ranked.probability is not None:
         row["probability"] = ranked.probability
     if ranked.candidate_set is not None:
