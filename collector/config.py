@@ -15,6 +15,7 @@ import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
 from analyzer.config import AnalysisConfig
+from analyzer.incident_config import IncidentConfig
 from collector.config_text import ConfigTextError, substitute
 
 ENV_PREFIX = "FIRSTFAULT__"
@@ -97,6 +98,12 @@ class Assembly(Section):
     late_window_s: float = Field(600.0, ge=0, description="a late span re-opens its trace within this time")
 
 
+class Incidents(IncidentConfig):
+    enabled: bool = Field(True, description="look over many traces: detect, rank, tell")
+    tick_s: float = Field(10.0, ge=1, le=300, description="length of a tick of the detector")
+    false_alarms_per_hour: float = Field(0.1, gt=0, le=100, description="budget of the detector, all alarms together")
+
+
 class Storage(Section):
     path: Path = Field(Path("var/firstfault"), description="directory; made with mode 0700")
     retention_hours: float = Field(72.0, gt=0)
@@ -157,6 +164,7 @@ class Config(Section):
     receivers: Receivers = Receivers()
     assembly: Assembly = Assembly()
     analysis: AnalysisConfig = AnalysisConfig()
+    incidents: Incidents = Incidents()
     storage: Storage = Storage()
     exporters: Exporters = Exporters()
     query: Query = Query()

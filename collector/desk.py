@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from analyzer.engine import Analyzer
+from analyzer.engine import Analyzer, Verdicts
 from analyzer.findings import Answer
 from analyzer.spans import TraceBatch
 from collector.contracts import (
@@ -62,6 +62,19 @@ class Shelf(Protocol):
     def save_state(self, name: str, blob: bytes) -> None: ...
 
 
+class Incidents(Protocol):
+    """Who looks over many traces (collector.incidents). Owner: the engine's thread."""
+
+    def observe(self, verdicts: Verdicts) -> None:
+        """Take a batch, before it is learned. Never raises."""
+
+    def keep_house(self) -> None:
+        """Detect, rank, tell: what is due and there is time for. Never raises."""
+
+    def save(self) -> None:
+        """Hand what was learned to the shelf."""
+
+
 @dataclass(frozen=True, slots=True)
 class Desk:
     """What the pipeline is made of, and how it turns an answer into bytes."""
@@ -77,6 +90,7 @@ class Desk:
     # What a late span belongs to, when assembly no longer holds it: stored bytes and late rows as one trace.
     recall: Callable[[bytes, TraceBatch, int], TraceBatch | None] = lambda trace_id, traces, index: None
     clean_traces_per_second: float = 20.0
+    incidents: Incidents | None = None
 
 
 @dataclass(slots=True)

@@ -101,6 +101,8 @@ class Pipeline:
             due_ms = self._assembly_ms(now)
             self._decide(lambda: self._desk.assembler.due(due_ms, RELEASE_TRACES_MAX))
             self._overloaded = False
+            if self._desk.incidents is not None:
+                self._desk.incidents.keep_house()
             if self._requests_wait:
                 self._stood_still_ns += self._desk.clock.monotonic_ns() - now
             if now >= self._next_rollup_ns:
@@ -167,6 +169,8 @@ class Pipeline:
         self.counts.analysis_ns += clock.monotonic_ns() - began
         self.counts.analysed_traces += traces.trace_count
         self.counts.analysed_spans += len(verdicts.analysis.forest.row)
+        if self._desk.incidents is not None:
+            self._desk.incidents.observe(verdicts)
         self._teller.tell(released, verdicts, hurried=self._requests_wait)
         self._desk.analyzer.learn(verdicts, clock.now_ns())
         self._announce(self._desk.analyzer.take_announcements())
@@ -216,6 +220,8 @@ class Pipeline:
 
     def _save_state(self) -> None:
         self._desk.shelf.save_state(STATE_NAME, self._desk.analyzer.save())
+        if self._desk.incidents is not None:
+            self._desk.incidents.save()
 
     def _answer_asks(self) -> None:
         while True:

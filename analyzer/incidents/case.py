@@ -14,7 +14,8 @@ from analyzer.finding_ids import digest
 from analyzer.incident_words import Affected, BlastRadius, IncidentStatus, Suspect, Symptom, TimelineEntry
 from analyzer.incidents.ports import Alarm
 
-AlarmKey: TypeAlias = tuple[str, str, str, str, str]
+AlarmKey: TypeAlias = tuple[str, str, str, str, str, str]
+E_VALUE_MAX = 1e300  # JSON knows no infinity
 ALARMS_MAX = 256  # of one incident; further ones are counted
 TURNS_MAX = 16  # changes of the first suspect that stand in the timeline
 
@@ -28,6 +29,7 @@ class Trouble(BaseModel):
     service: str
     operation: str
     callee: str
+    instance: str
     symptom: Symptom
     onset_ns: int
     e_value: float = 0.0
@@ -94,11 +96,27 @@ class Case(BaseModel):
         return next((trouble for trouble in self.troubles if key_of(trouble) == key), None)
 
 
-def key_of(alarm: Alarm | Trouble) -> AlarmKey:
+def trouble_of(alarm: Alarm) -> Trouble:
+    """What is noted of an alarm."""
+    entity = alarm.entity
+    return Trouble(
+        entity_kind=entity.kind,
+        service=entity.service,
+        operation=entity.operation,
+        callee=entity.callee,
+        instance=entity.instance,
+        symptom=alarm.symptom,
+        onset_ns=alarm.onset_ns,
+        e_value=min(alarm.e_value, E_VALUE_MAX),
+    )
+
+
+def key_of(trouble: Trouble) -> AlarmKey:
     """What makes two alarms the same one."""
-    return alarm.entity_kind, alarm.service, alarm.operation, alarm.callee, alarm.symptom
+    one = trouble
+    return one.entity_kind, one.service, one.operation, one.callee, one.instance, one.symptom
 
 
-def name_incident(alarm: Alarm) -> str:
+def name_incident(trouble: Trouble) -> str:
     """The id of the incident that an alarm opens: the same alarm names the same incident, also after a replay."""
-    return digest(16, "incident", *key_of(alarm), str(alarm.onset_ns)).hex()
+    return digest(16, "incident", *key_of(trouble), str(trouble.onset_ns)).hex()

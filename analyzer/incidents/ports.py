@@ -13,11 +13,11 @@ from analyzer.incidents.facts import TraceFacts
 from analyzer.spans import Vocabulary
 
 
-class Alarm(Protocol):
-    """One symptom of one entity, as the detector raises it (again and again is harmless) and clears it."""
+class AlarmedEntity(Protocol):
+    """Who an alarm is about; what does not belong to its kind is empty."""
 
     @property
-    def entity_kind(self) -> str: ...
+    def kind(self) -> str: ...
 
     @property
     def service(self) -> str: ...
@@ -28,6 +28,16 @@ class Alarm(Protocol):
     @property
     def callee(self) -> str:
         """Of an edge: the called service."""
+
+    @property
+    def instance(self) -> str: ...
+
+
+class Alarm(Protocol):
+    """One symptom of one entity, as the detector raises it (again and again is harmless) and clears it."""
+
+    @property
+    def entity(self) -> AlarmedEntity: ...
 
     @property
     def symptom(self) -> Symptom: ...

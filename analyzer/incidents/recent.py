@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from analyzer.analysis import Analysis
-from analyzer.incidents.config import IncidentConfig
+from analyzer.incident_config import IncidentConfig
 from analyzer.incidents.entries import EntryCounts
 from analyzer.incidents.facts import TraceFacts, gather_facts, join_facts
 from analyzer.incidents.pick import pick_traces

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from analyzer.incident_config import IncidentConfig
 from analyzer.incident_words import Affected, Incident, Symptom, TimelineEntry
 from analyzer.incidents.case import Case
-from analyzer.incidents.config import IncidentConfig
 from analyzer.incidents.entries import EntryCounts
 from analyzer.incidents.examples import example_traces
 from analyzer.incidents.impact import blast_radius, service_changes

@@ -13,9 +13,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Literal
 
+from analyzer.incident_config import IncidentConfig
 from analyzer.incident_words import Incident
-from analyzer.incidents.case import ALARMS_MAX, TURNS_MAX, Case, Trouble, Turn, key_of, name_incident
-from analyzer.incidents.config import IncidentConfig
+from analyzer.incidents.case import ALARMS_MAX, TURNS_MAX, Case, Trouble, Turn, key_of, name_incident, trouble_of
 from analyzer.incidents.ports import Alarm, Rank
 from analyzer.incidents.recent import Recent
 from analyzer.incidents.story import look_around, tell
@@ -78,11 +78,12 @@ class IncidentTracker:
         alarms : raised or cleared since the last time; one that is raised again is known
         now_ns : the detector's time
         """
-        for alarm in sorted(alarms, key=lambda one: (one.onset_ns, key_of(one))):
-            if alarm.cleared:
-                self._clear(alarm, now_ns)
+        news = [(trouble_of(alarm), alarm.cleared) for alarm in alarms]
+        for trouble, cleared in sorted(news, key=lambda one: (one[0].onset_ns, key_of(one[0]))):
+            if cleared:
+                self._clear(trouble, now_ns)
             else:
-                self._raise(alarm, now_ns)
+                self._raise(trouble, now_ns)
         for case in self._cases.values():
             self._end_when_quiet(case, now_ns)
         ongoing = [case for case in self._cases.values() if case.status == "open"]
@@ -157,11 +158,15 @@ class IncidentTracker:
             found = state.get("version") if isinstance(state, dict) else type(state).__name__
             raise ValueError(f"open incidents: found version {found}, expected {STATE_VERSION}; start without them")
         cases = [Case.model_validate(one) for one in state["cases"]]
+        for case in cases:
+            for trouble in case.troubles:
+                if trouble.instance and trouble.cleared_ns is None:  # the detector forgets these; it may raise it again
+                    trouble.cleared_ns = case.joined_ns
         self._cases = {case.incident_id: case for case in cases[: self.config.open_max]}
 
     # -- inside ------------------------------------------------------------------------------
 
-    def _raise(self, alarm: Alarm, now_ns: int) -> None:
+    def _raise(self, alarm: Trouble, now_ns: int) -> None:
         key = key_of(alarm)
         for case in self._cases.values():
             held = case.find(key)
@@ -176,21 +181,11 @@ class IncidentTracker:
             home.left_out_alarms += 1
             self.counts.crowded_alarms += 1
             return
-        home.troubles.append(
-            Trouble(
-                entity_kind=alarm.entity_kind,
-                service=alarm.service,
-                operation=alarm.operation,
-                callee=alarm.callee,
-                symptom=alarm.symptom,
-                onset_ns=alarm.onset_ns,
-                e_value=alarm.e_value,
-            )
-        )
+        home.troubles.append(alarm)
         home.onset_ns = min(home.onset_ns, alarm.onset_ns)
         home.joined_ns, home.quiet_ns, home.changed = now_ns, None, True
 
-    def _home(self, alarm: Alarm, now_ns: int) -> Case:
+    def _home(self, alarm: Trouble, now_ns: int) -> Case:
         """The incident an alarm belongs to: one that began about then or shows at that service, else a new one."""
         join_ns = int(self.config.join_s * 1e9)
         ongoing = [case for case in self._cases.values() if case.status == "open"]
@@ -212,7 +207,7 @@ class IncidentTracker:
         self.counts.opened += 1
         return case
 
-    def _clear(self, alarm: Alarm, now_ns: int) -> None:
+    def _clear(self, alarm: Trouble, now_ns: int) -> None:
         for case in self._cases.values():
             held = case.find(key_of(alarm))
             if held is not None and held.cleared_ns is None:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from analyzer.analysis import Analysis
-from analyzer.incidents.config import IncidentConfig
+from analyzer.incident_config import IncidentConfig
 from analyzer.incidents.facts import TraceFacts, gather_facts
 from analyzer.incidents.pick import pick_traces
 from analyzer.incidents.recent import FAILED, ODD, SLOW, Recent, no_facts

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from analyzer.incident_config import IncidentConfig
 from analyzer.incident_words import Incident
 from analyzer.incidents.case import ALARMS_MAX
-from analyzer.incidents.config import IncidentConfig
 from analyzer.incidents.facts import TraceFacts
 from analyzer.incidents.recent import FAILED, SLOW, Recent
 from analyzer.incidents.story import AFFECTED_MAX

@@ -44,6 +44,15 @@ frontend GET /home 0..20 ERROR http.response.status_code=500
 
 
 @dataclass(frozen=True)
+class FakeEntity:
+    kind: str
+    service: str
+    operation: str = ""
+    callee: str = ""
+    instance: str = ""
+
+
+@dataclass(frozen=True)
 class FakeAlarm:
     """What a detector raises."""
 
@@ -51,10 +60,12 @@ class FakeAlarm:
     symptom: Symptom = "errors"
     onset_ns: int = 0
     cleared: bool = False
-    entity_kind: str = "service"
-    operation: str = ""
     callee: str = ""
     e_value: float = 1e6
+
+    @property
+    def entity(self) -> FakeEntity:
+        return FakeEntity("edge" if self.callee else "service", self.service, callee=self.callee)
 
     def gone(self) -> FakeAlarm:
         return replace(self, cleared=True)

@@ -1,4 +1,4 @@
-"""Every bound and wait of incidents: value, unit, and what it is for."""
+"""Every bound and wait of incidents: value, unit, and what it is for. No kernels behind it: every process reads it."""
 
 from __future__ import annotations
 
