@@ -19,6 +19,7 @@ Indices = npt.NDArray[np.int32]
 
 _NONE = -1
 _UNUSABLE = int(NodeFlag.NO_TIME | NodeFlag.NEGATIVE_DURATION)
+_NEARLY_ALL = 0.9
 _CALLS = (int(SpanKind.CLIENT), int(SpanKind.PRODUCER))
 
 
@@ -56,8 +57,9 @@ class Cast:
 def cast_of(reference: TraceFacts, window: TraceFacts, vocabulary: Vocabulary) -> Cast:
     """Find the candidates, and what every span is to them.
 
-    The other side of a call is, in this order: the process whose span is seen below it; the one that usually
-    answers this operation (over both populations; a dead service sends no spans); the peer that the span names.
+    The other side of a call is, in this order: the process whose span is seen below it; the one that answers calls
+    to the peer it names (a dead service sends no spans), or bears that name, or is that peer itself; the one that
+    answers its operation.
     """
     strings = np.unique(np.concatenate([reference.service, window.service]))
     texts = [vocabulary.strings.text(int(index)) or MISSING_SERVICE for index in strings]
@@ -67,22 +69,23 @@ def cast_of(reference: TraceFacts, window: TraceFacts, vocabulary: Vocabulary) -
     reference_owner = owners[np.searchsorted(strings, reference.service)]
     window_owner = owners[np.searchsorted(strings, window.service)]
     reference_remote, window_remote = _remote(reference), _remote(window)
-    usual = _usual_callee((reference, reference_owner, reference_remote), (window, window_owner, window_remote))
+    answers = _Answers((reference, reference_owner, reference_remote), (window, window_owner, window_remote))
     observed = len(names)
-    peer_of: dict[int, int] = {}
     for peer in np.unique(np.concatenate([_peers(reference), _peers(window)])):
+        if answers.by_peer.get(int(peer), _NONE) >= 0:
+            continue
         text = vocabulary.strings.text(int(peer))
         # "payment:8443" and "payment.shop.svc" are the service that calls itself "payment".
         known = place.get(text, place.get(text.split(":")[0].split(".")[0], _NONE))
         if known < 0:
             place[text] = known = len(names)
             names.append(text)
-        peer_of[int(peer)] = known
+        answers.by_peer[int(peer)] = known
     return Cast(
         names=names,
         peers=np.arange(len(names)) >= observed,
-        reference=_lines(reference, reference_owner, reference_remote, usual, peer_of),
-        window=_lines(window, window_owner, window_remote, usual, peer_of),
+        reference=_lines(reference, reference_owner, reference_remote, answers),
+        window=_lines(window, window_owner, window_remote, answers),
     )
 
 
@@ -103,26 +106,44 @@ def _peers(facts: TraceFacts) -> npt.NDArray[np.uint32]:
     return named
 
 
-def _usual_callee(*populations: tuple[TraceFacts, Indices, Indices]) -> Indices:
-    """int32[operations]: candidate that answered most calls of an operation; -1 when none was seen to."""
-    last = max((int(facts.operation.max(initial=0)) for facts, _, _ in populations), default=0)
-    usual = np.full(last + 1, _NONE, np.int32)
-    operation = np.concatenate([facts.operation[remote >= 0] for facts, _, remote in populations]).astype(np.int64)
-    answered = np.concatenate([owner[remote[remote >= 0]] for _, owner, remote in populations]).astype(np.int64)
-    pairs, counts = np.unique(operation << 32 | answered, return_counts=True)
-    order = np.argsort(counts, kind="stable")  # ascending: the most frequent is written last
-    usual[pairs[order] >> 32] = (pairs[order] & 0xFFFFFFFF).astype(np.int32)
-    usual[0] = _NONE  # the operation of everything that found no room
-    return usual
+class _Answers:
+    """Who usually answers a call, by the peer it names and by its operation; over both populations.
+
+    by_peer, by_operation : the candidate; -1 when several answer (a client that calls everything `POST`).
+    """
+
+    def __init__(self, *populations: tuple[TraceFacts, Indices, Indices]) -> None:
+        answered = [(facts, owner, remote, remote >= 0) for facts, owner, remote in populations]
+        callee = np.concatenate([owner[remote[seen]] for _, owner, remote, seen in answered]).astype(np.int64)
+        operation = np.concatenate([facts.operation[seen] for facts, _, _, seen in answered]).astype(np.int64)
+        peer = np.concatenate([facts.peer[seen] for facts, _, _, seen in answered]).astype(np.int64)
+        self.by_operation = _mostly(operation, callee)
+        self.by_peer = _mostly(peer, callee)
+        self.by_operation.pop(0, None)  # the operation of everything that found no room
+        self.by_peer.pop(0, None)
+        self.by_peer.pop(1, None)
 
 
-def _lines(facts: TraceFacts, owner: Indices, remote: Indices, usual: Indices, peer_of: dict[int, int]) -> Lines:
+def _mostly(keys: npt.NDArray[np.int64], values: npt.NDArray[np.int64]) -> dict[int, int]:
+    """The value that nearly all of a key's occurrences have; -1 where there is none."""
+    pairs, counts = np.unique(keys << 32 | values, return_counts=True)
+    total: dict[int, int] = {}
+    best: dict[int, tuple[int, int]] = {}
+    for pair, count in zip(pairs.tolist(), counts.tolist(), strict=True):
+        key = pair >> 32
+        total[key] = total.get(key, 0) + count
+        best[key] = max(best.get(key, (0, _NONE)), (count, pair & 0xFFFFFFFF))
+    return {key: value if count >= _NEARLY_ALL * total[key] else _NONE for key, (count, value) in best.items()}
+
+
+def _lines(facts: TraceFacts, owner: Indices, remote: Indices, answers: _Answers) -> Lines:
     call = np.isin(facts.kind, _CALLS)
-    callee = np.where(remote >= 0, owner[np.maximum(remote, 0)], usual[facts.operation])
-    if peer_of:
-        table = np.full(int(max(peer_of)) + 1, _NONE, np.int32)
-        table[list(peer_of)] = list(peer_of.values())
-        named = np.where(facts.peer < len(table), facts.peer, 0)
-        callee = np.where(callee < 0, table[named], callee)
+    callee = np.where(remote >= 0, owner[np.maximum(remote, 0)], _NONE)
+    for keys, table in ((facts.peer, answers.by_peer), (facts.operation, answers.by_operation)):
+        if table:
+            dense = np.full(int(max(table)) + 1, _NONE, np.int32)
+            dense[list(table)] = list(table.values())
+            found = dense[np.where(keys < len(dense), keys, 0)]
+            callee = np.where((callee < 0) & (found != owner), found, callee)
     callee = np.where(call & (callee != owner), callee, _NONE).astype(np.int32)
     return Lines(owner=owner, callee=callee, remote=remote, usable=(facts.flags & _UNUSABLE) == 0)

@@ -15,6 +15,7 @@ import numpy.typing as npt
 from analyzer.error_classes import ErrorClass
 from analyzer.incidents.cast import Cast, Lines
 from analyzer.incidents.facts import TraceFacts
+from analyzer.incidents.redirect import Usual, learn_usual, redirect
 from analyzer.incidents.star import Charged, Edge, charge
 
 Floats = npt.NDArray[np.float64]
@@ -40,8 +41,12 @@ class Failing:
 def find_failing(reference: TraceFacts, window: TraceFacts, cast: Cast) -> Failing:
     """Say where failures begin that did not before, as shares of the window's traces."""
     count = len(cast.names)
-    own_before, edges_before, _ = _masses(reference, cast.reference, count)
-    own_now, edges_now, calls = _masses(window, cast.window, count)
+    operations = max(int(facts.operation.max(initial=0)) for facts in (reference, window)) + 1
+    usual = learn_usual(reference, cast.reference, operations)
+    own_before, edges_before = _masses(reference, cast.reference, usual, count)
+    own_now, edges_now = _masses(window, cast.window, usual, count)
+    calls = _calls(window, cast.window) | dict.fromkeys(edges_now, 0)
+    calls |= {edge: max(calls[edge], round(mass)) for edge, mass in edges_now.items()}
     before, now = max(1, reference.trace_count), max(1, window.trace_count)
     own = _more(own_before, own_now, before, now)
     edges = sorted(calls)
@@ -55,26 +60,31 @@ def find_failing(reference: TraceFacts, window: TraceFacts, cast: Cast) -> Faili
     return Failing(own, charge(gains, calls, own), float(own.sum() + gained.sum()))
 
 
-def _masses(facts: TraceFacts, lines: Lines, count: int) -> tuple[Floats, dict[Edge, float], dict[Edge, int]]:
-    """Blame by candidate and by edge (sums over traces), and how often each edge was used."""
+def _masses(facts: TraceFacts, lines: Lines, usual: Usual, count: int) -> tuple[Floats, dict[Edge, float]]:
+    """Blame by candidate and by edge, sums over traces."""
     fatal = facts.fatal[facts.trace]
     has_failed_child = np.zeros(len(facts), np.bool_)
     below = facts.failed & (facts.parent >= 0)
     has_failed_child[facts.parent[below]] = True
     handled = facts.failed & ~has_failed_child & ~fatal
     mass = np.where(fatal, facts.blame, np.where(handled, _HANDLED, 0.0)).astype(np.float64)
-    between = lines.is_call & ~np.isin(facts.error_class, _ASKED_WRONG)
-    own = np.bincount(lines.owner[~between], mass[~between], count).astype(np.float64)
+    blamed = np.flatnonzero(mass > 0.0)
+    mass = mass[blamed]
+    to = redirect(facts, lines, usual, blamed)
+    share = np.where(np.isin(facts.error_class[blamed], _ASKED_WRONG), 0.0, to.share)
+    own = np.bincount(to.owner, mass * (1.0 - share), count).astype(np.float64)
+    edges: dict[Edge, float] = {}
+    for at in np.flatnonzero(share > 0.0).tolist():
+        edge = (int(to.owner[at]), int(to.callee[at]))
+        edges[edge] = edges.get(edge, 0.0) + float(mass[at] * share[at])
+    return own, edges
+
+
+def _calls(facts: TraceFacts, lines: Lines) -> dict[Edge, int]:
+    """How often each edge was used."""
     used = np.flatnonzero(lines.is_call)
-    keys = lines.owner[used].astype(np.int64) << 32 | lines.callee[used]
-    edges, place, calls = np.unique(keys, return_inverse=True, return_counts=True)
-    sums = np.bincount(place, np.where(between[used], mass[used], 0.0), len(edges))
-    names = [(int(edge >> 32), int(edge & 0xFFFFFFFF)) for edge in edges]
-    return (
-        own,
-        dict(zip(names, (float(value) for value in sums), strict=True)),
-        dict(zip(names, (int(value) for value in calls), strict=True)),
-    )
+    edges, counts = np.unique(lines.owner[used].astype(np.int64) << 32 | lines.callee[used], return_counts=True)
+    return {(int(edge >> 32), int(edge & 0xFFFFFFFF)): int(n) for edge, n in zip(edges, counts, strict=True)}
 
 
 def _more(before: Floats, now: Floats, traces_before: int, traces_now: int) -> Floats:
