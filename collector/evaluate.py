@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,6 +32,11 @@ from collector.verdict_text import plain
 
 ALL = "all"
 STDOUT = "-"
+NOTES_SHOWN = 5
+COLUMNS = (
+    *("method", "AC@1", "95 %", "AC@3", "AC@5", "Avg@5", "MRR", "all@n"),
+    *("not loudest", "false blame", "false alarms", "ms/case"),
+)
 
 
 class WrongUse(Exception):
@@ -43,7 +49,7 @@ class _Run:
 
     results: dict[str, list[CaseResult]]
     broken: list[dict[str, str]] = field(default_factory=list)
-    noted: int = 0
+    notes: Counter[str] = field(default_factory=Counter)
     reading_s: float = 0.0
     case_count: int = 0
 
@@ -121,13 +127,13 @@ def _run(folders: Sequence[Path], methods: dict[str, Method], window: WindowKind
             continue
         run.reading_s += perf_counter() - began
         run.case_count += 1
-        run.noted += bool(case.notes)
+        run.notes.update(case.notes)
         for name, result in _judge(case, methods).items():
             run.results[name].append(result)
     if run.broken:
         _say(f"{len(run.broken)} of {len(folders)} cases could not be used")
-    if run.noted:
-        _say(f"{run.noted} cases have notes; see `notes` of their rows in the JSON")
+    for note, count in run.notes.most_common(NOTES_SHOWN):
+        _say(f"{count} of {run.case_count} cases: {note}")
     return run
 
 
@@ -168,9 +174,7 @@ def _table(summary: dict[str, Any]) -> None:
     """Print the comparison, best first."""
     first = next(iter(summary["methods"].values()))
     healthy = first["true_negatives"]["case_count"]
-    rows = [
-        ("method", "AC@1", "95 %", "AC@3", "AC@5", "Avg@5", "MRR", "all@n", "not loudest", "false alarms", "ms/case")
-    ]
+    rows = [COLUMNS]
     for name, found in sorted(summary["methods"].items(), key=lambda one: _order(one[1]), reverse=True):
         interval = found["interval"]["ac@1"]
         rows.append(
@@ -180,6 +184,7 @@ def _table(summary: dict[str, Any]) -> None:
                 f"{interval[0]:.2f}-{interval[1]:.2f}" if interval else "-",
                 *(_share(found[key]) for key in ("ac@3", "ac@5", "avg@5", "mrr", "all@n")),
                 _share(found["root_not_loudest"]["ac@1"]),
+                _share(found["false_blame"]),
                 f"{found['true_negatives']['false_alarms']} of {healthy}" if healthy and found["can_abstain"] else "-",
                 f"{1e3 * found['seconds_per_case']:.1f}",
             )

@@ -70,9 +70,20 @@ def _reliability(axis: Axes, calibration: dict[str, Any]) -> None:
     largest = max(one["case_count"] for one in bins)
     for one in bins:
         axis.scatter(one["stated"], one["seen"], s=20 + 120 * one["case_count"] / largest, color=OURS_COLOUR, alpha=0.5)
+        below = one["seen"] > 0.5
+        axis.annotate(
+            str(one["case_count"]),
+            (one["stated"], one["seen"]),
+            xytext=(0, -9 if below else 9),
+            textcoords="offset points",
+            ha="center",
+            va="top" if below else "bottom",
+            fontsize=8,
+            color="#555555",
+        )
     axis.set_xlim(-0.03, 1.03)
     axis.set_ylim(-0.03, 1.03)
-    axis.set_xlabel("said to be right", fontsize=9)
+    axis.set_xlabel("said to be right (numbers: cases)", fontsize=9)
     axis.set_ylabel("was right", fontsize=9)
     coverage = calibration["set_coverage"]
     held = "" if coverage is None else f", set holds the cause {coverage:.0%}"

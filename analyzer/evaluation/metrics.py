@@ -172,6 +172,22 @@ def intervals(results: Sequence[CaseResult], seed: int, resamples: int = RESAMPL
     return {name: [float(low[i]), float(high[i])] for i, name in enumerate(MEASURES)}
 
 
+def chance(results: Sequence[CaseResult]) -> dict[str, float | None]:
+    """Expected AC@1, AC@3, AC@5 of a random order of the services that a method lists; exact, nothing is drawn.
+
+    Examples
+    --------
+    Of 4 services one is the root: 1/4, 3/4, 1.
+    """
+    sizes = []
+    for result in results:
+        if result.label.roots:
+            listed = set(best_scores(result.ranked.services))
+            sizes.append((len(listed), len(listed.intersection(result.label.roots))))
+    missed = {k: [math.comb(n - r, k) / math.comb(n, k) if k <= n else float(not r) for n, r in sizes] for k in KS}
+    return {f"ac@{k}": 1.0 - sum(missed[k]) / len(sizes) if sizes else None for k in KS}
+
+
 def mcnemar(first: Sequence[CaseResult], second: Sequence[CaseResult]) -> dict[str, Any]:
     """Exact McNemar test of AC@1: two methods over the same cases, in the same order.
 

@@ -6,8 +6,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from analyzer.evaluation.calibration import calibrate
-from analyzer.evaluation.metrics import CaseResult, mcnemar, summarise
+from analyzer.evaluation.metrics import CaseResult, chance, mcnemar, summarise
 from analyzer.evaluation.words import Method
+
+CHANCE = "random"  # one drawn order; what is expected of all of them is said beside it
 
 
 def report(results: Mapping[str, Sequence[CaseResult]], methods: Mapping[str, Method], seed: int = 0) -> dict[str, Any]:
@@ -23,13 +25,15 @@ def report(results: Mapping[str, Sequence[CaseResult]], methods: Mapping[str, Me
     -------
     dict
         Name to the dictionary of `summarise`, with `mcnemar`, `can_abstain`, `source` and, where a method gives
-        probabilities, `calibration`.
+        probabilities, `calibration`; of chance also what is `expected`.
     """
     found = {name: summarise(rows, seed) for name, rows in results.items()}
     for name, summary in found.items():
         summary["can_abstain"] = methods[name].can_abstain
         summary["source"] = methods[name].source
         others = [other for other in found if other != name and found[other]["ac@1"] is not None]
+        if name == CHANCE:
+            summary["expected"] = chance(results[name])
         if others:
             best = max(others, key=lambda other: (found[other]["ac@1"], found[other]["avg@5"]))
             summary["mcnemar"] = {"against": best, **mcnemar(results[name], results[best])}

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import pytest
 
 from analyzer.evaluation import CaseResult, Label, Ranked, Scores, calibrate, mcnemar, strict_rank, summarise
-from analyzer.evaluation.metrics import all_roots_first
+from analyzer.evaluation.metrics import all_roots_first, chance
 from analyzer.evaluation.report import report
 from analyzer.evaluation.words import Method
 
@@ -193,6 +193,17 @@ def test_each_method_is_tested_against_the_best_other():
     }
     assert {name: part["can_abstain"] for name, part in found.items()} == {"good": False, "fair": False, "quiet": True}
     assert "calibration" not in found["good"]
+
+
+def test_what_is_expected_of_chance():
+    """One root of 4 services; two of 5; one that is not listed: (1/4 + 2/5 + 0)/3 and (3/4 + 9/10 + 0)/3."""
+    four, five = [(name, 0.0) for name in "abcd"], [(name, 0.0) for name in "abcde"]
+    results = [case(four, ["a"], 1), case(five, ["a", "b"], 2), case(four, ["z"], 3), case(four, [], 4)]
+
+    found = chance(results)
+
+    assert found == {"ac@1": pytest.approx(0.65 / 3), "ac@3": pytest.approx(1.65 / 3), "ac@5": pytest.approx(2 / 3)}
+    assert chance([]) == {"ac@1": None, "ac@3": None, "ac@5": None}
 
 
 def test_calibration_by_hand():

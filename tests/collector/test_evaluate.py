@@ -199,13 +199,14 @@ def test_a_method_that_breaks_has_no_answer_and_stops_no_other(
     assert "1-bank: broken failed: KeyError" in result.stderr
 
 
-def test_lines_that_cannot_be_read_are_noted(tmp_path: Path):
+def test_lines_that_cannot_be_read_are_noted(evaluate: Evaluate, tmp_path: Path):
     """Half a line at the end of a file does not lose the case."""
     folder = write_case(tmp_path / "half", begun(CHECKOUT, 5), begun(CHECKOUT, 5), [], packed=False)
     with (folder / "fault.jsonl").open("a") as file:
         file.write('{"resourceSpans": [}\n')
 
-    assert any("1 part" in note and "fault.jsonl" in note for note in read_case(folder, "detected").notes)
+    assert any("1 part" in note and "fault.jsonl" in note for note in read_case(folder, "oracle").notes)
+    assert "1 of 1 cases: 1 parts of fault.jsonl could not be read" in evaluate(folder, "--method", "max_z").stderr
 
 
 def test_two_files_for_one_thing_are_refused(tmp_path: Path):
