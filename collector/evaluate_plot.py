@@ -28,7 +28,7 @@ def draw_comparison(summary: dict[str, Any], path: Path) -> None:
     order = sorted(methods, key=lambda name: (methods[name]["ac@1"], methods[name]["avg@5"]))
     calibration = methods.get(OURS, {}).get("calibration")
     columns = len(MEASURES) + bool(calibration)
-    figure = Figure(figsize=(4.2 * columns + 1.2, 1.6 + 0.36 * len(order)), layout="constrained")
+    figure = Figure(figsize=(4.2 * columns + 1.2, max(1.6 + 0.36 * len(order), 3.4)), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots(1, columns, squeeze=False)[0]
     for place, (key, title) in enumerate(MEASURES):
