@@ -20,7 +20,7 @@ Indices = npt.NDArray[np.int32]
 _NONE = -1
 _UNUSABLE = int(NodeFlag.NO_TIME | NodeFlag.NEGATIVE_DURATION)
 _NEARLY_ALL = 0.9
-_CALLS = (int(SpanKind.CLIENT), int(SpanKind.PRODUCER))
+_CALL_KINDS = (int(SpanKind.CLIENT), int(SpanKind.PRODUCER))
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,10 +68,11 @@ def cast_of(reference: TraceFacts, window: TraceFacts, vocabulary: Vocabulary) -
     owners = np.array([place[text] for text in texts], np.int32)
     reference_owner = owners[np.searchsorted(strings, reference.service)]
     window_owner = owners[np.searchsorted(strings, window.service)]
-    reference_remote, window_remote = _remote(reference), _remote(window)
+    reference_call, window_call = _calls(reference), _calls(window)
+    reference_remote, window_remote = _remote(reference, reference_call), _remote(window, window_call)
     answers = _Answers((reference, reference_owner, reference_remote), (window, window_owner, window_remote))
     observed = len(names)
-    for peer in np.unique(np.concatenate([_peers(reference), _peers(window)])):
+    for peer in np.unique(np.concatenate([_peers(reference, reference_call), _peers(window, window_call)])):
         if answers.by_peer.get(int(peer), _NONE) >= 0:
             continue
         text = vocabulary.strings.text(int(peer))
@@ -84,25 +85,41 @@ def cast_of(reference: TraceFacts, window: TraceFacts, vocabulary: Vocabulary) -
     return Cast(
         names=names,
         peers=np.arange(len(names)) >= observed,
-        reference=_lines(reference, reference_owner, reference_remote, answers),
-        window=_lines(window, window_owner, window_remote, answers),
+        reference=_lines(reference, reference_call, reference_owner, reference_remote, answers),
+        window=_lines(window, window_call, window_owner, window_remote, answers),
     )
 
 
-def _remote(facts: TraceFacts) -> Indices:
+def _calls(facts: TraceFacts) -> npt.NDArray[np.bool_]:
+    """bool[n]: the span is the near end of a call: by its kind or, where everything is INTERNAL, by what is below it.
+
+    An INTERNAL span is one when it names a peer or has only spans of other processes below it, and does no work of its
+    own that is worth spans.
+    """
+    call = np.isin(facts.kind, _CALL_KINDS)
+    child = np.flatnonzero(facts.parent >= 0)
+    above = facts.parent[child]
+    same = facts.service[child] == facts.service[above]
+    has_same, has_other = np.zeros(len(facts), np.bool_), np.zeros(len(facts), np.bool_)
+    has_same[above[same]] = True
+    has_other[above[~same]] = True
+    vague = (facts.kind == int(SpanKind.INTERNAL)) | (facts.kind == int(SpanKind.UNSPECIFIED))
+    return call | (vague & ~has_same & (has_other | (facts.peer > 1)) & (facts.parent >= 0))
+
+
+def _remote(facts: TraceFacts, call: npt.NDArray[np.bool_]) -> Indices:
     """int32[n]: first child that ran in another process than a call; -1."""
     found = np.full(len(facts), _NONE, np.int32)
     above = np.maximum(facts.parent, 0)
-    call = np.isin(facts.kind[above], _CALLS)
     answered = np.isin(facts.kind, (int(SpanKind.SERVER), int(SpanKind.CONSUMER)))
     other = facts.service != facts.service[above]
-    below = np.flatnonzero((facts.parent >= 0) & call & (answered | other))[::-1]
+    below = np.flatnonzero((facts.parent >= 0) & call[above] & (answered | other))[::-1]
     found[facts.parent[below]] = below  # reversed, so the first one stays
     return found
 
 
-def _peers(facts: TraceFacts) -> npt.NDArray[np.uint32]:
-    named: npt.NDArray[np.uint32] = facts.peer[np.isin(facts.kind, _CALLS) & (facts.peer > 1)]
+def _peers(facts: TraceFacts, call: npt.NDArray[np.bool_]) -> npt.NDArray[np.uint32]:
+    named: npt.NDArray[np.uint32] = facts.peer[call & (facts.peer > 1)]
     return named
 
 
@@ -136,8 +153,9 @@ def _mostly(keys: npt.NDArray[np.int64], values: npt.NDArray[np.int64]) -> dict[
     return {key: value if count >= _NEARLY_ALL * total[key] else _NONE for key, (count, value) in best.items()}
 
 
-def _lines(facts: TraceFacts, owner: Indices, remote: Indices, answers: _Answers) -> Lines:
-    call = np.isin(facts.kind, _CALLS)
+def _lines(
+    facts: TraceFacts, call: npt.NDArray[np.bool_], owner: Indices, remote: Indices, answers: _Answers
+) -> Lines:
     callee = np.where(remote >= 0, owner[np.maximum(remote, 0)], _NONE)
     for keys, table in ((facts.peer, answers.by_peer), (facts.operation, answers.by_operation)):
         if table:

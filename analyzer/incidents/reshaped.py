@@ -77,7 +77,7 @@ class _Shapes:
     """How many calls of each operation every execution made."""
 
     def __init__(self, facts: TraceFacts, lines: Lines) -> None:
-        self._counted = lines.usable & ~_failing(facts) & (facts.kind != 3) & (facts.operation != 0)
+        self._counted = lines.usable & ~_failing(facts) & ~lines.is_call & (facts.operation != 0)
         self._operation = facts.operation.astype(np.int64)
         spans = np.flatnonzero(self._counted)
         operations, counts = np.unique(self._operation[spans], return_counts=True)
@@ -100,7 +100,7 @@ class _Shapes:
         self._parent, self._bucket = parent[starts], _bucket(numbers)
         keys = pair[starts]
         new = np.flatnonzero(np.concatenate([[True], keys[1:] != keys[:-1]])) if len(keys) else np.zeros(0, np.int64)
-        stops = np.concatenate([new[1:], [len(keys)]])
+        stops = np.concatenate([new, [len(keys)]])[1:]
         self.pairs = {int(keys[a]): (int(a), int(b)) for a, b in zip(new, stops, strict=True)}
 
     def histogram(self, key: int, executions: int) -> Floats:

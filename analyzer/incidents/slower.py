@@ -124,8 +124,11 @@ def _gain(
 
 def _compare(then: Floats, now: Floats, block: npt.NDArray[np.int64]) -> tuple[float, float, float]:
     mean = float(then.mean())
-    # Under "nothing changed" the window scatters as the reference does; a heavy tail widens its own margin.
-    variance = (float(then.std()) + 0.1 * mean + _FLOOR_NS) ** 2
+    # Under "nothing changed" the window scatters as the reference does; and a gain that is one hung call is none,
+    # so the window's own scatter counts as well.
+    least = 0.1 * mean + _FLOOR_NS
+    variance = (float(then.std()) + least) ** 2
+    scatter = max(variance, (float(now.std()) + least) ** 2) * (1.0 + 2.0 / len(now))
     # It may also drift as the reference does from one part of its time to the next.
     counts = np.bincount(block, minlength=_BLOCKS)
     full = counts >= _NOW_MIN
@@ -135,7 +138,7 @@ def _compare(then: Floats, now: Floats, block: npt.NDArray[np.int64]) -> tuple[f
         # By the median: one bad part of the reference must not excuse the window.
         spread = 1.4826 * float(np.median(np.abs(means - np.median(means))))
         drift = max(0.0, spread**2 - variance * float((1.0 / counts[full]).mean()))
-    error = np.sqrt(variance * (1.0 / len(then) + 1.0 / len(now)) + drift * (1.0 + 1.0 / _BLOCKS))
+    error = np.sqrt(variance / len(then) + scatter / len(now) + drift * (1.0 + 1.0 / _BLOCKS))
     return float(now.mean()) - mean, float(error), mean
 
 
