@@ -118,6 +118,7 @@ def simulate(
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same cases.")] = 1,
     archetype: Annotated[list[str] | None, typer.Option(help="Only these; may be given again.")] = None,
     span_loss: Annotated[float, typer.Option(help="Share of spans that never arrive, 0 to 0.2.")] = 0.05,
+    traces: Annotated[int, typer.Option(min=1, help="Of the baseline, and of the window.")] = 400,
     lead_in: Annotated[int, typer.Option(min=0, help="Healthy traces before the onset in the fault file.")] = 0,
     live: Annotated[str, typer.Option(metavar="HOST:PORT", help="Send over OTLP/gRPC instead of writing.")] = "",
     pace: Annotated[float, typer.Option(min=0.0, help="Live: times as fast as it happened; 0: at once.")] = 0.0,
@@ -129,7 +130,9 @@ def simulate(
     if (folder is None) == (not live):
         _fail("give a folder to write to, or --live HOST:PORT to send to")
     try:
-        settings = CaseSettings(span_loss=span_loss, lead_in_traces=lead_in)
+        settings = CaseSettings(
+            baseline_traces=traces, fault_traces=traces, lead_in_traces=lead_in, span_loss=span_loss
+        )
     except ValueError as error:
         _fail(str(error))
     raise typer.Exit(simulate_cases(folder, cases, seed, archetype or [], settings, live, pace))

@@ -25,7 +25,7 @@ _THINGS = (
 _ENDINGS = ("", "-api", "-store", "-core", "-gateway", "-sync")
 _VERBS = ("get", "list", "create", "update", "check", "find", "reserve", "price")
 _SHAPES = ("layered", "hub", "chain", "star")
-_BUDGETS = (55.0, 26.0, 13.0, 7.0, 4.0, 3.0, 3.0, 3.0)  # spans of an operation, by level
+_BUDGETS = (40.0, 20.0, 11.0, 6.0, 4.0, 3.0, 3.0, 3.0)  # spans of an operation, by level
 
 
 def draw_system(dice: Dice, settings: CaseSettings, dialect: str) -> System:
@@ -38,7 +38,8 @@ def draw_system(dice: Dice, settings: CaseSettings, dialect: str) -> System:
     """
     if dialect not in DIALECTS and dialect != MIXED:
         raise ValueError(f"dialect is {dialect!r}; expected one of {', '.join((*DIALECTS, MIXED))}")
-    count = settings.services or draw_size(dice)
+    size = draw_size(dice)  # drawn even when given: what is asked for changes nothing else
+    count = settings.services or size
     shape = dice.pick(_SHAPES)
     law = dice.pick(LAW_NAMES)
     builder = _Builder(dice, count, shape, law)
@@ -49,13 +50,10 @@ def draw_system(dice: Dice, settings: CaseSettings, dialect: str) -> System:
     for operation in builder.operations:  # deepest level first
         operation.estimate()
     builder.set_deadlines()
-    if dialect == MIXED:
-        names = [name for name in DIALECTS if name not in ("bare", "all_internal", "server_only")]
-        for service in builder.services:
-            service.dialect = dice.pick(names)
-    else:
-        for service in builder.services:
-            service.dialect = dialect
+    names = [name for name in DIALECTS if name not in ("bare", "all_internal", "server_only")]
+    for service in builder.services:
+        drawn = dice.pick(names)
+        service.dialect = drawn if dialect == MIXED else dialect
     _hide_services(dice, builder.services, settings.uninstrumented_share)
     _set_clocks(dice, builder, settings.clock_skew_ms)
     return System(
@@ -93,6 +91,7 @@ class _Builder:
         self.services: list[Service] = []
         self.operations: list[Operation] = []
         self.entries: list[Operation] = []
+        self.shared: set[int] = set()  # services that many call
         self.hosts: list[str] = []
         self.spread = dice.between(0.1, 0.45)
 
@@ -114,6 +113,8 @@ class _Builder:
                 level = i - fronts + 1 if i - fronts < depth else dice.whole(1, depth)
             pods = [self.new_pod(name, "1.4.0") for _ in range(dice.weighted((1, 2, 3, 4), (3, 3, 2, 1)))]
             self.services.append(Service(i, name, level, pods, worker))
+            if level > 0 and not worker and dice.chance(0.25):
+                self.shared.add(i)
 
     def new_pod(self, service: str, version: str) -> Pod:
         dice = self.dice
@@ -158,7 +159,10 @@ class _Builder:
             if self.shape == "hub" and dice.chance(0.5):
                 fitting = fitting[: max(1, len(fitting) // 4)]
             near = [o for o in fitting if self.services[o.service].level == service.level + 1]
-            if near and dice.chance(0.7):
+            shared = [o for o in fitting if o.service in self.shared]
+            if shared and dice.chance(0.4):
+                fitting = shared
+            elif near and dice.chance(0.7):
                 fitting = near
             call = self.service_call(dice.pick(fitting))
             used += (1 + call.target.spans) * call.times[1] if call.target else 0
@@ -256,15 +260,17 @@ class _Builder:
 
 
 def _hide_services(dice: Dice, services: list[Service], share: float | None) -> None:
+    drawn, dark = dice.between(0.0, 0.4), dice.chance(0.35)
     if share is None:
-        share = dice.between(0.0, 0.4) if dice.chance(0.35) else 0.0
+        share = drawn if dark else 0.0
     hidden = [s for s in services if s.level > 0 and not s.worker]
     for service in dice.shuffled(hidden)[: round(share * len(services))]:
         service.seen = False
 
 
 def _set_clocks(dice: Dice, builder: _Builder, skew_ms: float | None) -> None:
-    spread = (dice.log_between(0.1, 30) if dice.chance(0.4) else 0.0) if skew_ms is None else skew_ms
+    drawn, off = dice.log_between(0.1, 30), dice.chance(0.4)
+    spread = (drawn if off else 0.0) if skew_ms is None else skew_ms
     clocks = [spread * MS * dice.normal() for _ in builder.hosts]
     for service in builder.services:
         for pod in service.pods:

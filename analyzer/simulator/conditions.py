@@ -19,7 +19,7 @@ class OwnEffect:
 
     share : of the matching requests;  factor : on the own work;  extra : added wait, ns
     failure : what is raised, before (`early`) or after the calls;  hangs : never answers
-    hold_ns : a lock is held that long; requests line up for it
+    hold_ns, queue_load : a lock is held that long, and this busy at the worst; requests line up for it
     span_name : the wait has a span of its own
     """
 
@@ -35,7 +35,7 @@ class OwnEffect:
     early: bool = True
     hangs: bool = False
     hold_ns: float = 0.0
-    free_at: float = 0.0
+    queue_load: float = 0.0
     span_name: str = ""
     origin: bool = True
 

@@ -54,7 +54,9 @@ DIALECTS: dict[str, Dialect] = {
     "client_only": Dialect(protocol="grpc", status="client", exception="", names="rpc"),
     "exception_attributes": Dialect(protocol="http_old", exception="attributes", says_ok=True),
     "exception_events_only": Dialect(protocol="", status="never", error_type=False, names="rpc"),
-    "all_internal": Dialect(protocol="", exception="", error_type=False, error_flag=True, kinds=False, names="plain"),
+    "all_internal": Dialect(
+        protocol="", exception="", error_type=False, error_flag=True, kinds=False, peer_key="", names="plain"
+    ),
     "server_only": Dialect(clients=False, says_ok=True),
     "without_pods": Dialect(pods=False, peer_key="peer.service", tenants=False),
     "bare": Dialect(

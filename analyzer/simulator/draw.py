@@ -54,21 +54,26 @@ def simulate_case(archetype: str, seed: int, *, settings: CaseSettings | None = 
         raise ValueError(f"seed is {seed}; expected 0 or more")
     if settings.granularity not in (None, *GRANULARITIES):
         raise ValueError(f"granularity is {settings.granularity!r}; expected one of {', '.join(GRANULARITIES)}")
-    dice = Dice(np.random.default_rng([seed, *archetype.encode()]))
-    for _ in range(_SYSTEMS_MAX):
-        found = _try(archetype, kind, seed, settings, dice)
+    for attempt in range(_SYSTEMS_MAX):
+        found = _try(archetype, kind, seed, settings, attempt)
         if found is not None:
             return found
     raise RuntimeError(f"no system drawn with seed {seed} can have {archetype}; try another seed or more traces")
 
 
-def _try(name: str, kind: Archetype, seed: int, settings: CaseSettings, dice: Dice) -> SimulatedCase | None:
-    dialect = settings.dialect or draw_dialect(dice)
-    while settings.dialect is None and dialect in kind.silent_in:
+def _try(name: str, kind: Archetype, seed: int, settings: CaseSettings, attempt: int) -> SimulatedCase | None:
+    # Chance of its own for each part: the same system also when more traces are asked for or more is lost.
+    dice, chance, traffic, losses = (
+        Dice(np.random.default_rng([seed, attempt, part, *name.encode()])) for part in range(4)
+    )
+    dialect = draw_dialect(dice)
+    while dialect in kind.silent_in:
         dialect = draw_dialect(dice)
+    dialect = settings.dialect or dialect
     system = draw_system(dice, settings, dialect)
-    sampling = settings.sampling or dice.weighted(("none", "head", "tail"), (6, 2, 2))
-    stage = _Stage(system, dice, sampling)
+    drawn = dice.weighted(("none", "head", "tail"), (6, 2, 2))
+    sampling = settings.sampling or drawn
+    stage = _Stage(system, traffic, sampling)
     length_ns = dice.between(180, 900) * 1e9
     rate = settings.baseline_traces / length_ns
     baseline = stage.play(settings.baseline_traces, 0.0, rate, Conditions())
@@ -76,13 +81,13 @@ def _try(name: str, kind: Archetype, seed: int, settings: CaseSettings, dice: Di
     lead_in = stage.play(settings.lead_in_traces, length_ns, rate, Conditions())
     onset = length_ns + settings.lead_in_traces / rate
     for _ in range(_TARGETS_MAX):
-        scene = _scene(system, usage, dice, settings)
+        scene = _scene(system, usage, chance, settings)
         try:
             kind.draw(scene)
         except NoTargetError:
             return None
         benign = settings.benign_deploys
-        benign_deploy(scene, (dice.whole(0, 2) if dice.chance(0.3) else 0) if benign is None else benign)
+        benign_deploy(scene, (chance.whole(0, 2) if chance.chance(0.3) else 0) if benign is None else benign)
         factor = _traffic(system, scene.conditions)
         fault = stage.play(settings.fault_traces, onset, rate * factor, scene.conditions)
         if not kind.marks or _shown(scene, fault):
@@ -90,8 +95,8 @@ def _try(name: str, kind: Archetype, seed: int, settings: CaseSettings, dice: Di
     else:
         return None
     end = onset + settings.fault_traces / (rate * factor)
-    epoch_ns = _EPOCH_NS + (seed % 365) * _DAY_NS + int(dice.uniform() * _DAY_NS)
-    exporter = Exporter(system, dice, settings, epoch_ns)
+    epoch_ns = _EPOCH_NS + (seed % 365) * _DAY_NS + int(chance.uniform() * _DAY_NS)
+    exporter = Exporter(system, losses, settings, epoch_ns)
     before, during = exporter.export(baseline), exporter.export(fault)
     loudest = loudest_service(before, during)
     if lead_in:
@@ -194,7 +199,7 @@ def _shown(scene: Scene, traces: list[PlayedTrace]) -> bool:
     for trace in traces:
         names = set()
         for record in trace.records:
-            if record.origin:
+            if record.origin and scene.system.services[record.service].seen:
                 names.add(scene.name(record.service))
                 if isinstance(record.what, Call):
                     names.add(record.what.callee)

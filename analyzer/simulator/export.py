@@ -6,6 +6,7 @@ become orphans; what was never instrumented leaves no id, so its children hang o
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -108,9 +109,17 @@ class Exporter:
                 anchor[i] = above
         self._name_culprits(records, trace_of, columns)
         origin, touched = self._truth(records, hidden, anchor)
+        for i, record in enumerate(records):  # without a span of its own, the exception is seen by the caller's span
+            if hidden[i] and record.raised and anchor[i] >= 0 and records[anchor[i]].failure is not None:
+                records[anchor[i]].raised = True
         lost = self._losses(records)
         late: dict[int, bool] = {}
-        for i, record in enumerate(records):
+        piece = {trace_id: number for number, trace_id in enumerate(dict.fromkeys(trace_of))}
+        order: Sequence[int] = range(count)
+        if len(piece) > 1:  # each trace in one piece
+            order = sorted(order, key=lambda i: piece[trace_of[i]])
+        for i in order:
+            record = records[i]
             if hidden[i] or lost[i]:
                 if origin[i]:
                     written = self._write(record, trace.tenant)

@@ -144,11 +144,11 @@ def tail_latency(scene: Scene) -> None:
 def lock_contention(scene: Scene) -> None:
     """Requests line up before a lock: the wait comes in waves, and grows with the traffic of the service."""
     service = scene.chooser.service(0.25)
-    scene.details["hold_share"] = round(share := scene.dice.between(0.55, 0.85), 2)
+    load = scene.dice.between(0.8, 0.93)
     span = "acquire lock" if scene.dice.chance(0.3) else ""
-    # The traces are a sample of the traffic, so the lock is held for a share of the mean distance between calls.
-    hold = min(share * 120e9 / max(1, scene.usage.service_calls[service.index]), 0.3e9)
-    scene.conditions.add_own(service.index, OwnEffect(hold_ns=max(hold, 8 * MS), span_name=span))
+    hold = max(2 * MS, scene.extra_ns(service) * (1 - load) / load)  # at the worst the mean wait is the wait drawn
+    scene.details["load"] = round(load, 2)
+    scene.conditions.add_own(service.index, OwnEffect(hold_ns=hold, queue_load=load, span_name=span))
     scene.blame(service.name)
 
 

@@ -19,8 +19,20 @@ SIDES = ("edge", "ingress", "egress")
 
 def _lay(scene: Scene, effect: EdgeEffect, side: str) -> tuple[Operation, Call]:
     """Lay an effect on one edge, on all into its callee, or on all out of its caller; write the label."""
-    operation, call = scene.chooser.edge(0.15)
-    caller = scene.name(operation.service)
+
+    def starlike(operation: Operation, call: Call) -> bool:
+        return len(callers_of(call) if side == "ingress" else callees_of(operation)) > 1
+
+    def callers_of(call: Call) -> set[int]:
+        return {o.service for o in _callers(scene, call.callee)}
+
+    def callees_of(operation: Operation) -> set[str]:
+        return {c.callee for c in _calls_of(scene, operation.service) if c.kind != "publish"}
+
+    operation, call = scene.chooser.edge(0.15, wanted=None if side == "edge" else starlike)
+    caller, callers = scene.name(operation.service), callers_of(call)
+    if side != "edge" and not starlike(operation, call):
+        side = "edge"  # nobody can tell them apart
     scene.found_granularity = side
     if side == "edge":
         scene.conditions.add_edge(operation.service, call.callee, effect)
@@ -29,12 +41,20 @@ def _lay(scene: Scene, effect: EdgeEffect, side: str) -> tuple[Operation, Call]:
     elif side == "ingress":
         scene.conditions.add_edge(-1, call.callee, effect)
         scene.blame(call.callee)
-        scene.edges += sorted({(scene.name(o.service), call.callee) for o in _callers(scene, call.callee)})
+        scene.edges += sorted({(scene.name(service), call.callee) for service in callers})
+        _blame_the_only_witnesses(scene, call.callee)
     else:
         scene.conditions.add_edge(operation.service, "", effect)
         scene.blame(caller)
         scene.edges += sorted({(caller, c.callee) for c in _calls_of(scene, operation.service)})
     return operation, call
+
+
+def _blame_the_only_witnesses(scene: Scene, callee: str) -> None:
+    """Where calls have no spans of their own, what happens between two services is time of the caller."""
+    callers = [scene.system.services[o.service] for o in _callers(scene, callee)]
+    if all(not DIALECTS[service.dialect].clients for service in callers):
+        scene.blame(*sorted({service.name for service in callers}))
 
 
 def _callers(scene: Scene, callee: str) -> list[Operation]:
@@ -54,7 +74,7 @@ def network_delay(scene: Scene) -> None:
     whole = max(4 * MS, scene.usage.duration_ns.get(operation.index, 10 * MS) * dice.log_between(0.6, 3))
     whole = min(whole, 0.5 * slack) if dice.chance(0.75) else max(whole, slack * dice.between(1.1, 2))
     effect.delay = dice.law("log_normal", max(whole, 3 * MS), dice.between(0.05, 0.4))
-    scene.details["delay_ms"] = round(whole / MS, 3)
+    scene.details.update(delay_ms=round(whole / MS, 3), below_deadline=int(whole < slack))
 
 
 def network_loss(scene: Scene) -> None:
@@ -73,10 +93,10 @@ def network_partition(scene: Scene) -> None:
 def refused(scene: Scene) -> None:
     """Some of the pods do not listen: a part of the calls is refused at once."""
     share = scene.dice.between(0.25, 0.9)
-    effect = EdgeEffect(share=share)
-    _, call = _lay(scene, effect, "ingress")
-    effect.failure = refused_by(call.callee)
+    service = scene.chooser.service(0.15, lambda s: s.level > 0)
+    scene.conditions.add_edge(-1, service.name, EdgeEffect(share=share, failure=refused_by(service.name)))
     scene.details["share"] = round(share, 3)
+    scene.blame(service.name)
 
 
 def kill(scene: Scene) -> None:
@@ -100,6 +120,10 @@ def dns(scene: Scene) -> None:
         scene.blame(call.callee)
         scene.found_granularity = "ingress"
         scene.edges += sorted({(scene.name(o.service), call.callee) for o in _callers(scene, call.callee)})
+        if len(scene.edges) == 1:  # its only caller may as well be the one that cannot resolve names
+            scene.found_granularity = "edge"
+            scene.blame(scene.edges[0][0])
+        _blame_the_only_witnesses(scene, call.callee)
         return
     scene.found_granularity = "egress"
     scene.blame(scene.name(operation.service))

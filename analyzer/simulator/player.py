@@ -9,7 +9,7 @@ Calls nest as deep as the levels of the system do (`LEVELS_MAX`), so plain neste
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import pi, sin
+from math import log, pi, sin
 
 from analyzer.simulator.conditions import Conditions, EdgeEffect, OwnEffect
 from analyzer.simulator.dice import MS, Dice
@@ -29,6 +29,7 @@ from analyzer.simulator.system import CLIENT, INTERNAL, PRODUCER, SERVER, Call, 
 
 _SLOT_NS = 10e9  # how long a host keeps its mood
 _HANG_NS = 120e9
+_CONVOY_NS = 25e9  # from one convoy before a lock to the next
 _RETRIES_FREE, _RETRY_BUDGET = 10, 0.2  # retries a service may make: ten, and one in five calls
 
 
@@ -127,11 +128,10 @@ class Player:
 
     def _wait_of(self, effect: OwnEffect, at: float) -> float:
         wait = effect.extra() if effect.extra is not None else 0.0
-        if effect.hold_ns:  # line up; time runs back a little between traces, which a lock forgives
-            queued = max(0.0, effect.free_at - at)
-            hold = effect.hold_ns * (0.5 + self.dice.uniform())
-            effect.free_at = max(at, effect.free_at) + hold
-            wait += queued + hold
+        if effect.hold_ns:  # who is before us is mostly traffic that nobody sampled: a geometric number, in waves
+            load = effect.queue_load * (0.65 + 0.35 * sin(2 * pi * at / _CONVOY_NS))
+            before = int(log(1.0 - self.dice.uniform()) / log(load))
+            wait += before * effect.hold_ns * (0.5 + self.dice.uniform())
         return wait
 
     def _wait_span(self, effect: OwnEffect, holder: int, pod: Pod, at: float, wait: float) -> None:

@@ -104,8 +104,16 @@ class Chooser:
         own = [o for o in self.system.operations if o.service == service.index]
         return max(own, key=lambda o: (self.usage.operation_calls[o.index], -o.index))
 
-    def edge(self, share: float = 0.12, kinds: tuple[str, ...] = ("service",)) -> tuple[Operation, Call]:
-        """Return a call between two instrumented services, made in about `share` of the traces."""
+    def edge(
+        self,
+        share: float = 0.12,
+        kinds: tuple[str, ...] = ("service",),
+        wanted: Callable[[Operation, Call], bool] | None = None,
+    ) -> tuple[Operation, Call]:
+        """Return a call between two instrumented services, made in about `share` of the traces.
+
+        One that is `wanted`, when there is one.
+        """
         services = {s.name: s for s in self.system.services}
         found = [
             (o, c)
@@ -115,6 +123,7 @@ class Chooser:
             if c.kind in kinds and not c.fire and (c.callee not in services or services[c.callee].seen)
             and (c.target is None or c.target.service not in self.taken)
         ]  # fmt: skip
+        found = [edge for edge in found if wanted is not None and wanted(*edge)] or found
         chosen = self._often_used(found, lambda e: self.usage.edge_calls[e[0].service, e[1].callee], share)
         self.taken.add(chosen[0].service)
         if chosen[1].target is not None:
