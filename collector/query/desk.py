@@ -35,7 +35,9 @@ class QuerySettings:
     analyses_max: int = 2  # at the same time; each keeps a core busy
     answers_max: int = 1_000  # of one analysis
     requests_max: int = 256  # at the same time, waiting ones included
-    watchers_max: int = 8  # each holds a gRPC thread
+    incidents_max: int = 200  # of a list; each is some 10 KB
+    watchers_max: int = 8  # each holds a gRPC thread; as many watch incidents
+    streams_max: int = 64  # REST watchers of incidents; each is a task of the event loop
     watch_queue_max: int = 256  # findings a slow watcher may lag; the oldest leaves
     watch_poll_s: float = 0.5
 

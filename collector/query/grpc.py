@@ -1,83 +1,56 @@
-"""gRPC: the query room as firstfault.v1.RootCauseService.
+"""gRPC: the query room as firstfault.v1.RootCauseService, and the server that also carries IncidentService.
 
-In: Get, List, Watch. Out: the same answers as REST, typed. Errors carry google.rpc details: `ErrorInfo` with a
-stable reason, `BadRequest` with the field, `RetryInfo` when trying again helps. Reads only.
+In: Get, List, Watch. Out: the same answers as REST, typed; refusals in the words of `grpc_refusals`. Reads only.
 """
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
-from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent import futures
-from typing import Any, NoReturn, TypeVar
+from typing import Any
 
 import grpc
-from google.protobuf import any_pb2, duration_pb2
-from google.protobuf.message import Message
-from google.rpc import code_pb2, error_details_pb2, status_pb2
+from google.rpc import code_pb2, error_details_pb2
 from grpc_reflection.v1alpha import reflection
-from grpc_status import rpc_status
 
 from collector.contracts import FindingQuery
-from collector.errors import BadRequestError, RefusedError, RetryableError, response_for
+from collector.errors import BadRequestError
+from collector.pb.firstfault.v1 import incidents_pb2 as incidents_pb
+from collector.pb.firstfault.v1 import incidents_pb2_grpc as incidents_grpc
 from collector.pb.firstfault.v1 import root_cause_pb2 as pb
 from collector.pb.firstfault.v1 import root_cause_pb2_grpc as pb_grpc
 from collector.query.desk import Desk
+from collector.query.grpc_incidents import IncidentService
 from collector.query.grpc_mapping import answer_to_proto, finding_to_proto, verdict_from_proto
+from collector.query.grpc_refusals import DOMAIN, GrpcCounters, abort, answer
 from collector.query.lookup import MISSING, Look, look, look_everywhere, read_trace_id
 from collector.query.watch import Wanted, Watcher, WatchHub
-from collector.telemetry import Histogram, sample
 
-DOMAIN = "firstfault"
 LIMIT_DEFAULT = 100
 WORKERS_SPARE = 8  # threads beside those the watchers may hold
 ANSWER_BYTES_MAX = 64 * 2**20
 REQUEST_BYTES_MAX = 64 * 2**10
 
-log = logging.getLogger(__name__)
-T = TypeVar("T")
-
-
-class GrpcCounters:
-    """What was asked and how it ended. Bumped by any gRPC thread, under its lock."""
-
-    def __init__(self) -> None:
-        self._outcomes: Counter[str] = Counter()
-        self._seconds = Histogram()
-        self._lock = threading.Lock()
-
-    def count(self, outcome: str, seconds: float) -> None:
-        with self._lock:
-            self._outcomes[outcome] += 1
-            self._seconds.observe(seconds)
-
-    def snapshot(self) -> dict[str, float]:
-        """Counters under the names of the metric table."""
-        with self._lock:
-            counts = {sample("query_requests", "grpc", outcome): float(n) for outcome, n in self._outcomes.items()}
-            return counts | self._seconds.samples("query_seconds", "grpc")
-
 
 class RootCauseService(pb_grpc.RootCauseServiceServicer):
     """Answers from the shelf and the engine. Called by gRPC threads, any number at once."""
 
-    def __init__(self, desk: Desk, hub: WatchHub, stopping: threading.Event) -> None:
+    def __init__(self, desk: Desk, hub: WatchHub, stopping: threading.Event, counters: GrpcCounters) -> None:
         self._desk = desk
         self._hub = hub
         self._stopping = stopping
-        self.counters = GrpcCounters()
+        self.counters = counters
 
     def Get(self, request: pb.GetRequest, context: Any) -> pb.GetResponse:
-        return self._answer(context, lambda: self._get(request, context))
+        return answer(self.counters, context, lambda: self._get(request, context))
 
     def List(self, request: pb.ListRequest, context: Any) -> pb.ListResponse:
-        return self._answer(context, lambda: self._list(request))
+        return answer(self.counters, context, lambda: self._list(request))
 
     def Watch(self, request: pb.WatchRequest, context: Any) -> Iterator[pb.WatchResponse]:
-        watcher = self._answer(context, lambda: self._enter(request))
+        watcher = answer(self.counters, context, lambda: self._enter(request))
         try:
             # A call that is cancelled, or whose deadline is over, wakes the thread that waits below.
             if not context.add_callback(watcher.close):
@@ -106,7 +79,7 @@ class RootCauseService(pb_grpc.RootCauseServiceServicer):
                     reason=f"TRACE_{found.state.upper()}", domain=DOMAIN, metadata={"trace_id": found.trace_id}
                 )
             ]
-            _abort(context, code_pb2.NOT_FOUND, f"{title}: {reason}; {advice}", details)
+            abort(context, code_pb2.NOT_FOUND, f"{title}: {reason}; {advice}", details)
         return pb.GetResponse(answer=answer_to_proto(found.answer))
 
     def _wait_for(self, trace_id: bytes, wait_s: float, context: Any) -> Look:
@@ -147,27 +120,6 @@ class RootCauseService(pb_grpc.RootCauseServiceServicer):
         if found.answer is not None:
             response.answer.CopyFrom(answer_to_proto(found.answer))
 
-    def _answer(self, context: Any, make: Callable[[], T]) -> T:
-        """Answer, count, and say refusals in gRPC's words."""
-        begun = time.perf_counter()
-        outcome = "failed"
-        try:
-            made = make()
-            waiting = isinstance(made, pb.GetResponse) and made.answer.status == pb.STATUS_IN_PROGRESS
-            outcome = "in_progress" if waiting else "ok"
-            return made
-        except RefusedError as refusal:
-            outcome = "refused" if isinstance(refusal, RetryableError) else "invalid"
-            _refuse(context, refusal)
-        except Exception as error:
-            if context.code() is not None:  # we aborted it ourselves, in `_get`
-                outcome = "not_found"
-                raise
-            log.exception("query failed")
-            _abort(context, code_pb2.INTERNAL, "internal error; the log of the server has the cause", [], error)
-        finally:
-            self.counters.count(outcome, time.perf_counter() - begun)
-
 
 def _verdict(value: int) -> str | None:
     try:
@@ -176,38 +128,15 @@ def _verdict(value: int) -> str | None:
         raise BadRequestError(f"verdict is {value}; expected a number of VerdictKind", "verdict") from error
 
 
-def _refuse(context: Any, refusal: RefusedError) -> NoReturn:
-    details: list[Message] = [error_details_pb2.ErrorInfo(reason=refusal.reason.upper(), domain=DOMAIN)]
-    if isinstance(refusal, RetryableError):
-        nanos = round(refusal.retry_after_s * 1e9)
-        delay = duration_pb2.Duration(seconds=nanos // 10**9, nanos=nanos % 10**9)
-        details.append(error_details_pb2.RetryInfo(retry_delay=delay))
-    else:
-        violation = error_details_pb2.BadRequest.FieldViolation(field=refusal.reason, description=str(refusal))
-        details.append(error_details_pb2.BadRequest(field_violations=[violation]))
-    _abort(context, code_pb2.Code.Value(response_for(refusal).grpc), str(refusal), details, refusal)
-
-
-def _abort(context: Any, code: int, message: str, details: list[Any], cause: BaseException | None = None) -> NoReturn:
-    packed = []
-    for detail in details:
-        wrapped = any_pb2.Any()
-        wrapped.Pack(detail)
-        packed.append(wrapped)
-    status = status_pb2.Status(code=code, message=message, details=packed)
-    context.abort_with_status(rpc_status.to_status(status))
-    raise AssertionError("abort_with_status raises") from cause
-
-
 class GrpcServer:
-    """RootCauseService on a port. `start` and `stop` belong to one owner thread."""
+    """RootCauseService and IncidentService on a port. `start` and `stop` belong to one owner thread."""
 
     def __init__(self, desk: Desk, host: str, port: int, *, reflect: bool = False) -> None:
         self._address = f"[{host}]:{port}" if ":" in host and not host.startswith("[") else f"{host}:{port}"
         self._stopping = threading.Event()
         self.hub = WatchHub(desk)
-        self._service = RootCauseService(desk, self.hub, self._stopping)
-        workers = desk.settings.watchers_max + WORKERS_SPARE
+        self._counters = GrpcCounters()
+        workers = 2 * desk.settings.watchers_max + WORKERS_SPARE  # of findings, and of incidents
         self._server = grpc.server(
             futures.ThreadPoolExecutor(workers, thread_name_prefix="query-grpc"),
             options=[
@@ -218,9 +147,16 @@ class GrpcServer:
             # Callers over the threads wait in a queue that nobody bounds, so they are turned away instead.
             maximum_concurrent_rpcs=workers,
         )
-        pb_grpc.add_RootCauseServiceServicer_to_server(self._service, self._server)
+        findings = RootCauseService(desk, self.hub, self._stopping, self._counters)
+        self._incidents = IncidentService(desk, self._stopping, self._counters)
+        pb_grpc.add_RootCauseServiceServicer_to_server(findings, self._server)
+        incidents_grpc.add_IncidentServiceServicer_to_server(self._incidents, self._server)
         if reflect:
-            names = (pb.DESCRIPTOR.services_by_name["RootCauseService"].full_name, reflection.SERVICE_NAME)
+            ours = (pb.DESCRIPTOR, incidents_pb.DESCRIPTOR)
+            names = (
+                *(one.full_name for file in ours for one in file.services_by_name.values()),
+                reflection.SERVICE_NAME,
+            )
             reflection.enable_server_reflection(names, self._server)
 
     def start(self) -> int:
@@ -244,9 +180,10 @@ class GrpcServer:
     def stop(self, grace_s: float = 5.0) -> None:
         """End the watchers, let running questions end for `grace_s`, then cut them."""
         self._stopping.set()
+        self._incidents.stop()
         self.hub.stop()
         self._server.stop(grace_s).wait()
 
     def snapshot(self) -> dict[str, float]:
         """Counters under the names of the metric table."""
-        return self._service.counters.snapshot()
+        return self._counters.snapshot()

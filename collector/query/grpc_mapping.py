@@ -16,7 +16,9 @@ from google.protobuf.message import Message
 from pydantic import BaseModel
 
 from analyzer.findings import Answer
+from analyzer.incident_words import Incident
 from collector.contracts import FindingRow
+from collector.pb.firstfault.v1 import incidents_pb2 as incidents_pb
 from collector.pb.firstfault.v1 import root_cause_pb2 as pb
 
 M = TypeVar("M", bound=BaseModel)
@@ -38,6 +40,37 @@ def answer_from_proto(message: pb.Answer) -> Answer:
         The message holds what an answer cannot (an unspecified status, a probability over 1).
     """
     return _read(message, Answer)
+
+
+def incident_to_proto(incident: Incident) -> incidents_pb.Incident:
+    """Write an incident as a message."""
+    message = incidents_pb.Incident()
+    _fill(message, incident)
+    return message
+
+
+def incident_from_proto(message: incidents_pb.Incident) -> Incident:
+    """Read an incident from a message.
+
+    Raises
+    ------
+    pydantic.ValidationError
+        The message holds what an incident cannot.
+    """
+    return _read(message, Incident)
+
+
+def status_from_proto(value: int) -> str | None:
+    """Read the status of an incident in a request; None when it is unspecified.
+
+    Raises
+    ------
+    ValueError
+        The number is none of `IncidentStatus`.
+    """
+    if value == incidents_pb.INCIDENT_STATUS_UNSPECIFIED:
+        return None
+    return incidents_pb.IncidentStatus.Name(value).removeprefix("INCIDENT_STATUS_").lower()  # type: ignore[arg-type]
 
 
 def finding_to_proto(row: FindingRow) -> pb.Finding:
@@ -104,12 +137,12 @@ def _fill(message: Message, word: BaseModel) -> None:
             for item in value:
                 _fill(target.add(), item)
         elif field.is_repeated:
-            target.extend(value)
+            target.extend([_number(field.enum_type, item) for item in value] if field.enum_type is not None else value)
         elif field.message_type is not None:
             target.SetInParent()
             _fill(target, value)
         elif field.enum_type is not None:
-            setattr(message, name, field.enum_type.values_by_name[_enum_name(_prefix(field.enum_type), value)].number)
+            setattr(message, name, _number(field.enum_type, value))
         else:
             setattr(message, name, value)
 
@@ -128,11 +161,9 @@ def _read(message: Message, model: type[M]) -> M:
             elif message.HasField(name):
                 values[name] = _read(value, inner)
         elif field.is_repeated:
-            values[name] = list(value)
+            values[name] = [_word(field.enum_type, item) for item in value] if field.enum_type else list(value)
         elif field.enum_type is not None:
-            known = field.enum_type.values_by_number.get(value)
-            shown = known.name if known is not None else str(value)
-            values[name] = shown.removeprefix(f"{_prefix(field.enum_type)}_").lower()
+            values[name] = _word(field.enum_type, value)
         elif not field.has_presence or message.HasField(name):
             values[name] = value
     return model.model_validate(values)
@@ -145,6 +176,16 @@ def _is_map(field: Any) -> bool:
 def _prefix(enum: Any) -> str:
     """VERDICT_KIND of VerdictKind: what buf wants before each value."""
     return str(enum.values[0].name.removesuffix("_UNSPECIFIED"))
+
+
+def _number(enum: Any, word: str) -> int:
+    return int(enum.values_by_name[_enum_name(_prefix(enum), word)].number)
+
+
+def _word(enum: Any, number: int) -> str:
+    known = enum.values_by_number.get(number)
+    shown = known.name if known is not None else str(number)
+    return str(shown).removeprefix(f"{_prefix(enum)}_").lower()
 
 
 def _enum_name(prefix: str, word: str) -> str:

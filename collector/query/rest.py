@@ -6,6 +6,7 @@ engine are asked through their contracts. No page of HTML and nothing fetched fr
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -20,6 +21,7 @@ from collector.query.desk import Analyze, Desk, DrawTrace, QuerySettings
 from collector.query.middleware import QueryCounters, QueryMiddleware
 from collector.query.problems import Problem, install
 from collector.query.rest_analyze import analyze_routes
+from collector.query.rest_incidents import incident_routes
 from collector.query.rest_lists import list_routes
 from collector.query.rest_traces import trace_routes
 
@@ -51,7 +53,8 @@ def create_app(
     Returns
     -------
     FastAPI
-        `app.state.counters` are its `QueryCounters`. More routes (pages, other APIs) may be included in it.
+        `app.state.counters` are its `QueryCounters`; setting `app.state.stopping` ends its streams.
+        More routes (pages, other APIs) may be included in it.
     """
     desk = Desk(store, open_traces, clock or SystemClock(), settings or QuerySettings(), analyze, draw_trace, stats)
     app = FastAPI(
@@ -67,7 +70,8 @@ def create_app(
     app.state.counters = QueryCounters()
     app.add_middleware(QueryMiddleware, counters=app.state.counters, requests_max=desk.settings.requests_max)
     install(app)
-    for router in (trace_routes(desk), list_routes(desk), analyze_routes(desk)):
+    stopping = app.state.stopping = threading.Event()
+    for router in (trace_routes(desk), list_routes(desk), incident_routes(desk, stopping), analyze_routes(desk)):
         app.include_router(router, prefix=PREFIX)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
     return app
@@ -100,6 +104,7 @@ class RestServer:
 
     def __init__(self, app: FastAPI, host: str, port: int) -> None:
         self._counters: QueryCounters = app.state.counters
+        self._stopping: threading.Event = app.state.stopping
         self._server = AsgiThread(app, host, port, name="query-rest")
 
     def start(self) -> int:
@@ -113,7 +118,8 @@ class RestServer:
         return self._server.start()
 
     def stop(self, grace_s: float = 5.0) -> None:
-        """Let running questions end for `grace_s`, then cut them."""
+        """End the streams, let running questions end for `grace_s`, then cut them."""
+        self._stopping.set()
         self._server.stop(grace_s)
 
     def snapshot(self) -> dict[str, float]:

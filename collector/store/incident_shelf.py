@@ -9,19 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, MutableMapping, Sequence
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING
 
 from analyzer.incident_words import Incident
 from collector.contracts import IncidentChange, IncidentQuery, StoredIncident
 from collector.errors import BadRequestError
+from collector.incident_services import services_of
+from collector.store.counters import StoreCounters
 from collector.store.hours import HOUR_NS
-from collector.store.incidents import LIMIT_MAX, PackedIncident, readable, services_of
+from collector.store.incidents import LIMIT_MAX, PackedIncident, readable
 from collector.store.meta import MetaFile
 from collector.store.packing import Packer, integer, json_of, text_of
 from collector.store.writing import HourWriter
-
-if TYPE_CHECKING:
-    from collector.store.sqlite import StoreCounters
 
 
 class IncidentShelf:

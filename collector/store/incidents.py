@@ -11,13 +11,11 @@ import sqlite3
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from analyzer.incident_words import Incident
 from collector.contracts import IncidentChange, IncidentQuery, OutboxItem
 from collector.store.packing import UnreadableBlobError, unpack_incident
 
 LIMIT_MAX = 1_000
 INCIDENTS_MAX = 10_000  # some 5 KB each; the oldest closed ones leave first
-SERVICES_MAX = 256  # of one incident that it is found by
 
 _TABLES = """
 CREATE TABLE IF NOT EXISTS incident (
@@ -50,15 +48,6 @@ class PackedIncident:
     services: Sequence[str]
     body: bytes
     exports: Sequence[OutboxItem]
-
-
-def services_of(incident: Incident) -> list[str]:
-    """Services an incident is found by: those with symptoms, and those that are suspected."""
-    named = [one.service for one in incident.affected]
-    for suspect in incident.suspects:
-        entity = suspect.entity
-        named += [entity.service or entity.name, entity.caller, entity.callee]
-    return [name for name in dict.fromkeys(named) if name][:SERVICES_MAX]
 
 
 class IncidentTables:

@@ -22,7 +22,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -39,6 +39,7 @@ from collector.contracts import (
 )
 from collector.errors import OverloadedError, PermanentError
 from collector.store import outbox
+from collector.store.counters import StoreCounters
 from collector.store.database import error_code, transaction
 from collector.store.hours import HOUR_NS, HourFiles
 from collector.store.incident_shelf import IncidentShelf
@@ -53,24 +54,6 @@ from collector.store.writing import HourWriter, Packed
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
-
-
-@dataclass(slots=True)
-class StoreCounters:
-    """What happened since the store was opened."""
-
-    stored_traces: int = 0
-    replaced_traces: int = 0  # by a higher revision
-    known_traces: int = 0  # put again, or an older revision: ignored
-    clean_traces: int = 0
-    unpackable_traces: int = 0  # could not be written at all; logged with their id
-    unreadable_rows: int = 0
-    expired_files: int = 0
-    expired_traces: int = 0
-    expired_decisions: int = 0
-    outbox_added: int = 0
-    outbox_dropped: int = 0  # left with their hour before they were delivered
-    quarantined_files: int = 0
 
 
 class SqliteStore(IncidentShelf):

@@ -16,11 +16,12 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 from analyzer.findings import Answer, SpanRole
 from analyzer.service_graph import Graph, trace_graph
-from collector.contracts import EdgeRollup, Encoding, Found, Rollup, Signal
+from collector.contracts import EdgeRollup, Encoding, Found, Rollup, Signal, StoredIncident
 from collector.errors import BadRequestError, OverloadedError
 from collector.query.desk import QuerySettings
 from collector.query.rest import RestServer, create_app
 from tests.collector.query.answers import HOSTILE_TEXTS, OTHER, TRACE, full, row, small
+from tests.support.answers import incident
 from tests.support.drawing import Drawing, batch, draw
 from tests.support.fakes.clock import EPOCH_NS, HOUR_NS, ManualClock
 from tests.support.fakes.store import FakeOpenTraces, FakeStore
@@ -549,6 +550,9 @@ def test_openapi_is_complete(room: Room):
         "/api/v1/traces/{trace_id}/graph",
         "/api/v1/traces/{trace_id}/spans",
         "/api/v1/findings",
+        "/api/v1/incidents",
+        "/api/v1/incidents/watch",
+        "/api/v1/incidents/{incident_id}",
         "/api/v1/services",
         "/api/v1/service-graph",
         "/api/v1/analyze",
@@ -558,7 +562,7 @@ def test_openapi_is_complete(room: Room):
     for path in schema["paths"].values():
         for operation in path.values():
             assert all(operation[name] for name in ("summary", "description", "tags"))
-            assert operation["responses"]["200"]["content"]["application/json"]["example"]
+            assert all(one["example"] for one in operation["responses"]["200"]["content"].values())
             for status, response in operation["responses"].items():
                 if status >= "400":
                     assert list(response["content"]) == ["application/problem+json"]
@@ -581,11 +585,13 @@ def test_examples_of_the_openapi_fit_what_is_sent(room: Room):
     room.store.add(row(1))
     room.store.rollups = [Rollup(0, "a", "x", 2, 4, 0, 40, 20)]
     room.store.edge_rollups = [EdgeRollup(0, "a", "b", "service", "client_server", 5, 1, 50)]
+    room.store.put_incidents([StoredIncident(incident(1))])
     paths = room.get("/api/v1/openapi.json").json()["paths"]
     for path, operations in paths.items():
-        if "get" in operations and not path.endswith("/schema"):
+        if "get" in operations and not path.endswith(("/schema", "/watch")):
             example = operations["get"]["responses"]["200"]["content"]["application/json"]["example"]
-            assert keys(example) <= keys(room.get(path.replace("{trace_id}", TRACE.hex())).json()), path
+            asked = path.replace("{trace_id}", TRACE.hex()).replace("{incident_id}", incident(1).incident_id)
+            assert keys(example) <= keys(room.get(asked).json()), path
 
 
 def keys(value: Any) -> set[str]:

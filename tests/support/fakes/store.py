@@ -6,17 +6,22 @@ import threading
 from collections.abc import Callable, Iterable, Sequence
 
 from analyzer.findings import Answer
+from analyzer.incident_words import Incident
 from collector.contracts import (
     EdgeRollup,
     FindingPage,
     FindingQuery,
     FindingRow,
     Found,
+    IncidentChange,
+    IncidentQuery,
     OutboxItem,
     Rollup,
+    StoredIncident,
     StoredTrace,
 )
 from collector.errors import BadRequestError
+from collector.incident_services import services_of
 
 
 class FakeStore:
@@ -31,6 +36,7 @@ class FakeStore:
         self.windows: list[tuple[int, int]] = []
         self.looks = 0
         self.on_find: Callable[[bytes], None] = lambda trace_id: None
+        self.changes: list[IncidentChange] = []  # every revision, the newest last
         self.lock = threading.Lock()
 
     def find(self, trace_id: bytes) -> Found:
@@ -81,6 +87,31 @@ class FakeStore:
     ) -> None:
         for trace in traces:
             self.found[trace.trace_id] = Found("stored", trace.answer, trace.trace_otlp, trace.logs_otlp)
+
+    def put_incidents(self, incidents: Sequence[StoredIncident]) -> None:
+        with self.lock:
+            self.changes += [IncidentChange(len(self.changes) + n, one.incident) for n, one in enumerate(incidents, 1)]
+
+    def _now(self) -> dict[str, IncidentChange]:
+        with self.lock:
+            return {change.incident.incident_id: change for change in self.changes}
+
+    def incident(self, incident_id: str) -> Incident | None:
+        found = self._now().get(incident_id)
+        return found.incident if found else None
+
+    def incidents(self, query: IncidentQuery) -> list[Incident]:
+        found = [change.incident for change in self._now().values()]
+        found = [one for one in found if query.status in (None, one.status)]
+        found = [one for one in found if query.service is None or query.service in services_of(one)]
+        return sorted(found, key=lambda one: -one.onset_ns)[: query.limit]
+
+    def incident_changes(self, after: int, limit: int) -> list[IncidentChange]:
+        found = [change for change in self._now().values() if change.sequence > after]
+        return sorted(found, key=lambda change: change.sequence)[:limit]
+
+    def last_incident_change(self) -> int:
+        return len(self.changes)
 
     def outbox_take(self, destination: str, limit: int, now_ns: int) -> list[OutboxItem]:
         raise AssertionError("the query room never takes from the outbox")
