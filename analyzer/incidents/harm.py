@@ -18,11 +18,15 @@ from analyzer.incidents.facts import TraceFacts
 from analyzer.incidents.failing import Failing, find_failing
 from analyzer.incidents.reshaped import Reshaped, find_reshaped
 from analyzer.incidents.slower import Slower, find_slower
+from analyzer.incidents.traffic import Traffic, find_traffic
 from analyzer.spans import Vocabulary
 
 Floats = npt.NDArray[np.float64]
 
 _SHAPE_WEIGHT = 0.7  # a request that took another way may still have been a good one
+_LOST_WEIGHT = 0.5  # requests that did not come may not have been meant to come
+_ASKS_MORE_MIN = 1.3  # times as many calls as usual, to be the reason that the callee got slower
+_LOAD_SHARE = 0.9  # of the time that callees of a surging entry got slower, charged to who asks
 _HINT_WEIGHT = 1e-3  # what is within its margin of error orders those that have nothing else
 _PRIOR_WEIGHT = 3e-4  # who is in every request is likelier to be the cause, when nothing at all is seen
 
@@ -34,6 +38,7 @@ class Harm:
     failing: Floats
     slower: Floats
     reshaped: Floats
+    unasked: Floats
     hint: Floats
     exposure: Floats
     cast: Cast
@@ -44,21 +49,36 @@ class Harm:
     @property
     def total(self) -> Floats:
         """float64[c]: harm of all kinds; hints only tell ties apart."""
-        total: Floats = self.failing + self.slower + _SHAPE_WEIGHT * self.reshaped + _HINT_WEIGHT * self.hint
+        total: Floats = (
+            self.failing
+            + self.slower
+            + _SHAPE_WEIGHT * self.reshaped
+            + _LOST_WEIGHT * self.unasked
+            + _HINT_WEIGHT * self.hint
+        )
         return total + _PRIOR_WEIGHT * self.exposure
 
 
 def measure_harm(reference: TraceFacts, window: TraceFacts, vocabulary: Vocabulary) -> Harm:
     """Charge everything that got worse to somebody."""
     cast = cast_of(reference, window, vocabulary)
-    failing, slower = find_failing(reference, window, cast), find_slower(reference, window, cast)
-    reshaped = find_reshaped(reference, window, cast)
+    failing, reshaped = find_failing(reference, window, cast), find_reshaped(reference, window, cast)
+    asks_more = {
+        (change.owner, change.called, change.callee): change.times_more
+        for change in reshaped.changes
+        if change.times_more >= _ASKS_MORE_MIN
+    }
+    slower = find_slower(reference, window, cast, asks_more)
+    traffic = find_traffic(reference, window, cast)
     usual_ms = _usual_ms(reference)
-    slow = (slower.own_ms + slower.charged.nodes()) / usual_ms
+    nodes_ms = slower.own_ms + slower.charged.nodes()
+    moved = _load(window, cast, traffic, nodes_ms)
+    slow = (nodes_ms + moved) / usual_ms
     return Harm(
         failing=failing.own + failing.charged.nodes(),
         slower=slow / (1.0 + slow.sum()),
         reshaped=reshaped.share,
+        unasked=traffic.lost,
         hint=_hints(slower, len(cast.names)) / usual_ms,
         exposure=_exposure(window, cast),
         cast=cast,
@@ -66,6 +86,25 @@ def measure_harm(reference: TraceFacts, window: TraceFacts, vocabulary: Vocabula
         found_slower=slower,
         found_reshaped=reshaped,
     )
+
+
+def _load(window: TraceFacts, cast: Cast, traffic: Traffic, nodes_ms: Floats) -> Floats:
+    """float64[c]: what to move, from those that a surging entry reaches to the owner of the entry."""
+    moved = np.zeros(len(nodes_ms))
+    for owner, operations in traffic.surged.items():
+        first = window.trace_ptr[:-1][np.diff(window.trace_ptr) > 0]
+        traces = np.isin(window.operation[first], operations)
+        asked = np.zeros(window.trace_count, np.bool_)
+        asked[np.diff(window.trace_ptr) > 0] = traces
+        spans = asked[window.trace]
+        reached = np.zeros(len(nodes_ms), np.bool_)
+        reached[cast.window.owner[spans]] = True
+        reached[cast.window.callee[spans & cast.window.is_call]] = True
+        reached[owner] = False
+        part = np.where(reached, _LOAD_SHARE * (nodes_ms + moved), 0.0)
+        moved -= part
+        moved[owner] += part.sum()
+    return moved
 
 
 def _usual_ms(reference: TraceFacts) -> float:

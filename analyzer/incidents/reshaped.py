@@ -20,6 +20,7 @@ Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
 _BUCKETS = 6  # 0, 1, 2, 3-4, 5-8, 9 and more calls
+_CALLS = (0.0, 1.0, 2.0, 3.5, 6.5, 12.0)  # of a bucket, about
 _EXECUTIONS_MIN = 5
 _G_MIN = (0.0, 10.83, 13.82, 16.27, 18.47, 20.52)  # chi-squared at p = 0.001, by degrees of freedom
 _DISTANCE_MIN = 0.03  # total variation: less than 3 % of executions is left to the mix of requests
@@ -31,11 +32,20 @@ class ShapeChange:
     """One pair whose number of calls changed: shares of executions by bucket, before and now."""
 
     operation: int
-    called: int
+    called: int  # operation of the child
+    callee: int  # candidate on its other side, when the child is a call; -1
     owner: int
     before: tuple[float, ...]
     now: tuple[float, ...]
     g: float
+
+    @property
+    def times_more(self) -> float:
+        """How many times as many calls an execution makes as it did."""
+        before, now = (
+            sum(n * share for n, share in zip(_CALLS, shares, strict=True)) for shares in (self.before, self.now)
+        )
+        return now / max(before, 0.02)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +58,16 @@ class Reshaped:
 
 def find_reshaped(reference: TraceFacts, window: TraceFacts, cast: Cast) -> Reshaped:
     """Say at whom the shape of requests changed, as shares of the window's traces."""
-    before, now = _Shapes(reference, cast.reference), _Shapes(window, cast.window)
+    # A child is known by its operation and, because many clients call everything `POST`, by who is on the other side.
+    codes = [facts.operation.astype(np.int64) << 20 | (lines.callee.astype(np.int64) + 1)
+             for facts, lines in ((reference, cast.reference), (window, cast.window))]  # fmt: skip
+    known = np.unique(np.concatenate(codes))
+    before = _Shapes(reference, cast.reference, np.searchsorted(known, codes[0]))
+    now = _Shapes(window, cast.window, np.searchsorted(known, codes[1]))
     changed = np.zeros(len(window))
     changes = []
     for key in sorted(before.pairs.keys() | now.pairs.keys()):
-        operation, called = key >> 32, key & 0xFFFFFFFF
+        operation, child = key >> 32, int(known[key & 0xFFFFFFFF])
         executions_before, executions_now = before.executions.get(operation, 0), now.executions.get(operation, 0)
         if min(executions_before, executions_now) < _EXECUTIONS_MIN:
             continue
@@ -68,7 +83,7 @@ def find_reshaped(reference: TraceFacts, window: TraceFacts, cast: Cast) -> Resh
         here = now.of_operation(operation)
         changed[here] = np.maximum(changed[here], added[now.buckets(key, here)])
         owner = int(cast.window.owner[here[0]])
-        changes.append(ShapeChange(operation, called, owner, tuple(p_old), tuple(p_new), g))
+        changes.append(ShapeChange(operation, child >> 20, (child & 0xFFFFF) - 1, owner, tuple(p_old), tuple(p_new), g))
     share = _charge_deepest(window, cast.window, changed, len(cast.names))
     return Reshaped(share, sorted(changes, key=lambda change: -change.g))
 
@@ -76,7 +91,7 @@ def find_reshaped(reference: TraceFacts, window: TraceFacts, cast: Cast) -> Resh
 class _Shapes:
     """How many calls of each operation every execution made."""
 
-    def __init__(self, facts: TraceFacts, lines: Lines) -> None:
+    def __init__(self, facts: TraceFacts, lines: Lines, code: Ints) -> None:
         self._counted = lines.usable & ~_failing(facts) & ~lines.is_call & (facts.operation != 0)
         self._operation = facts.operation.astype(np.int64)
         spans = np.flatnonzero(self._counted)
@@ -90,7 +105,7 @@ class _Shapes:
         }
         above = np.maximum(facts.parent, 0)
         child = np.flatnonzero((facts.parent >= 0) & self._counted[above] & (facts.operation != 0))
-        pair = self._operation[above[child]] << 32 | self._operation[child]
+        pair = self._operation[above[child]] << 32 | code[child]
         order = np.lexsort((above[child], pair))
         pair, parent = pair[order], above[child][order]
         first = np.ones(len(pair), np.bool_)

@@ -7,7 +7,9 @@ It is charged by its pattern (`analyzer.incidents.star`).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 import numpy as np
 import numpy.typing as npt
@@ -15,14 +17,17 @@ import numpy.typing as npt
 from analyzer.incidents.cast import Cast, Lines
 from analyzer.incidents.facts import TraceFacts
 from analyzer.incidents.star import Charged, Edge, charge
+from analyzer.spans import SpanKind
 
 Floats = npt.NDArray[np.float64]
 Times = npt.NDArray[np.int64]
 Spans = npt.NDArray[np.intp]
 
 _Z_MIN = 3.0  # standard errors that are taken off every excess before it counts
-_RATIO_MIN = 0.05  # of the usual mean: less than this is not worth a word
+_RATIO_MIN = 0.1  # of the usual mean: less than this is not worth a word
 _FLOOR_NS = 50_000.0  # resolution of a time that went through two clocks and a scheduler
+_LOAD_MAX = 4.0  # times slower for each time as many calls: beyond, the calls are retries of what hangs
+_WAIT_WEIGHT = 0.1  # nobody stands at the end of a queue and waits for its answer
 _BLOCKS = 6  # parts of the reference's time; how far their means drift apart is no news either
 _THEN_MIN, _NOW_MIN, _TRIMMED_MIN = 5, 3, 20
 _CAP = 50.0  # times the 95th percentile: a single hung call is not the mean of all
@@ -43,6 +48,7 @@ class Excess:
     after_ms: float
     z: float
     count: int
+    waits: bool = False  # what messages wait before it begins, not its own time
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,22 +60,40 @@ class Slower:
     groups: list[Excess]
 
 
-def find_slower(reference: TraceFacts, window: TraceFacts, cast: Cast) -> Slower:
-    """Say which candidates became slower, in milliseconds a trace."""
+def find_slower(
+    reference: TraceFacts,
+    window: TraceFacts,
+    cast: Cast,
+    asks_more: Mapping[tuple[int, int, int], float] = MappingProxyType({}),
+) -> Slower:
+    """Say which candidates became slower, in milliseconds a trace.
+
+    Parameters
+    ----------
+    asks_more : (owner, operation, callee) of calls that are made more often -> times as often
+        What these got slower is charged to who makes them, unless it is far more than the load can explain: load
+        runs from the caller to the callee.
+    """
     groups = _groups(reference, window, cast)
+    groups += _waits(reference, window, cast)
     count = len(cast.names)
     own = np.zeros(count)
     for group in groups:
-        if group.callee < 0:
+        if group.callee < 0 or _is_load(group, asks_more):
             own[group.owner] += group.excess_ms
     gains: dict[Edge, float] = {}
     calls: dict[Edge, int] = {}
     for group in groups:
-        if group.callee >= 0:
+        if group.callee >= 0 and not _is_load(group, asks_more):
             edge = (group.owner, group.callee)
             gains[edge] = gains.get(edge, 0.0) + group.excess_ms
             calls[edge] = calls.get(edge, 0) + group.count
     return Slower(own, charge(gains, calls, own), groups)
+
+
+def _is_load(group: Excess, asks_more: Mapping[tuple[int, int, int], float]) -> bool:
+    more = asks_more.get((group.owner, group.operation, group.callee), 0.0)
+    return more > 0.0 and group.after_ms <= _LOAD_MAX * more * group.before_ms
 
 
 def _groups(reference: TraceFacts, window: TraceFacts, cast: Cast) -> list[Excess]:
@@ -80,35 +104,64 @@ def _groups(reference: TraceFacts, window: TraceFacts, cast: Cast) -> list[Exces
     traces = max(1, window.trace_count)
     for key, now in after.items():
         then = before.get(key)
-        if then is None or len(then) < _THEN_MIN or len(now) < _NOW_MIN:
-            continue
-        gain_ns, error_ns, mean_ns = _gain(then, now, reference.own_ns, window.own_ns, blocks)
-        sure = max(0.0, gain_ns - _Z_MIN * error_ns) if gain_ns > _RATIO_MIN * mean_ns else 0.0
-        found.append(
-            Excess(
-                operation=key[0],
-                owner=key[1],
-                callee=key[2],
-                excess_ms=sure * len(now) / traces / 1e6,
-                before_ms=mean_ns / 1e6,
-                after_ms=(mean_ns + gain_ns) / 1e6,
-                z=gain_ns / error_ns,
-                count=len(now),
-            )
-        )
+        if then is not None and len(then) >= _THEN_MIN and len(now) >= _NOW_MIN:
+            found.append(_excess(key, then, now, (reference.own_ns, window.own_ns), blocks, 1.0 / traces))
     return found
 
 
-def _blocks(facts: TraceFacts) -> npt.NDArray[np.int64]:
+def _excess(
+    key: tuple[int, int, int], then: Spans, now: Spans, times: tuple[Times, Times], blocks: Times, weight: float
+) -> Excess:
+    gain_ns, error_ns, mean_ns = _gain(then, now, *times, blocks)
+    sure = max(0.0, gain_ns - _Z_MIN * error_ns) if gain_ns > _RATIO_MIN * mean_ns else 0.0
+    return Excess(
+        operation=key[0],
+        owner=key[1],
+        callee=key[2],
+        excess_ms=sure * len(now) * weight / 1e6,
+        before_ms=mean_ns / 1e6,
+        after_ms=(mean_ns + gain_ns) / 1e6,
+        z=gain_ns / error_ns,
+        count=len(now),
+    )
+
+
+def _waits(reference: TraceFacts, window: TraceFacts, cast: Cast) -> list[Excess]:
+    """What messages wait in queues: from the end of their sending to their consumer, which it is charged to."""
+    before, after = _queued(reference, cast.reference), _queued(window, cast.window)
+    times, traces = (_wait_ns(reference), _wait_ns(window)), max(1, window.trace_count)
+    blocks = _blocks(reference)
+    return [
+        replace(_excess(key, before[key], now, times, blocks, _WAIT_WEIGHT / traces), waits=True)
+        for key, now in after.items()
+        if len(before.get(key, ())) >= _THEN_MIN and len(now) >= _NOW_MIN
+    ]
+
+
+def _wait_ns(facts: TraceFacts) -> Times:
+    above = np.maximum(facts.parent, 0)
+    waited: Times = np.maximum(0, facts.start_ns - facts.start_ns[above] - facts.duration_ns[above])
+    return waited
+
+
+def _queued(facts: TraceFacts, lines: Lines) -> dict[tuple[int, int, int], Spans]:
+    above = np.maximum(facts.parent, 0)
+    # Where kinds say nothing: somebody begins to work for a span that is over by then.
+    ended = facts.start_ns[above] + facts.duration_ns[above]
+    consumer = (facts.kind == int(SpanKind.CONSUMER)) | (
+        (facts.start_ns >= ended) & (lines.owner != lines.owner[above])
+    )
+    return _grouped(facts, lines, (facts.parent >= 0) & lines.usable & consumer, own_time=True)
+
+
+def _blocks(facts: TraceFacts) -> Times:
     """int64[n]: which part of the reference's time each span is from, parts of equally many traces."""
     order = np.argsort(np.argsort(facts.trace_start_ns, kind="stable"), kind="stable")
     block = order * _BLOCKS // max(1, facts.trace_count)
     return np.repeat(block, np.diff(facts.trace_ptr)).astype(np.int64)
 
 
-def _gain(
-    then: Spans, now: Spans, own_before: Times, own_now: Times, blocks: npt.NDArray[np.int64]
-) -> tuple[float, float, float]:
+def _gain(then: Spans, now: Spans, own_before: Times, own_now: Times, blocks: Times) -> tuple[float, float, float]:
     """(gain, its standard error, usual mean) of a group, nanoseconds: of all times, or of the middle ones.
 
     The middle is asked too, because a reference that holds some bad minutes of its own hides a gain of the mean.
@@ -122,7 +175,7 @@ def _gain(
     return max(found, key=lambda one: one[0] - _Z_MIN * one[1])
 
 
-def _compare(then: Floats, now: Floats, block: npt.NDArray[np.int64]) -> tuple[float, float, float]:
+def _compare(then: Floats, now: Floats, block: Times) -> tuple[float, float, float]:
     mean = float(then.mean())
     # Under "nothing changed" the window scatters as the reference does; and a gain that is one hung call is none,
     # so the window's own scatter counts as well.
@@ -144,10 +197,17 @@ def _compare(then: Floats, now: Floats, block: npt.NDArray[np.int64]) -> tuple[f
 
 def _keyed(facts: TraceFacts, lines: Lines) -> dict[tuple[int, int, int], Spans]:
     """Spans by (operation, owner, callee); failed ones are another matter."""
-    use = np.flatnonzero(lines.usable & ~facts.failed)
+    return _grouped(facts, lines, lines.usable & ~facts.failed)
+
+
+def _grouped(
+    facts: TraceFacts, lines: Lines, wanted: npt.NDArray[np.bool_], own_time: bool = False
+) -> dict[tuple[int, int, int], Spans]:
+    use = np.flatnonzero(wanted)
     if not len(use):
         return {}
-    key = facts.operation[use].astype(np.int64) << 20 | (lines.callee[use].astype(np.int64) + 1)
+    callee = np.zeros(len(use), np.int64) if own_time else lines.callee[use].astype(np.int64) + 1
+    key = facts.operation[use].astype(np.int64) << 20 | callee
     order = np.argsort(key, kind="stable")
     key, use = key[order], use[order]
     starts = np.flatnonzero(np.concatenate([[True], key[1:] != key[:-1]]))

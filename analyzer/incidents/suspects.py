@@ -102,7 +102,9 @@ def _slower(harm: Harm, candidate: int, name: str, vocabulary: Vocabulary) -> li
         _, text, _ = vocabulary.operations.key(group.operation)
         operation = shown(vocabulary.strings.text(text))
         before, after = ms(group.before_ms * 1e6), ms(group.after_ms * 1e6)
-        if group.callee < 0:
+        if group.waits:
+            claim = f"messages wait {after} for {operation} instead of {before}"
+        elif group.callee < 0:
             claim = f"its own time in {operation} went from {before} to {after}"
         else:
             caller, callee = shown(harm.cast.names[group.owner]), shown(harm.cast.names[group.callee])

@@ -1,0 +1,66 @@
+"""What is asked: entry operations that are asked far more, or far less, than they were, against the others.
+
+In: facts and cast of reference and window. Out: the owners of entries that surge or dry up, with how much of the
+requests that is. Only the mix is looked at: how many requests a file or a sample holds says nothing of how many
+there were. Needs two entry operations at least; a moderate shift of the mix is no news.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from analyzer.incidents.cast import Cast
+from analyzer.incidents.facts import TraceFacts
+
+Floats = npt.NDArray[np.float64]
+
+_SURGE_MIN = 2.5
+_DROP_MAX = 0.3
+_TRACES_MIN = 10
+_Z_MIN = 4.0
+
+
+@dataclass(frozen=True, slots=True)
+class Traffic:
+    """surged : owner candidate -> entry operations; lost : float64[c], share of usual requests that stay away."""
+
+    surged: dict[int, list[int]]
+    lost: Floats
+
+
+def find_traffic(reference: TraceFacts, window: TraceFacts, cast: Cast) -> Traffic:
+    """Say which entries are asked far more or far less than the others now are."""
+    lost = np.zeros(len(cast.names))
+    surged: dict[int, list[int]] = {}
+    before, now = _entries(reference), _entries(window)
+    operations = np.union1d(reference.operation[before], window.operation[now])
+    if len(operations) < 2:
+        return Traffic(surged, lost)
+    old = np.array([(reference.operation[before] == operation).sum() for operation in operations], float)
+    new = np.array([(window.operation[now] == operation).sum() for operation in operations], float)
+    log_ratio = np.log((new + 0.5) / (old + 0.5))
+    # What most requests did is the usual; weighted, so that rare entries do not decide it.
+    order = np.argsort(log_ratio)
+    middle = order[np.searchsorted(np.cumsum((old + new)[order]), 0.5 * (old + new).sum())]
+    change = log_ratio - log_ratio[middle]
+    error = np.sqrt(1.0 / (old + 0.5) + 1.0 / (new + 0.5))
+    owner_of = dict(zip(reference.operation[before].tolist(), cast.reference.owner[before].tolist(), strict=True))
+    owner_of |= dict(zip(window.operation[now].tolist(), cast.window.owner[now].tolist(), strict=True))
+    for index, operation in enumerate(operations.tolist()):
+        if old[index] + new[index] < _TRACES_MIN or abs(change[index]) < _Z_MIN * error[index]:
+            continue
+        if change[index] >= np.log(_SURGE_MIN):
+            surged.setdefault(owner_of[operation], []).append(operation)
+        elif change[index] <= np.log(_DROP_MAX):
+            lost[owner_of[operation]] += (1.0 - np.exp(change[index])) * old[index] / old.sum()
+    return Traffic(surged, lost)
+
+
+def _entries(facts: TraceFacts) -> npt.NDArray[np.intp]:
+    """First span of each trace, where it is an entry."""
+    full = np.diff(facts.trace_ptr) > 0
+    first = facts.trace_ptr[:-1][full].astype(np.intp)
+    return first[facts.parent[first] < 0]
