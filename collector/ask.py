@@ -1,4 +1,4 @@
-"""`firstfault root-cause`: one question to a running server."""
+"""`firstfault root-cause | incidents`: one question to a running server."""
 
 from __future__ import annotations
 
@@ -6,44 +6,83 @@ import http.client
 import math
 import re
 import sys
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult, urlencode, urlsplit
 
 import orjson
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from analyzer.findings import Answer
+from analyzer.incident_words import Incident
+from collector.incident_text import IncidentPrinter
 from collector.verdict_text import Printer, plain
 
 ANSWER_BYTES_MAX = 64 * 2**20
+TIMEOUT_S = 30.0
 _TRACE_ID = re.compile(r"[0-9a-fA-F]{32}", re.ASCII)
 
 
 def ask_server(server: str, trace_id: str, wait_s: float, as_json: bool) -> int:
     """Ask, print, and return the exit status: 0 answered, 1 not known or not reachable, 2 wrong use."""
-    address = _address(server)
-    if address is None:
-        sys.stderr.write(f"{server[:80]!r} is not an address; expected for example http://127.0.0.1:8080\n")
-        return 2
+    if _address(server) is None:
+        return _no_address(server)
     if not _TRACE_ID.fullmatch(trace_id):
         sys.stderr.write(f"{trace_id[:80]!r} is not a trace id; expected 32 hex digits\n")
         return 2
     if not (math.isfinite(wait_s) and wait_s >= 0):
         sys.stderr.write(f"wait is {wait_s:g}; expected 0 or more seconds\n")
         return 2
-    kind = http.client.HTTPSConnection if address.scheme == "https" else http.client.HTTPConnection
-    connection = kind(address.hostname or "", address.port, timeout=wait_s + 10.0)
-    path = f"{address.path.rstrip('/')}/api/v1/traces/{trace_id}/root-cause?wait={wait_s:g}"
+    found = _get(server, f"/api/v1/traces/{trace_id}/root-cause?wait={wait_s:g}", wait_s + 10.0)
+    return found if isinstance(found, int) else _show(*found, as_json)
+
+
+def ask_incidents(
+    server: str, incident_id: str | None, status: str | None, service: str | None, limit: int, as_json: bool
+) -> int:
+    """Ask for one incident or a list, print, and return the exit status as `ask_server` does."""
+    if _address(server) is None:
+        return _no_address(server)
+    if incident_id is not None and not _TRACE_ID.fullmatch(incident_id):
+        sys.stderr.write(f"{incident_id[:80]!r} is not an incident id; expected 32 hex digits\n")
+        return 2
+    wanted = {key: value for key, value in (("status", status), ("service", service)) if value is not None}
+    path = f"/{incident_id}" if incident_id is not None else f"?{urlencode(wanted | {'limit': limit})}"
+    found = _get(server, f"/api/v1/incidents{path}", TIMEOUT_S)
+    if isinstance(found, int):
+        return found
+    code, body = found
+    if code != 200:
+        sys.stderr.write(plain(_problem(code, body)) + "\n")
+        return 2 if code in (400, 422) else 1
     try:
-        connection.request("GET", path, headers={"accept": "application/json"})
+        one = Incident.model_validate_json(body) if incident_id is not None else None
+        many = TypeAdapter(list[Incident]).validate_python(orjson.loads(body)["incidents"]) if one is None else [one]
+    except (ValueError, KeyError, TypeError):
+        return _another_program()
+    IncidentPrinter(as_json).show(many, whole=one is not None)
+    return 0
+
+
+def _no_address(server: str) -> int:
+    sys.stderr.write(f"{server[:80]!r} is not an address; expected for example http://127.0.0.1:8080\n")
+    return 2
+
+
+def _get(server: str, path: str, timeout_s: float) -> tuple[int, bytes] | int:
+    """Status and body of an answer; the exit status when none came."""
+    address = _address(server)
+    assert address is not None
+    kind = http.client.HTTPSConnection if address.scheme == "https" else http.client.HTTPConnection
+    connection = kind(address.hostname or "", address.port, timeout=timeout_s)
+    try:
+        connection.request("GET", address.path.rstrip("/") + path, headers={"accept": "application/json"})
         response = connection.getresponse()
-        body = response.read(ANSWER_BYTES_MAX)
+        return response.status, response.read(ANSWER_BYTES_MAX)
     except (OSError, http.client.HTTPException) as error:
         why = plain(str(error)) or type(error).__name__
         sys.stderr.write(f"no answer from {plain(server)}: {why}; is `firstfault serve` running there?\n")
         return 1
     finally:
         connection.close()
-    return _show(response.status, body, as_json)
 
 
 def _address(server: str) -> SplitResult | None:
@@ -62,12 +101,14 @@ def _show(status: int, body: bytes, as_json: bool) -> int:
     try:
         answer = Answer.model_validate_json(body)
     except ValidationError:
-        sys.stderr.write(
-            "what came is not an answer of this version of firstfault; is another program listening there?\n"
-        )
-        return 1
+        return _another_program()
     Printer(as_json).show(answer)
     return 0
+
+
+def _another_program() -> int:
+    sys.stderr.write("what came is not an answer of this version of firstfault; is another program listening there?\n")
+    return 1
 
 
 def _problem(status: int, body: bytes) -> str:

@@ -1,4 +1,4 @@
-"""The command line: `firstfault serve | root-cause | analyze | evaluate | demo | config | version`.
+"""The command line: `firstfault serve | root-cause | incidents | analyze | evaluate | demo | config | version`.
 
 Answers go to standard output, everything else to standard error. Exit status: 0 done, 1 the answer is
 not there (or the demo is not all right), 2 wrong use.
@@ -62,6 +62,21 @@ def root_cause(
     from collector.ask import ask_server
 
     raise typer.Exit(ask_server(server, trace_id, wait, as_json))
+
+
+@app.command()
+def incidents(
+    incident_id: Annotated[str | None, typer.Argument(help="32 hex digits; without it: a list.")] = None,
+    status: Annotated[str | None, typer.Option(help="open or closed; default both.")] = None,
+    service: Annotated[str | None, typer.Option(help="Only where this service suffers or is suspected.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=200, help="Lines of the list.")] = 20,
+    server: Annotated[str, typer.Option(help="Address of a running firstfault.")] = "http://127.0.0.1:8080",
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object of an incident per line.")] = False,
+) -> None:
+    """Ask a running server what is breaking the system, or was."""
+    from collector.ask import ask_incidents
+
+    raise typer.Exit(ask_incidents(server, incident_id, status, service, limit, as_json))
 
 
 @app.command()

@@ -102,6 +102,8 @@ class Incidents(IncidentConfig):
     enabled: bool = Field(True, description="look over many traces: detect, rank, tell")
     tick_s: float = Field(10.0, ge=1, le=300, description="length of a tick of the detector")
     false_alarms_per_hour: float = Field(0.1, gt=0, le=100, description="budget of the detector, all alarms together")
+    cold_s: float = Field(600.0, ge=0, description="age of an entity before its own history is believed")
+    cold_count: int = Field(200, ge=1, description="calls of an entity before its own history is believed")
 
 
 class Storage(Section):
