@@ -1,0 +1,117 @@
+"""What detection has learned, as bytes keyed by names, and back.
+
+In: rows of entities, a vocabulary. Out: bytes; later, the rows of the entities whose names they carry. Instances are
+left out (their siblings tell what is usual of them), and so are the ticks of the last minutes.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from analyzer.detection.entities import KEPT, Entities
+from analyzer.detection.evidence import EARNED_TICKS
+from analyzer.kernels.detection import EDGE, INSTANCE, OPERATION
+from analyzer.snapshot import read_snapshot, require_array, write_snapshot
+from analyzer.spans import Vocabulary
+
+_KIND = "detection"
+_VERSION = 1
+_NAME_BYTES_MAX = 2 * 4096  # two names, as long as the decoder lets them be
+_LOW = (1 << 31) - 1
+
+EntityWords = tuple[int, str, str, int]  # kind, service or caller, operation or callee, kind of the operation
+
+
+class Names:
+    """Loaded rows until the vocabulary is met. Bounded by the blob they came from."""
+
+    def __init__(self, names: list[EntityWords], columns: dict[str, npt.NDArray[np.float64]]) -> None:
+        self.names = names
+        self.columns = columns
+
+    def give(self, entities: Entities, vocabulary: Vocabulary) -> None:
+        """Put the rows under the keys that the names have in this vocabulary."""
+        keys = np.array([_key(name, vocabulary) for name in self.names], np.uint64)
+        slots = entities.add(keys)
+        fits = slots >= 0
+        for name, column in self.columns.items():
+            entities[name][slots[fits]] = column[fits]
+
+
+def write_state(
+    entities: Entities,
+    vocabulary: Vocabulary | None,
+    opened: int | None,
+    coming: npt.NDArray[np.float64],
+    waiting: Names | None,
+) -> bytes:
+    """Return the bytes of everything learned; what still waits for its vocabulary goes along."""
+    if vocabulary is None:
+        names = [] if waiting is None else waiting.names
+        columns = {} if waiting is None else waiting.columns
+        arrays = {**(columns or {name: entities[name][:0] for name in KEPT}), "coming": coming}
+        return write_snapshot(_KIND, _VERSION, {"entities": names, "open": opened}, arrays)
+    kind = entities.keys[: entities.used] >> np.uint64(62)
+    live = np.flatnonzero((entities.keys[: entities.used] != 0) & (kind != INSTANCE))
+    names = [_words(int(key), vocabulary) for key in entities.keys[live]]
+    arrays = {**{name: entities[name][live] for name in KEPT}, "coming": coming}
+    return write_snapshot(_KIND, _VERSION, {"entities": names, "open": opened}, arrays)
+
+
+def read_state(blob: bytes, entities_max: int) -> tuple[Names, int | None, npt.NDArray[np.float64]]:
+    """Return (rows by name, open tick, what alarms have earned) of the bytes of `write_state`.
+
+    Raises
+    ------
+    ValueError
+        When they are cut, changed, or not of this kind.
+    """
+    row_bytes = 8 * sum(KEPT.values()) + _NAME_BYTES_MAX
+    words, arrays = read_snapshot(blob, _KIND, _VERSION, entities_max * row_bytes + (1 << 16))
+    try:
+        names = [_checked(name) for name in words["entities"]]
+        opened = None if words["open"] is None else int(words["open"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{_KIND} snapshot: {error}") from error
+    columns = {
+        name: require_array(arrays, name, "<f8", (len(names), width) if width > 1 else (len(names),))
+        for name, width in KEPT.items()
+    }
+    coming = require_array(arrays, "coming", "<f8", (EARNED_TICKS,))
+    kept = {name: column[:entities_max] for name, column in columns.items()}
+    return Names(names[:entities_max], kept), opened, coming
+
+
+def _checked(name: Any) -> EntityWords:
+    kind, first, second, span_kind = name
+    if [type(kind), type(first), type(second), type(span_kind)] != [int, str, str, int]:
+        raise ValueError(f"entity {name!r} is not (kind, name, name, span kind)")
+    if kind not in (EDGE, OPERATION, 1) or not 0 <= span_kind <= 255:
+        raise ValueError(f"entity {name!r} is of a kind that is not kept")
+    return kind, first, second, span_kind
+
+
+def _words(key: int, vocabulary: Vocabulary) -> EntityWords:
+    kind, high, low = key >> 62, (key >> 31) & _LOW, key & _LOW
+    text = vocabulary.strings.text
+    if kind == EDGE:
+        return EDGE, text(high), text(low), 0
+    if kind == OPERATION:
+        service, name, span_kind = vocabulary.operations.key(low)
+        return OPERATION, text(service), text(name), span_kind
+    return kind, text(low), "", 0
+
+
+def _key(words: EntityWords, vocabulary: Vocabulary) -> int:
+    """The key of an entity in this vocabulary; 0 when a table is full."""
+    kind, first, second, span_kind = words
+    intern = vocabulary.strings.intern
+    if kind == EDGE:
+        return (intern(first.encode()) << 31) | intern(second.encode())
+    if kind == OPERATION:
+        operation = vocabulary.operations.intern(intern(first.encode()), intern(second.encode()), span_kind)
+        return (OPERATION << 62) | operation if operation else 0
+    return (kind << 62) | intern(first.encode())

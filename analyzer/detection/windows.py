@@ -1,0 +1,125 @@
+"""How unusual the closed windows of some entities are.
+
+In: their counts, what is usual of them. Out: p-values and likelihood ratios per stream. Never decides or learns.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from analyzer.detection import history
+from analyzer.detection.config import DetectionConfig
+from analyzer.detection.entities import DOWN, ERRORS, LATENCY, LOST, STREAMS, UP, Entities
+from analyzer.kernels.detection import CALLS, EDGE, INSTANCE
+
+Floats = npt.NDArray[np.float64]
+Rows = npt.NDArray[np.intp]
+
+MORE, GONE = 2.5, 0.3  # what a likelihood ratio bets on: so many times the border of the usual
+SHARE_OF = {ERRORS: history.FAILED, LATENCY: history.SLOW, LOST: history.UNSERVED}
+_KIND = np.uint64(62)
+_FACTORS_UP, _FACTORS_DOWN = (1.3, 6.0), (0.1, 0.77)
+_OVERRATED = (2.0, 1.3)  # who has just raised an alarm looks worse than it is: of rises, of falls
+_COUNT_OF_SHARE = [0, 1, 1, 0]  # calls or scored times, of the four shares
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """m windows, closed.
+
+    p : float64[m, STREAMS]       against "as usual, or nearly so"; nan: nothing to compare
+    ratio : float64[m, STREAMS]   log likelihood ratio of a change to the border of the usual; nan alike
+    still : float64[m, STREAMS]   the same for streams in alarm: of "as when it was raised" to the middle of the usual
+    shares : float64[m, SHARES]   p-values of the shares
+    """
+
+    p: Floats
+    ratio: Floats
+    still: Floats
+    shares: Floats
+
+
+def look(entities: Entities, rows: Rows, counts: Floats, n: Floats, k: Floats, config: DetectionConfig) -> Seen:
+    """Compare the closed windows of some entities with what is usual of them, and of their siblings.
+
+    Parameters
+    ----------
+    rows : intp[m]
+    counts : float64[m, COLUMNS]
+    n, k : float64[m, SHARES]
+        Of these counts (`history.share_counts`).
+    """
+    kind = entities.keys[rows] >> _KIND
+    old = entities["age_ticks"][rows] * config.tick_s >= config.cold_s
+    warm = old[:, None] & (entities["total"][rows][:, _COUNT_OF_SHARE] >= config.cold_count)
+    border, known = _borders(entities, rows, kind, warm, config)
+    mean, variance = history.share_moments(entities, rows, n, border, known)
+    shares = history.upper(k, mean, variance)
+    p, ratio, still = (np.full((len(rows), STREAMS), np.nan) for _ in range(3))
+    seen = Seen(p, ratio, still, shares)
+    seen.p[:, ERRORS] = shares[:, history.FAILED]
+    seen.p[:, LATENCY] = np.minimum(1.0, 2.0 * np.minimum(shares[:, history.SLOW], shares[:, history.SLOWEST]))
+    seen.p[:, LOST] = shares[:, history.UNSERVED]
+    alarmed = entities["alarmed"][rows] > 0
+    middle = np.where((kind == INSTANCE)[:, None], border / config.sibling_ratio, history.usual_shares(entities, rows))
+    for stream, share in SHARE_OF.items():
+        hits, usual = k[:, share], np.where(np.isnan(border[:, share]), np.nan, n[:, share] * middle[:, share])
+        seen.ratio[:, stream] = history.likelihood_ratio(hits, mean[:, share], variance[:, share], MORE)
+        _compare(entities, seen, rows, stream, hits, usual, usual * variance[:, share] / mean[:, share], alarmed)
+        seen.ratio[border[:, share] * MORE >= 1.0, stream] = np.nan  # a share cannot be more than one
+    whole = entities["wait_looked"][rows] == entities["wait_ticks"][rows]
+    calls = counts[:, CALLS]
+    expected = np.where((kind != INSTANCE) & warm[:, 0] & whole, entities["wait_expected"][rows], np.nan)
+    expected = np.where(expected > 0, expected, np.nan)
+    for stream, mean_calls in ((UP, expected * config.rate_ratio), (DOWN, expected / config.rate_ratio)):
+        spread = history.rate_variance(entities, rows, mean_calls)
+        tails = history.upper if stream == UP else history.lower
+        seen.p[:, stream] = tails(calls, mean_calls, spread)
+        seen.ratio[:, stream] = history.likelihood_ratio(calls, mean_calls, spread, MORE if stream == UP else GONE)
+        spread = history.rate_variance(entities, rows, expected)
+        _compare(entities, seen, rows, stream, calls, expected, spread, alarmed)
+    # A window that closed early was chosen for its many calls: as many looks as it has ticks, and no sign of few.
+    early = entities["wait_ticks"][rows] < entities["due"][rows]
+    seen.p[early, UP] = np.minimum(1.0, seen.p[early, UP] * entities["due"][rows][early])
+    seen.p[early, DOWN] = np.where(np.isnan(seen.p[early, DOWN]), np.nan, 1.0)
+    return seen
+
+
+def _borders(
+    entities: Entities, rows: Rows, kind: npt.NDArray[np.uint64], warm: npt.NDArray[np.bool_], config: DetectionConfig
+) -> tuple[Floats, Floats]:
+    """The largest shares that are as usual, float64[m, SHARES], and the calls they rest on; nan: nothing is known."""
+    border = np.where(warm, history.own_borders(entities, rows, config), np.nan)
+    known = entities["share_n"][rows]
+    pods = np.flatnonzero(kind == INSTANCE)
+    if len(pods):
+        beside, near = history.sibling_borders(entities, rows[pods], config, entities.used)
+        young = entities["age_ticks"][rows[pods]] * config.tick_s < config.warm_up_s
+        beside[young, history.SLOW] = np.nan
+        beside[young, history.SLOWEST] = np.nan
+        # An old instance must be worse than its siblings and worse than it was itself.
+        border[pods] = np.where(np.isnan(beside), np.nan, np.fmax(beside, border[pods]))
+        known[pods] = near
+    border[kind != EDGE, history.UNSERVED] = np.nan
+    return border, known
+
+
+def _compare(
+    entities: Entities,
+    seen: Seen,
+    rows: Rows,
+    stream: int,
+    count: Floats,
+    mean: Floats,
+    variance: Floats,
+    alarmed: npt.NDArray[np.bool_],
+) -> None:
+    """Fill the likelihood ratios that say whether the alarms of one stream go on."""
+    at = np.flatnonzero(alarmed[:, stream])
+    if len(at):
+        factor = 1.0 + (entities["factor"][rows[at], stream] - 1.0) / _OVERRATED[stream == DOWN]
+        factor = np.clip(factor, *(_FACTORS_DOWN if stream == DOWN else _FACTORS_UP))
+        seen.still[at, stream] = history.likelihood_ratio(count[at], mean[at], variance[at], factor)

@@ -1,0 +1,251 @@
+"""What is told and what is not: streams of counts with a change that we put in, and without one."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from analyzer.detection import Alarm, DetectionConfig, Detector
+from tests.support.naive.vocabulary import vocabulary
+from tests.support.ticks import SECOND, START_NS, Instances, System, raised
+
+MINUTE = 60 * SECOND
+OTHERS = [50.0, 300.0, 5000.0, 50.0, 300.0, 5000.0]  # enough entries that one alone is not the load of all
+
+
+def of_service(alarms: list[Alarm], service: int) -> list[Alarm]:
+    return [alarm for alarm in raised(alarms) if alarm.entity.service == f"s{service}"]
+
+
+@pytest.mark.parametrize(
+    ("what", "usual", "now", "symptom", "within_min"),
+    [
+        ("errors", 0.01, 0.05, "errors", {50: 36, 5000: 3}),
+        ("slow", 1.0, 4.0, "latency", {50: 10, 5000: 2}),  # a step of x1.5 when durations spread by half a log unit
+        ("rate", 1.0, 0.0, "silence", {50: 2, 5000: 1}),
+        ("rate", 1.0, 4.0, "traffic_up", {50: 2, 5000: 1}),
+        ("rate", 1.0, 0.3, "traffic_down", {50: 15, 5000: 2}),
+    ],
+)
+def test_a_change_is_told_soon_and_of_nobody_else(
+    what: str, usual: float, now: float, symptom: str, within_min: dict[int, int]
+):
+    """Service 0 has 50 calls a minute, service 2 has 5000; both change at once, the other four do not."""
+    system = System(OTHERS, seed=3)
+    assert raised(system.run(2, **{what: usual})) == []
+    change_ns = system.now_ns
+
+    told = system.run(0.6, **{what: np.where(system.of(0, 1, 0) + system.of(2, 1, 0) > 0, now, usual)})
+
+    assert {alarm.entity.service for alarm in raised(told)} == {"s0", "s2"}
+    for service, rate in ((0, 50), (2, 5000)):
+        found = of_service(told, service)
+        assert {alarm.symptom for alarm in found} == {symptom}
+        assert {alarm.entity.kind for alarm in found} == {"service", "operation", "edge"}
+        assert max(alarm.at_ns - change_ns for alarm in found) <= within_min[rate] * MINUTE
+        assert all(abs(alarm.onset_ns - change_ns) <= (30 if rate == 5000 else 900) * SECOND for alarm in found)
+
+
+def test_lost_calls_are_told_of_the_edge():
+    """A third of the calls finds no server; the caller goes on calling."""
+    system = System(OTHERS, seed=4)
+    system.run(1)
+
+    told = raised(system.run(0.2, lost=system.of(1, 0.35, 0.02)))
+
+    assert [(alarm.entity.text, alarm.symptom) for alarm in told] == [("s1 -> s2", "silence")]
+
+
+def test_a_sparse_entity_that_falls_silent_is_missed():
+    """One call a minute: its silence says something only after many minutes, and then is dated back."""
+    system = System([1.0, *OTHERS[1:]], seed=5, day=0.0)
+    system.run(5)
+    change_ns = system.now_ns
+
+    told = of_service(system.run(0.8, rate=system.of(0, 0.0, 1.0)), 0)
+
+    assert {alarm.symptom for alarm in told} == {"silence"}
+    assert all(abs(alarm.onset_ns - change_ns) <= 12 * MINUTE for alarm in told)
+
+
+@pytest.mark.parametrize("load", [0.4, 2.5, 6.0])
+def test_load_that_all_entries_share_is_no_fault(load: float):
+    system = System(OTHERS, seed=6)
+    system.run(1.5)
+
+    assert raised(system.run(1.0, rate=load)) == []
+
+
+def test_a_surge_with_errors_is_told():
+    """The same load, but the entries fail under it."""
+    system = System(OTHERS, seed=6)
+    system.run(1.5)
+
+    told = raised(system.run(0.2, rate=2.5, errors=0.2))
+
+    assert {alarm.symptom for alarm in told} >= {"errors"}
+
+
+def test_everything_silent_is_an_outage():
+    system = System(OTHERS, seed=7)
+    system.run(1.5)
+
+    told = raised(system.run(0.1, rate=0.0))
+
+    assert len(told) == 3 * len(OTHERS)
+    assert {alarm.symptom for alarm in told} == {"silence"}
+
+
+def test_new_instances_that_behave_as_the_old_are_nothing():
+    """A deploy: within minutes every instance is another one."""
+    system = System(OTHERS, seed=8)
+    pods = Instances(system)
+    old = {f"old-{i}": (0.01, 0.05) for i in range(6)}
+    new = {f"new-{i}": (0.01, 0.05) for i in range(6)}
+    told = [alarm for _ in range(360) for alarm in pods.tick(old)]
+    for step in range(6):
+        mixed = dict([*list(new.items())[: step + 1], *list(old.items())[step + 1 :]])
+        told += [alarm for _ in range(12) for alarm in pods.tick(mixed)]
+    told += [alarm for _ in range(360) for alarm in pods.tick(new)]
+
+    assert told == []
+
+
+@pytest.mark.parametrize(("shares", "symptom"), [((0.2, 0.05), "errors"), ((0.01, 0.4), "latency")])
+def test_a_bad_new_instance_is_seen_beside_its_siblings(shares: tuple[float, float], symptom: str):
+    """Nothing is known of it, and the whole service hardly moves."""
+    system = System(OTHERS, seed=9)
+    pods = Instances(system)
+    good = {f"pod-{i}": (0.01, 0.05) for i in range(5)}
+    for _ in range(30):  # five minutes: everything is still cold
+        pods.tick(good)
+    told = [alarm for _ in range(60) for alarm in pods.tick({**good, "canary": shares})]
+
+    assert [(alarm.entity.instance, alarm.symptom) for alarm in raised(told)] == [("canary", symptom)]
+
+
+def test_an_alarm_ends_and_may_come_again():
+    system = System(OTHERS, seed=10)
+    system.run(1)
+    first = of_service(system.run(0.1, errors=system.of(2, 0.3, 0.005)), 2)
+    between = system.run(0.5)
+    second = of_service(system.run(0.1, errors=system.of(2, 0.3, 0.005)), 2)
+
+    assert len(first) == len(second) == 3
+    assert [(alarm.symptom, alarm.cleared, alarm.new_normal) for alarm in between] == [("errors", True, False)] * 3
+
+
+def test_a_lasting_shift_without_errors_becomes_normal_once():
+    """Twice as many calls from now on: told, then accepted, then usual; going back is a change again."""
+    system = System(OTHERS, seed=11, day=0.0)
+    system.run(1)
+    told = system.run(1.5, rate=system.of(2, 4.0, 1.0))
+
+    assert [(alarm.cleared, alarm.new_normal) for alarm in told] == [(False, False)] * 3 + [(True, True)] * 3
+    assert "normal now" in told[-1].sentence
+    assert {alarm.symptom for alarm in of_service(system.run(0.2), 2)} == {"traffic_down"}
+
+
+def test_errors_never_become_normal():
+    system = System(OTHERS, seed=12)
+    system.run(1)
+    told = system.run(1.5, errors=system.of(2, 0.3, 0.005))
+
+    assert [(alarm.symptom, alarm.cleared) for alarm in told] == [("errors", False)] * 3
+
+
+def test_nothing_is_told_of_what_is_hardly_known():
+    """Five minutes old, without siblings: half of it fails, and nobody knows whether that is usual."""
+    system = System(OTHERS, seed=13)
+    system.run(5 / 60)
+
+    assert raised(system.run(4 / 60, errors=0.5)) == []
+
+
+def test_a_long_stall_of_the_owner_is_no_silence():
+    """Nobody came by for an hour (a stopped process): what was not looked at was not silent."""
+    system = System(OTHERS, seed=14, day=0.0)
+    system.run(1)
+    system.now_ns += 3600 * SECOND
+
+    assert raised(system.run(0.3)) == []
+
+
+def test_memory_is_bounded_and_what_is_lost_is_counted():
+    """A flood of names: the busy ones stay."""
+    config = DetectionConfig(entities_max=64, tick_s=10)
+    system = System([300.0] * 6, config=config)
+    system.run(0.2)
+    for number in range(40):
+        keys = np.array([(1 << 62) | (1000 + 20 * number + i) for i in range(20)], np.uint64)
+        system.detector.add_counts(keys, np.ones((20, 6), np.int32), system.now_ns)
+        system.tick()
+    entities = system.detector.entities
+
+    assert len(entities) <= 64
+    assert entities.evicted > 0
+    assert entities.refused > 0
+    assert (entities.find(system.keys) >= 0).all()
+
+
+def test_what_is_saved_and_loaded_goes_on_alike():
+    """Ids are given anew after a restart; names are not."""
+    first = System(OTHERS, seed=15)
+    first.run(1.5)
+    first.run(0.02, errors=first.of(2, 0.3, 0.005))  # in the middle of it
+    blob = first.detector.save()
+    words = vocabulary()
+    words.strings.intern(b"someone else")
+    second = System(OTHERS, seed=15, words=words)
+    second.detector.load(blob)
+    second.now_ns = first.now_ns
+    second.rng = np.random.default_rng(99)
+    first.rng = np.random.default_rng(99)
+    change = {"errors": first.of(2, 0.3, 0.005), "rate": first.of(1, 0.0, 1.0)}
+
+    expected = [(alarm.entity.text, alarm.symptom, alarm.at_ns, alarm.e_value) for alarm in first.run(0.1, **change)]
+    told = [(alarm.entity.text, alarm.symptom, alarm.at_ns, alarm.e_value) for alarm in second.run(0.1, **change)]
+
+    assert expected
+    assert told == expected
+    assert len(second.detector.save()) == pytest.approx(len(first.detector.save()), rel=0.01)
+
+
+def test_what_waits_for_its_names_is_saved_again():
+    system = System(OTHERS, seed=16)
+    system.run(0.5)
+    blob = system.detector.save()
+    waiting = Detector()
+    waiting.load(blob)
+
+    assert waiting.save() == blob
+
+
+@pytest.mark.parametrize("harm", [lambda blob: blob[:-1], lambda blob: b"", lambda blob: blob[:20] + b"x" + blob[21:]])
+def test_a_broken_snapshot_is_refused_and_changes_nothing(harm):  # type: ignore[no-untyped-def]
+    system = System(OTHERS, seed=17)
+    system.run(0.5)
+    blob = system.detector.save()
+
+    with pytest.raises(ValueError, match="detection snapshot"):
+        system.detector.load(harm(blob))
+
+    assert system.detector.save() == blob
+
+
+def test_another_vocabulary_is_refused():
+    system = System(OTHERS)
+
+    with pytest.raises(ValueError, match="one engine has one vocabulary"):
+        system.detector.meet(vocabulary())
+
+
+def test_the_sentence_is_safe_to_show():
+    system = System(OTHERS, seed=18)
+    system.run(1)
+    told = of_service(system.run(0.1, errors=system.of(2, 0.3, 0.005)), 2)
+
+    assert told[0].sentence.startswith(told[0].entity.text + " more calls fail than usual: ") or all(
+        character.isprintable() for character in told[0].sentence
+    )
+    assert START_NS < told[0].onset_ns <= told[0].at_ns
