@@ -6,19 +6,33 @@ import logging
 from collections.abc import Callable
 from dataclasses import replace
 
+from analyzer.detection import DetectionConfig, Detector
 from analyzer.engine import Analyzer
+from analyzer.incident_config import IncidentConfig
+from analyzer.incident_words import Incident
+from analyzer.incidents.ranking import rank_incident
 from analyzer.spans import TraceBatch
 from analyzer.strings import new_vocabulary
 from collector.app import warming
 from collector.assembly.buffer import Assembler
 from collector.assembly.release import AssemblyConfig
 from collector.clock import SystemClock
-from collector.config import Assembly, Config, OtlpExporterConfig
-from collector.contracts import STATE_NAME, OpenTraces, OutboxItem, Signal
+from collector.config import Assembly, Config, Incidents, OtlpExporterConfig
+from collector.contracts import (
+    DETECTION_STATE_NAME,
+    INCIDENTS_STATE_NAME,
+    STATE_NAME,
+    Clock,
+    OpenTraces,
+    OutboxItem,
+    Signal,
+)
 from collector.desk import Desk, Source
 from collector.exporters.findings import ExportSettings, finding_exports
+from collector.exporters.incidents import incident_exports
 from collector.exporters.otlp import OtlpExporter, connect
 from collector.exporters.transport import OtlpSettings
+from collector.incidents import IncidentRoom
 from collector.offline import TraceReader
 from collector.pipeline import Pipeline
 from collector.samples import analyzer_samples, assembly_samples, exporter_samples, pipeline_samples, shelf_samples
@@ -52,6 +66,7 @@ class EngineRoom:
         self._analyzer = Analyzer(config.analysis)
         vocabulary = new_vocabulary()
         self._assembler = Assembler(assembly_config(config.assembly), Decoder(vocabulary), vocabulary, read_detail)
+        self._incidents = _incidents(config, self._analyzer, self._shelf, clock)
         self._pipeline = Pipeline(
             Desk(
                 source=source,
@@ -64,6 +79,7 @@ class EngineRoom:
                 exports=_exports(config.exporters.otlp),
                 recall=self._recall,
                 clean_traces_per_second=config.storage.clean_traces_per_second,
+                incidents=self._incidents,
             )
         )
         self._ready = False
@@ -92,6 +108,9 @@ class EngineRoom:
             self._analyzer.load(state or b"")
         except ValueError as error:
             logger.warning("what was learned before cannot be used and is left alone: %s", error)
+        if self._incidents is not None:
+            names = (DETECTION_STATE_NAME, INCIDENTS_STATE_NAME)
+            self._incidents.load({name: self._store.load_state(name) for name in names})
         self._shelf.start()
         if self._exporter is not None:
             self._exporter.start()
@@ -125,6 +144,8 @@ class EngineRoom:
             analyzer_samples(self._analyzer),
             shelf_samples(self._shelf, self._store.counters()),
         ]
+        if self._incidents is not None:
+            parts.append(self._incidents.snapshot())
         if self._exporter is not None:
             parts.append(exporter_samples(DESTINATION, self._exporter.counters()))
         return merge(parts)
@@ -174,13 +195,49 @@ def _exporter(section: OtlpExporterConfig | None, store: SqliteStore, clock: Sys
 def _exports(section: OtlpExporterConfig | None) -> Callable[..., list[OutboxItem]]:
     if section is None:
         return lambda answer, now_ns: []
-    settings = ExportSettings(
+    settings = _export_settings(section)
+    return lambda answer, now_ns: finding_exports(answer, settings, now_ns)
+
+
+def _export_settings(section: OtlpExporterConfig) -> ExportSettings:
+    return ExportSettings(
         destination=DESTINATION,
         prefix=section.attribute_prefix,
         annotation_spans=section.annotation_spans,
         log_events=section.log_events,
     )
-    return lambda answer, now_ns: finding_exports(answer, settings, now_ns)
+
+
+def _incidents(config: Config, analyzer: Analyzer, shelf: ShelfWriter, clock: Clock) -> IncidentRoom | None:
+    section = config.incidents
+    if not section.enabled:
+        return None
+    settings = _export_settings(config.exporters.otlp) if config.exporters.otlp is not None else None
+
+    def exports(incident: Incident, note: str, now_ns: int) -> list[OutboxItem]:
+        return incident_exports(incident, note, settings, now_ns) if settings is not None else []
+
+    return IncidentRoom(
+        analyzer,
+        shelf,
+        clock,
+        Detector(
+            DetectionConfig(
+                tick_s=section.tick_s,
+                false_alarms_per_hour=section.false_alarms_per_hour,
+                cold_s=section.cold_s,
+                cold_count=section.cold_count,
+            )
+        ),
+        rank_incident,
+        incident_config(section),
+        exports,
+    )
+
+
+def incident_config(section: Incidents) -> IncidentConfig:
+    """Turn the section of the configuration into what the tracker takes."""
+    return IncidentConfig(**section.model_dump(include=set(IncidentConfig.model_fields)))
 
 
 def _nothing() -> None:
