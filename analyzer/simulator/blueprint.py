@@ -146,7 +146,7 @@ class _Builder:
             work=dice.law(self.law if dice.chance(0.7) else dice.pick(LAW_NAMES), median, self.spread),
             typical_work_ns=median,
             work_name=f"{verb} {service.name.split('-')[0]}" if dice.chance(0.35) else "",
-            flake=dice.log_between(0.0001, 0.003) if dice.chance(0.5) else 0.0,
+            flake=dice.log_between(0.0003, 0.008) if dice.chance(0.6) else 0.0,
             business=dice.between(0.002, 0.02) if dice.chance(0.15) else 0.0,
         )
         budget = _BUDGETS[service.level] * dice.between(0.6, 1.2)

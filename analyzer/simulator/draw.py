@@ -27,7 +27,7 @@ from analyzer.simulator.usage import Chooser, NoTargetError, Usage, count_usage
 _EPOCH_NS = 1_760_000_000_000_000_000  # 2025-10-09; any fixed time will do
 _DAY_NS = 86_400_000_000_000
 _TARGETS_MAX, _SYSTEMS_MAX = 6, 8
-_ORIGINS_MIN = 4  # traces in which a root must have done something
+_ORIGINS_MIN = 6  # traces in which a root must have done something
 _KEPT_BY_TAIL = 0.5  # of the traces that a tail sampler finds dull
 
 
@@ -115,7 +115,14 @@ def _try(name: str, kind: Archetype, seed: int, settings: CaseSettings, attempt:
         fault=during,
         granularity=scene.found_granularity or ("service" if scene.roots else ""),
         dialect=dialect,
-        details={"law": system.law, "sampling": sampling, "loudest": loudest, **scene.details},
+        details={
+            "law": system.law,
+            "sampling": sampling,
+            "span_loss": settings.span_loss,
+            "uninstrumented": sum(not service.seen for service in system.services),
+            "loudest": loudest,
+            **scene.details,
+        },
     )
 
 

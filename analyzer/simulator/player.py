@@ -28,6 +28,7 @@ from analyzer.simulator.failures import (
 from analyzer.simulator.system import CLIENT, INTERNAL, PRODUCER, SERVER, Call, Operation, Pod, System
 
 _SLOT_NS = 10e9  # how long a host keeps its mood
+_HICCUP_SHARE = 0.002  # of the calls, on the best of days, take many times as long
 _HANG_NS = 120e9
 _CONVOY_NS = 25e9  # from one convoy before a lock to the next
 _RETRIES_FREE, _RETRY_BUDGET = 10, 0.2  # retries a service may make: ten, and one in five calls
@@ -81,19 +82,22 @@ class Player:
         service = operation.service
         pod = dice.pick(conditions.pods.get(service) or system.services[service].pods)
         record = Record(parent, service, pod, SERVER, operation, at)
-        plan = conditions.plans.get(operation.index)
+        changed, plan = False, conditions.plans.get(operation.index)
         if plan is not None and (plan.tenant in (None, self.tenant)) and dice.chance(plan.share):
-            operation, record.origin = plan.operation, plan.marks_holder
+            operation, changed = plan.operation, plan.marks_holder
         index = len(self.records)
         self.records.append(record)
         noise = system.host_noise[pod.host]
         work = operation.work() * noise[int(at / _SLOT_NS) % len(noise)] * (0.9 + 0.1 * self.load(at))
         if pod.pause_ns and (at + pod.phase_ns) % pod.pause_every_ns < pod.pause_ns:
             work += pod.pause_ns * dice.uniform()
+        if dice.chance(_HICCUP_SHARE):
+            work *= dice.between(5, 20)
         inner, holder = record, index
         if operation.work_name:
             inner, holder = Record(index, service, pod, INTERNAL, operation, at + 0.02 * MS), len(self.records)
             self.records.append(inner)
+        inner.origin = changed
         failure, early, hangs, wait = None, True, False, 0.0
         for effect in conditions.own.get(service, ()):
             if not effect.matches(operation.index, pod, self.tenant) or not dice.chance(effect.share):
