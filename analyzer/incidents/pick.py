@@ -7,8 +7,6 @@ that are kept. It measures nothing again.
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import numpy.typing as npt
 
@@ -33,16 +31,18 @@ def pick_traces(analysis: Analysis, chosen: npt.NDArray[np.intp]) -> Analysis:
         k traces. `duration` is as in the batch: known of roots only.
     """
     traces, forest = analysis.traces, analysis.forest
-    rows, row_ptr = _ranges(traces.trace_ptr, chosen)
-    nodes, node_ptr = _ranges(forest.trace_ptr, chosen)
-    places, _ = _ranges(forest.child_ptr[forest.trace_ptr].astype(np.int64), chosen)
-    row_moved = _moved(traces.trace_ptr, row_ptr, chosen, np.diff(node_ptr))
-    node_moved = _moved(forest.trace_ptr, node_ptr, chosen, np.diff(node_ptr))
+    # Nothing here may touch the whole batch: few of thousands of traces are picked.
+    first_row, first_node, end_node = traces.trace_ptr[chosen], forest.trace_ptr[chosen], forest.trace_ptr[chosen + 1]
+    rows, row_ptr = _ranges(first_row, traces.trace_ptr[chosen + 1])
+    nodes, node_ptr = _ranges(first_node, end_node)
+    places, _ = _ranges(forest.child_ptr[first_node].astype(np.int64), forest.child_ptr[end_node].astype(np.int64))
+    row_moved = np.repeat(first_row - row_ptr[:-1], np.diff(node_ptr))
+    node_moved = np.repeat(first_node - node_ptr[:-1], np.diff(node_ptr))
     parent = forest.parent[nodes].astype(np.int64)
-    counts = (forest.child_ptr[1:] - forest.child_ptr[:-1])[nodes]
+    counts = forest.child_ptr[nodes + 1] - forest.child_ptr[nodes]
     child_moved = np.repeat(node_moved, counts)
     row_node = forest.row_node[rows].astype(np.int64)
-    row_node_moved = _moved(forest.trace_ptr, node_ptr, chosen, np.diff(row_ptr))
+    row_node_moved = np.repeat(first_node - node_ptr[:-1], np.diff(row_ptr))
     return Analysis(
         traces=TraceBatch(
             rows=traces.rows[rows],
@@ -83,19 +83,12 @@ def pick_traces(analysis: Analysis, chosen: npt.NDArray[np.intp]) -> Analysis:
 
 
 def _ranges(
-    ptr: npt.NDArray[np.int64], chosen: npt.NDArray[np.intp]
+    starts: npt.NDArray[np.int64], ends: npt.NDArray[np.int64]
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Places ptr[t]:ptr[t + 1] of every chosen t, one after the other; and where each begins now."""
-    sizes = ptr[chosen + 1] - ptr[chosen]
+    """Places starts[i]:ends[i], one range after the other; and where each begins now."""
+    sizes = ends - starts
     fresh = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
-    return np.arange(fresh[-1]) + np.repeat(ptr[chosen] - fresh[:-1], sizes), fresh
-
-
-def _moved(
-    old: npt.NDArray[np.int64], fresh: npt.NDArray[np.int64], chosen: npt.NDArray[np.intp], sizes: npt.NDArray[Any]
-) -> npt.NDArray[np.int64]:
-    """How far the columns of each chosen trace moved down, once for each of `sizes` entries."""
-    return np.repeat(old[chosen] - fresh[:-1], sizes)
+    return np.arange(fresh[-1]) + np.repeat(starts - fresh[:-1], sizes), fresh
 
 
 def _score(score: Score, nodes: npt.NDArray[np.int64]) -> Score:

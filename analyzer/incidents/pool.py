@@ -34,12 +34,20 @@ class Part:
 
 @dataclass(slots=True)
 class Pool:
-    """Every offered trace with a draw below `threshold` is in `parts`, and no other."""
+    """Every offered trace with a draw below `threshold` is in `parts`; others leave with the next squeeze."""
 
     parts: list[Part] = field(default_factory=list)
     threshold: float = 1.0
     trace_count: int = 0
     span_count: int = 0
+
+    def expect(self, draws: npt.NDArray[np.float64], traces_max: int) -> None:
+        """Lower the threshold to what the traces that come leave of it, before anything is gathered of them."""
+        fresh = draws[draws < self.threshold]
+        if len(fresh) and len(fresh) + self.trace_count > traces_max:
+            known = np.concatenate([fresh, *(part.draw for part in self.parts)])
+            if len(known) > traces_max:
+                self.threshold = min(self.threshold, float(np.partition(known, traces_max)[traces_max]))
 
     def add(self, part: Part) -> None:
         """Take traces that were drawn below the threshold."""
@@ -57,7 +65,7 @@ class Pool:
         room = min(traces_max, int(np.searchsorted(held, spans_max, side="right")))
         left = self.trace_count - min(room, self.trace_count)
         if left:
-            self.threshold = float(whole.draw[order[room]])
+            self.threshold = min(self.threshold, float(whole.draw[order[room]]))
             whole = whole.select(np.sort(order[:room]))
         self.parts = [whole]
         self.trace_count, self.span_count = whole.facts.trace_count, len(whole.facts)

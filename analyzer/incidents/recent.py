@@ -106,6 +106,9 @@ class Recent:
         self.counts.oversized_traces += int((offered & ~fits).sum())
         draws = draw(analysis, self._seed)
         minute = self._minute(now_ns // MINUTE_NS)
+        most = self.config.traces_per_minute
+        for pool, mine in ((minute.bad, fits & (marks > 0)), (minute.good, fits & (marks == 0))):
+            pool.expect(draws[mine], most)
         limit = np.where(marks > 0, minute.bad.threshold, minute.good.threshold)
         chosen = np.flatnonzero(fits & (draws < limit))
         self.counts.left_out_traces += int(offered.sum()) - len(chosen)
@@ -117,18 +120,18 @@ class Recent:
         for pool, mine in ((minute.bad, part.marks > 0), (minute.good, part.marks == 0)):
             if mine.any():
                 pool.add(part if mine.all() else part.select(np.flatnonzero(mine)))
-                if pool.trace_count > 2 * self.config.traces_per_minute or pool.span_count > 2 * spans_max:
-                    self.counts.left_out_traces += pool.squeeze(self.config.traces_per_minute, spans_max)
+                if pool.trace_count > 2 * most or pool.span_count > 2 * spans_max:
+                    self.counts.left_out_traces += pool.squeeze(most, spans_max)
 
     @property
     def trace_count(self) -> int:
-        """Traces held now."""
-        return sum(pool.trace_count for minute in self._minutes.values() for pool in minute.pools)
+        """Traces held now; any thread."""
+        return sum(pool.trace_count for minute in list(self._minutes.values()) for pool in minute.pools)
 
     @property
     def span_count(self) -> int:
-        """Spans held now."""
-        return sum(pool.span_count for minute in self._minutes.values() for pool in minute.pools)
+        """Spans held now; any thread."""
+        return sum(pool.span_count for minute in list(self._minutes.values()) for pool in minute.pools)
 
     def mark_troubled(self, from_ns: int, to_ns: int) -> None:
         """Say that minutes of this stretch are part of an incident: they are no reference for another one."""
