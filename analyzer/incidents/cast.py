@@ -20,6 +20,7 @@ Indices = npt.NDArray[np.int32]
 _NONE = -1
 _UNUSABLE = int(NodeFlag.NO_TIME | NodeFlag.NEGATIVE_DURATION)
 _NEARLY_ALL = 0.9
+_SEEN_MIN = 5
 _CALL_KINDS = (int(SpanKind.CLIENT), int(SpanKind.PRODUCER))
 
 
@@ -68,7 +69,8 @@ def cast_of(reference: TraceFacts, window: TraceFacts, vocabulary: Vocabulary) -
     owners = np.array([place[text] for text in texts], np.int32)
     reference_owner = owners[np.searchsorted(strings, reference.service)]
     window_owner = owners[np.searchsorted(strings, window.service)]
-    reference_call, window_call = _calls(reference), _calls(window)
+    like_calls = _call_operations(reference, window)
+    reference_call, window_call = _calls(reference, like_calls), _calls(window, like_calls)
     reference_remote, window_remote = _remote(reference, reference_call), _remote(window, window_call)
     answers = _Answers((reference, reference_owner, reference_remote), (window, window_owner, window_remote))
     observed = len(names)
@@ -90,13 +92,19 @@ def cast_of(reference: TraceFacts, window: TraceFacts, vocabulary: Vocabulary) -
     )
 
 
-def _calls(facts: TraceFacts) -> npt.NDArray[np.bool_]:
-    """bool[n]: the span is the near end of a call: by its kind or, where everything is INTERNAL, by what is below it.
+def _calls(facts: TraceFacts, like_calls: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+    """bool[n]: the span is the near end of a call: by its kind or, where kinds say nothing, by how it looks.
 
-    An INTERNAL span is one when it names a peer or has only spans of other processes below it, and does no work of its
-    own that is worth spans.
+    like_calls : bool[operations], see `_call_operations`
     """
-    call = np.isin(facts.kind, _CALL_KINDS)
+    alone, remote_only, vague = _looks(facts)
+    named = (facts.peer > 1) & (facts.parent >= 0)
+    found: npt.NDArray[np.bool_] = np.isin(facts.kind, _CALL_KINDS)
+    return found | (vague & (remote_only | (alone & (named | like_calls[facts.operation]))))
+
+
+def _looks(facts: TraceFacts) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
+    """bool[n] each: nothing below; only other processes below; a kind that says nothing."""
     child = np.flatnonzero(facts.parent >= 0)
     above = facts.parent[child]
     same = facts.service[child] == facts.service[above]
@@ -104,7 +112,19 @@ def _calls(facts: TraceFacts) -> npt.NDArray[np.bool_]:
     has_same[above[same]] = True
     has_other[above[~same]] = True
     vague = (facts.kind == int(SpanKind.INTERNAL)) | (facts.kind == int(SpanKind.UNSPECIFIED))
-    return call | (vague & ~has_same & (has_other | (facts.peer > 1)) & (facts.parent >= 0))
+    return ~has_same & ~has_other, has_other & ~has_same, vague
+
+
+def _call_operations(*populations: TraceFacts) -> npt.NDArray[np.bool_]:
+    """bool[operations]: of those with anything below them, nearly all have other processes only."""
+    size = max(int(facts.operation.max(initial=0)) for facts in populations) + 1
+    remote, total = np.zeros(size), np.zeros(size)
+    for facts in populations:
+        alone, remote_only, vague = _looks(facts)
+        remote += np.bincount(facts.operation[vague & remote_only], minlength=size)
+        total += np.bincount(facts.operation[vague & ~alone], minlength=size)
+    found: npt.NDArray[np.bool_] = (remote >= _SEEN_MIN) & (remote >= _NEARLY_ALL * total)
+    return found
 
 
 def _remote(facts: TraceFacts, call: npt.NDArray[np.bool_]) -> Indices:
@@ -153,9 +173,7 @@ def _mostly(keys: npt.NDArray[np.int64], values: npt.NDArray[np.int64]) -> dict[
     return {key: value if count >= _NEARLY_ALL * total[key] else _NONE for key, (count, value) in best.items()}
 
 
-def _lines(
-    facts: TraceFacts, call: npt.NDArray[np.bool_], owner: Indices, remote: Indices, answers: _Answers
-) -> Lines:
+def _lines(facts: TraceFacts, call: npt.NDArray[np.bool_], owner: Indices, remote: Indices, answers: _Answers) -> Lines:
     callee = np.where(remote >= 0, owner[np.maximum(remote, 0)], _NONE)
     for keys, table in ((facts.peer, answers.by_peer), (facts.operation, answers.by_operation)):
         if table:

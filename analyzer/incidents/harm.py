@@ -8,6 +8,7 @@ nothing and the loudest service has no advantage. Never sees a label; knows no n
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,7 +19,7 @@ from analyzer.incidents.facts import TraceFacts
 from analyzer.incidents.failing import Failing, find_failing
 from analyzer.incidents.reshaped import Reshaped, find_reshaped
 from analyzer.incidents.slower import Slower, find_slower
-from analyzer.incidents.traffic import Traffic, find_traffic
+from analyzer.incidents.traffic import find_traffic
 from analyzer.spans import Vocabulary
 
 Floats = npt.NDArray[np.float64]
@@ -72,10 +73,11 @@ def measure_harm(reference: TraceFacts, window: TraceFacts, vocabulary: Vocabula
     traffic = find_traffic(reference, window, cast)
     usual_ms = _usual_ms(reference)
     nodes_ms = slower.own_ms + slower.charged.nodes()
-    moved = _load(window, cast, traffic, nodes_ms)
+    moved = _load(window, cast, traffic.surged, nodes_ms)
+    nodes_failing = failing.own + failing.charged.nodes()
     slow = (nodes_ms + moved) / usual_ms
     return Harm(
-        failing=failing.own + failing.charged.nodes(),
+        failing=nodes_failing,
         slower=slow / (1.0 + slow.sum()),
         reshaped=reshaped.share,
         unasked=traffic.lost,
@@ -88,20 +90,20 @@ def measure_harm(reference: TraceFacts, window: TraceFacts, vocabulary: Vocabula
     )
 
 
-def _load(window: TraceFacts, cast: Cast, traffic: Traffic, nodes_ms: Floats) -> Floats:
+def _load(window: TraceFacts, cast: Cast, surged: Mapping[int, list[int]], nodes: Floats) -> Floats:
     """float64[c]: what to move, from those that a surging entry reaches to the owner of the entry."""
-    moved = np.zeros(len(nodes_ms))
-    for owner, operations in traffic.surged.items():
+    moved = np.zeros(len(nodes))
+    for owner, operations in surged.items():
         first = window.trace_ptr[:-1][np.diff(window.trace_ptr) > 0]
         traces = np.isin(window.operation[first], operations)
         asked = np.zeros(window.trace_count, np.bool_)
         asked[np.diff(window.trace_ptr) > 0] = traces
         spans = asked[window.trace]
-        reached = np.zeros(len(nodes_ms), np.bool_)
+        reached = np.zeros(len(nodes), np.bool_)
         reached[cast.window.owner[spans]] = True
         reached[cast.window.callee[spans & cast.window.is_call]] = True
         reached[owner] = False
-        part = np.where(reached, _LOAD_SHARE * (nodes_ms + moved), 0.0)
+        part = np.where(reached, _LOAD_SHARE * (nodes + moved), 0.0)
         moved -= part
         moved[owner] += part.sum()
     return moved

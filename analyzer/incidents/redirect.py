@@ -28,6 +28,7 @@ _NONE = -1
 _EARLY = 0.9  # quantile of usual durations: who gives up before it gives up on healthy calls
 _USUAL_MIN = 10
 _SILENT_PRIOR = 0.5  # odds that a failed span means a silent callee, before looking
+_LEVELS_MAX = 8  # between a failed span and the call below that it speaks of
 _SILENT_MIN = 0.5  # share of answered calls below which silence says nothing
 _NOT_REACHED = (int(ErrorClass.TIMEOUT), int(ErrorClass.UNAVAILABLE))
 
@@ -143,13 +144,26 @@ def _impatient(facts: TraceFacts, usual: Usual) -> npt.NDArray[np.bool_]:
 
 
 def _silent_calls(facts: TraceFacts, lines: Lines, usual: Usual) -> tuple[npt.NDArray[np.int32], Floats]:
-    """Of each span: candidate of the child call whose silence says most, and how usual an answer is there."""
+    """Of each failed span: candidate of the call below it whose silence says most, and how usual an answer is there.
+
+    The call may stand deeper, under spans that did not record the failure.
+    """
     callee, answered = np.full(len(facts), _NONE, np.int32), np.zeros(len(facts))
     calls = lines.is_call & (lines.remote < 0) & ~facts.failed & (facts.parent >= 0)
     silent = np.flatnonzero(calls & (usual.answered[facts.operation] >= _SILENT_MIN))
     silent = silent[np.argsort(usual.answered[facts.operation[silent]], kind="stable")]
-    callee[facts.parent[silent]] = lines.callee[silent]
-    answered[facts.parent[silent]] = usual.answered[facts.operation[silent]]
+    at = facts.parent[silent].astype(np.int64)
+    for _ in range(_LEVELS_MAX):
+        inside = at >= 0
+        silent, at = silent[inside], at[inside]
+        hit = facts.failed[at]
+        better = hit.copy()
+        better[hit] = usual.answered[facts.operation[silent[hit]]] >= answered[at[hit]]
+        callee[at[better]] = lines.callee[silent[better]]
+        answered[at[better]] = usual.answered[facts.operation[silent[better]]]
+        silent, at = silent[~hit], facts.parent[at[~hit]].astype(np.int64)
+        if not len(silent):
+            break
     return callee, answered
 
 

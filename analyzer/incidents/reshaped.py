@@ -22,8 +22,13 @@ Ints = npt.NDArray[np.int64]
 _BUCKETS = 6  # 0, 1, 2, 3-4, 5-8, 9 and more calls
 _CALLS = (0.0, 1.0, 2.0, 3.5, 6.5, 12.0)  # of a bucket, about
 _EXECUTIONS_MIN = 5
-_G_MIN = (0.0, 10.83, 13.82, 16.27, 18.47, 20.52)  # chi-squared at p = 0.001, by degrees of freedom
-_DISTANCE_MIN = 0.03  # total variation: less than 3 % of executions is left to the mix of requests
+# Chi-squared by degrees of freedom: at p = 1e-5, because hundreds of pairs are looked at; at p = 1e-3 for a pair that
+# changed for a third of its executions.
+_G_MIN = (0.0, 19.51, 23.03, 25.90, 28.47, 30.86)
+_G_MIN_LARGE = (0.0, 10.83, 13.82, 16.27, 18.47, 20.52)
+_DISTANCE_LARGE = 0.3
+_DISTANCE_MIN = 0.05  # total variation: less than 5 % of executions is left to losses and the mix of requests
+_ENTRIES_MAX = 63  # entry operations that are told apart; the others are one
 _CHANGED_MIN = 0.2
 
 
@@ -62,8 +67,9 @@ def find_reshaped(reference: TraceFacts, window: TraceFacts, cast: Cast) -> Resh
     codes = [facts.operation.astype(np.int64) << 20 | (lines.callee.astype(np.int64) + 1)
              for facts, lines in ((reference, cast.reference), (window, cast.window))]  # fmt: skip
     known = np.unique(np.concatenate(codes))
-    before = _Shapes(reference, cast.reference, np.searchsorted(known, codes[0]))
-    now = _Shapes(window, cast.window, np.searchsorted(known, codes[1]))
+    entries, roots = _entries(reference, window)
+    before = _Shapes(reference, cast.reference, np.searchsorted(known, codes[0]), entries[0], roots)
+    now = _Shapes(window, cast.window, np.searchsorted(known, codes[1]), entries[1], roots)
     changed = np.zeros(len(window))
     changes = []
     for key in sorted(before.pairs.keys() | now.pairs.keys()):
@@ -71,11 +77,14 @@ def find_reshaped(reference: TraceFacts, window: TraceFacts, cast: Cast) -> Resh
         executions_before, executions_now = before.executions.get(operation, 0), now.executions.get(operation, 0)
         if min(executions_before, executions_now) < _EXECUTIONS_MIN:
             continue
-        old, new = before.histogram(key, executions_before), now.histogram(key, executions_now)
+        new = now.histogram(key)
+        old = _as_mixed(before.strata(key), now.strata_of(operation)) * executions_before
         g = _likelihood_ratio(old, new)
         p_old, p_new = old / executions_before, new / executions_now
         freedom = max(1, int(((old > 0) | (new > 0)).sum()) - 1)
-        if g < _G_MIN[freedom] or 0.5 * np.abs(p_old - p_new).sum() < _DISTANCE_MIN:
+        distance = 0.5 * float(np.abs(p_old - p_new).sum())
+        least = _G_MIN_LARGE if distance >= _DISTANCE_LARGE else _G_MIN
+        if g < least[freedom] or distance < _DISTANCE_MIN:
             continue
         # Which share of the executions with this number of calls is there only since something changed.
         usual = (old + 0.5) / (executions_before + 1.0)
@@ -91,7 +100,9 @@ def find_reshaped(reference: TraceFacts, window: TraceFacts, cast: Cast) -> Resh
 class _Shapes:
     """How many calls of each operation every execution made."""
 
-    def __init__(self, facts: TraceFacts, lines: Lines, code: Ints) -> None:
+    def __init__(self, facts: TraceFacts, lines: Lines, code: Ints, entry: Ints, entries: int) -> None:
+        self._entry, self._entries = entry, entries
+        self._strata: dict[int, Floats] = {}
         self._counted = lines.usable & ~_failing(facts) & ~lines.is_call & (facts.operation != 0)
         self._operation = facts.operation.astype(np.int64)
         spans = np.flatnonzero(self._counted)
@@ -118,12 +129,27 @@ class _Shapes:
         stops = np.concatenate([new, [len(keys)]])[1:]
         self.pairs = {int(keys[a]): (int(a), int(b)) for a, b in zip(new, stops, strict=True)}
 
-    def histogram(self, key: int, executions: int) -> Floats:
+    def histogram(self, key: int) -> Floats:
         """float64[_BUCKETS]: executions by their number of calls."""
-        start, stop = self.pairs.get(key, (0, 0))
-        found: Floats = np.bincount(self._bucket[start:stop], minlength=_BUCKETS).astype(np.float64)
-        found[0] = executions - found.sum()
+        found: Floats = self.strata(key).sum(axis=0)
         return found
+
+    def strata(self, key: int) -> Floats:
+        """float64[entries, _BUCKETS]: the same by the entry of their trace."""
+        start, stop = self.pairs.get(key, (0, 0))
+        cells = self._entry[self._parent[start:stop]] * _BUCKETS + self._bucket[start:stop]
+        found: Floats = np.bincount(cells, minlength=self._entries * _BUCKETS).astype(np.float64)
+        found = found.reshape(self._entries, _BUCKETS)
+        found[:, 0] = self.strata_of(key >> 32) - found.sum(axis=1)
+        return found
+
+    def strata_of(self, operation: int) -> Floats:
+        """float64[entries]: executions of an operation by the entry of their trace."""
+        if operation not in self._strata:
+            start, stop = self._place.get(operation, (0, 0))
+            entry = self._entry[self._order[start:stop]]
+            self._strata[operation] = np.bincount(entry, minlength=self._entries).astype(np.float64)
+        return self._strata[operation]
 
     def of_operation(self, operation: int) -> Ints:
         """Spans that executed an operation, ascending."""
@@ -136,6 +162,29 @@ class _Shapes:
         found = np.zeros(len(spans), np.int64)
         found[np.searchsorted(spans, self._parent[start:stop])] = self._bucket[start:stop]
         return found
+
+
+def _entries(*populations: TraceFacts) -> tuple[list[Ints], int]:
+    """Of each population, int64[n]: which entry operation the trace of a span began with; and how many there are."""
+    firsts = [facts.operation[np.minimum(facts.trace_ptr[:-1], max(0, len(facts) - 1))] for facts in populations]
+    known, counts = np.unique(np.concatenate(firsts), return_counts=True)
+    kept = np.sort(known[np.argsort(-counts, kind="stable")[:_ENTRIES_MAX]])
+    found = []
+    for facts, first in zip(populations, firsts, strict=True):
+        place = np.minimum(np.searchsorted(kept, first), len(kept) - 1)
+        place = np.where(kept[place] == first, place, len(kept))
+        found.append(np.repeat(place, np.diff(facts.trace_ptr)).astype(np.int64))
+    return found, len(kept) + 1
+
+
+def _as_mixed(old: Floats, mix: Floats) -> Floats:
+    """float64[_BUCKETS], sums to 1: the old shares, had the old executions come from entries as the new ones do."""
+    counts = old.sum(axis=1)
+    pooled = old.sum(axis=0) / max(1.0, counts.sum())
+    known = counts >= _EXECUTIONS_MIN
+    shares = np.where(known[:, None], old / np.maximum(1.0, counts)[:, None], pooled)
+    mixed: Floats = (shares * mix[:, None]).sum(axis=0) / max(1.0, mix.sum())
+    return mixed
 
 
 def _bucket(numbers: Ints) -> Ints:

@@ -33,22 +33,29 @@ class Traffic:
 
 def find_traffic(reference: TraceFacts, window: TraceFacts, cast: Cast) -> Traffic:
     """Say which entries are asked far more or far less than the others now are."""
-    lost = np.zeros(len(cast.names))
-    surged: dict[int, list[int]] = {}
     before, now = _entries(reference), _entries(window)
-    operations = np.union1d(reference.operation[before], window.operation[now])
+    owner_of = dict(zip(reference.operation[before].tolist(), cast.reference.owner[before].tolist(), strict=True))
+    owner_of |= dict(zip(window.operation[now].tolist(), cast.window.owner[now].tolist(), strict=True))
+    lost = np.zeros(len(cast.names))
+    surged = _surged(reference.operation[before], window.operation[now], owner_of, lost)
+    return Traffic(surged, lost)
+
+
+def _surged(
+    before: npt.NDArray[np.uint32], now: npt.NDArray[np.uint32], owner_of: dict[int, int], lost: Floats
+) -> dict[int, list[int]]:
+    """Entries that surge, by owner; adds what stays away to `lost`."""
+    surged: dict[int, list[int]] = {}
+    operations = np.union1d(before, now)
     if len(operations) < 2:
-        return Traffic(surged, lost)
-    old = np.array([(reference.operation[before] == operation).sum() for operation in operations], float)
-    new = np.array([(window.operation[now] == operation).sum() for operation in operations], float)
+        return surged
+    old, new = (np.array([(found == one).sum() for one in operations], np.float64) for found in (before, now))
     log_ratio = np.log((new + 0.5) / (old + 0.5))
     # What most requests did is the usual; weighted, so that rare entries do not decide it.
     order = np.argsort(log_ratio)
     middle = order[np.searchsorted(np.cumsum((old + new)[order]), 0.5 * (old + new).sum())]
     change = log_ratio - log_ratio[middle]
     error = np.sqrt(1.0 / (old + 0.5) + 1.0 / (new + 0.5))
-    owner_of = dict(zip(reference.operation[before].tolist(), cast.reference.owner[before].tolist(), strict=True))
-    owner_of |= dict(zip(window.operation[now].tolist(), cast.window.owner[now].tolist(), strict=True))
     for index, operation in enumerate(operations.tolist()):
         if old[index] + new[index] < _TRACES_MIN or abs(change[index]) < _Z_MIN * error[index]:
             continue
@@ -56,7 +63,7 @@ def find_traffic(reference: TraceFacts, window: TraceFacts, cast: Cast) -> Traff
             surged.setdefault(owner_of[operation], []).append(operation)
         elif change[index] <= np.log(_DROP_MAX):
             lost[owner_of[operation]] += (1.0 - np.exp(change[index])) * old[index] / old.sum()
-    return Traffic(surged, lost)
+    return surged
 
 
 def _entries(facts: TraceFacts) -> npt.NDArray[np.intp]:
