@@ -90,7 +90,7 @@ def _ranking(
     order = np.lexsort((np.arange(len(total)), -total))
     names = [harm.cast.names[index] for index in order]
     chances = probabilities(total[order])
-    insufficient = is_insufficient(total[order])
+    insufficient = is_insufficient(total[order], chances)
     roots = [
         name
         for place, name in enumerate(names)
