@@ -23,15 +23,13 @@ from analyzer.forest import Forest, NodeFlag
 from analyzer.kernels import sketch
 from analyzer.kernels.bins import BINS
 from analyzer.kernels.pairs import find_contexts
+from analyzer.keyed_batch import KeyedBatch, Operations, root_operations
 from analyzer.new_normal import Announcements, NewNormal
-from analyzer.pair_table import Keys, Slots, pack
+from analyzer.pair_table import Slots
 from analyzer.shifts import announce, lasting_shifts, restart
 from analyzer.spans import TraceBatch
 
-Operations = npt.NDArray[np.uint32]
-
 _UNUSABLE = int(NodeFlag.NO_TIME | NodeFlag.NEGATIVE_DURATION)
-_NO_ENTRY = int(NodeFlag.ORPHAN | NodeFlag.CYCLE_CUT | NodeFlag.SELF_PARENT)
 _HOUSEKEEPING_NS = 60 * 10**9  # how often shifts are looked for and every view is renewed
 _SUSPICIOUS_P = 0.001
 
@@ -67,7 +65,7 @@ class Baselines:
         self._count_min = config.baseline_count_min
         self._housekept_ns: int | None = None
         self._announced = Announcements[NewNormal]()
-        self._keyed: _Keyed | None = None
+        self._keyed: KeyedBatch | None = None
 
     def __len__(self) -> int:
         """Return how many keys are held."""
@@ -343,7 +341,7 @@ class Baselines:
         sketch.score(slots, values_ns, included, self._views, what, limits, numbers, expected_ns, levels)
         return Score(p=numbers[0], p_low=numbers[1], expected_ns=expected_ns, count=numbers[2], level=levels)
 
-    def _look_up(self, traces: TraceBatch, forest: Forest) -> _Keyed:
+    def _look_up(self, traces: TraceBatch, forest: Forest) -> KeyedBatch:
         """Operations and slots of both levels of every node; kept until the batch is learned."""
         filled, evicted = self._store.meet(traces.vocabulary)
         if len(filled):
@@ -352,8 +350,8 @@ class Baselines:
             self._renew(filled)
         if self._keyed is None or self._keyed.forest is not forest:
             operation = traces.rows["operation"][forest.row]
-            root = _root_operation(operation, forest)
-            self._keyed = _Keyed(forest, operation, root, self._find(operation, root, forest))
+            root = root_operations(operation, forest)
+            self._keyed = KeyedBatch(forest, operation, root, self._find(operation, root, forest))
         return self._keyed
 
     def _find(self, operation: Operations, root: Operations, forest: Forest) -> Slots:
@@ -382,34 +380,3 @@ class Baselines:
         self._announced.add(announce(self._store, slots, lasting[slots], before, after))
         self._store.since_ns[slots] = 0
         self.counts.new_normals += len(slots)
-
-
-@dataclass(frozen=True, slots=True)
-class _Keyed:
-    """One batch, looked up. operation : uint32[m], root : uint32[T] (of the trace's entry), slots : int32[m, 2]."""
-
-    forest: Forest
-    operation: Operations
-    root: Operations
-    slots: Slots
-
-    def keys(self, nodes: npt.NDArray[np.int64]) -> Keys:
-        """Both keys of some nodes."""
-        trace = np.searchsorted(self.forest.trace_ptr, nodes, side="right") - 1
-        operation, root = self.operation[nodes], self.root[trace]
-        alone = pack(operation, np.zeros(1, np.uint32))
-        return np.concatenate([alone, np.where(root == 0, np.uint64(0), pack(operation, root))])
-
-
-def _root_operation(operation: Operations, forest: Forest) -> Operations:
-    """Operation of the entry of each trace: its first true root, else its first node; 0 of an empty trace."""
-    sizes = np.diff(forest.trace_ptr)
-    full = sizes > 0
-    roots = np.zeros(len(sizes), np.uint32)
-    if full.any():
-        count = len(operation)
-        starts = forest.trace_ptr[:-1][full]
-        true_root = (forest.parent < 0) & ((forest.flags & _NO_ENTRY) == 0)
-        first = np.minimum.reduceat(np.where(true_root, np.arange(count), count), starts)
-        roots[full] = operation[np.where(first < count, first, starts)]
-    return roots

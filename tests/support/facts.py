@@ -13,6 +13,7 @@ from itertools import chain, pairwise, zip_longest
 
 import numpy as np
 
+from analyzer.error_classes import ErrorClass
 from analyzer.incidents.facts import TraceFacts
 from analyzer.spans import SpanKind, StatusCode, Vocabulary
 from analyzer.strings import new_vocabulary
@@ -90,7 +91,7 @@ def gathered(words: Vocabulary, traces: list[Drawing], starts_ms: list[float]) -
         critical_ns=own.copy(),
         failed=failed,
         weak=none.astype(bool),
-        error_class=np.where(failed, 11, 0).astype(np.uint8),
+        error_class=np.array([_error_class(span) for span in spans], np.uint8) * failed,
         blame=_blame(up, edges, failed),
         missing=none.astype(np.float32),
         flags=none,
@@ -112,6 +113,10 @@ def _own(parent: np.ndarray, start: np.ndarray, duration: np.ndarray) -> np.ndar
             reached = max(reached, end)
         own[i] -= covered
     return own
+
+
+def _error_class(span: DrawnSpan) -> ErrorClass:
+    return ErrorClass.TIMEOUT if dict(span.attributes).get("error.type") == "timeout" else ErrorClass.UNKNOWN
 
 
 def _blame(parent: np.ndarray, edges: np.ndarray, failed: np.ndarray) -> np.ndarray:
