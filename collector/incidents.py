@@ -32,6 +32,7 @@ logger = logging.getLogger(__name__)
 
 LOOK_NS = 1_000_000_000  # how often alarms are looked for; the detector's ticks are longer
 RANK_SHARE = 0.05
+END_NOT_SEEN = "Its end was not seen: firstfault was started anew without what it knew of it."
 LOGGED_MAX = 3  # tracebacks of each kind of failure; the counter counts them all
 
 
@@ -157,6 +158,20 @@ class IncidentRoom:
                     load(blob)
             except ValueError as error:
                 logger.warning("the saved state %s cannot be used and is left alone: %s", name, error)
+
+    def close_forgotten(self, open_ones: Sequence[Incident]) -> None:
+        """Close what the shelf holds as open and nobody here knows of: its end came while nobody looked.
+
+        Before the engine's thread starts, after `load`.
+        """
+        now_ns = self._clock.now_ns()
+        changes = {"status": "closed", "ended_ns": now_ns, "updated_ns": now_ns}
+        gone = [
+            one.model_copy(update=changes | {"revision": one.revision + 1, "summary": f"{one.summary} {END_NOT_SEEN}"})
+            for one in open_ones
+            if not self.tracker.holds(one.incident_id)
+        ]
+        self._shelf.put_incidents([StoredIncident(one, self._exports(one, "closed", now_ns)) for one in gone])
 
     def snapshot(self) -> Snapshot:
         """Counters under the names of the metric table; any thread."""

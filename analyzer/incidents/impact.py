@@ -17,10 +17,10 @@ from analyzer.incidents.recent import Sample
 from analyzer.spans import MISSING_SERVICE, Vocabulary
 from analyzer.words import named, shown
 
-CALLS_MIN = 10  # entry calls of a service before a share or a median of them says anything
+CALLS_MIN = 10  # entry calls of an operation before a median of them says anything
 FAILED_MIN = 3
 FAILED_SHARE_MIN = 0.05  # failed share above the reference that is worth a word
-SLOWER_RATIO_MIN = 1.3
+SLOWER_SHARE_MIN = 0.3  # of what is usual
 SLOWER_MS_MIN = 2.0
 SILENT_CALLS_MIN = 7.0  # expected calls of which none came before that is silence: chance gives that once in 1000
 ENTRY_OPERATIONS_MAX = 20
@@ -43,6 +43,7 @@ class _Calls:
     """Entry calls of a sample: those that come from another service, or from outside."""
 
     service: npt.NDArray[np.uint32]
+    operation: npt.NDArray[np.uint32]
     failed: npt.NDArray[np.bool_]
     duration_ns: npt.NDArray[np.int64]
     weight: npt.NDArray[np.float64]
@@ -56,6 +57,7 @@ def service_changes(reference: Sample, window: Sample, vocabulary: Vocabulary) -
     before, now = _entry_calls(reference), _entry_calls(window)
     services = np.union1d(before.service, now.service)
     old, new = _summed(before, services), _summed(now, services)
+    slower_ns, usual_ns = _slower(before, now, services)
     growth = window.weight.sum() / max(1.0, reference.weight.sum())  # requests now for one before
     found = {}
     for place, service in enumerate(services.tolist()):
@@ -63,15 +65,16 @@ def service_changes(reference: Sample, window: Sample, vocabulary: Vocabulary) -
         more = new.share[place] - old.share[place]
         if new.failed[place] >= FAILED_MIN and more >= FAILED_SHARE_MIN:
             symptoms.append("errors")
-        known = min(old.calls[place], new.calls[place]) >= CALLS_MIN
-        slower_ms = float(new.median_ns[place] - old.median_ns[place]) / 1e6 if known else 0.0
-        if slower_ms >= SLOWER_MS_MIN and new.median_ns[place] >= SLOWER_RATIO_MIN * old.median_ns[place]:
+        slower_ms = float(slower_ns[place]) / 1e6
+        if slower_ms >= SLOWER_MS_MIN and slower_ns[place] >= SLOWER_SHARE_MIN * usual_ns[place]:
             symptoms.append("latency")
+        else:
+            slower_ms = 0.0
         if not new.calls[place] and old.weight[place] * growth >= SILENT_CALLS_MIN:
             symptoms.append("silence")
         if symptoms:
             name = shown(vocabulary.strings.text(int(service))) or MISSING_SERVICE
-            found[name] = ServiceChange(name, tuple(symptoms), float(new.share[place]), max(0.0, slower_ms))
+            found[name] = ServiceChange(name, tuple(symptoms), float(new.share[place]), slower_ms)
     return found
 
 
@@ -122,7 +125,6 @@ class _Sums:
     weight: npt.NDArray[np.float64]
     failed: npt.NDArray[np.int64]
     share: npt.NDArray[np.float64]
-    median_ns: npt.NDArray[np.float64]
 
 
 def _entry_calls(sample: Sample) -> _Calls:
@@ -131,6 +133,7 @@ def _entry_calls(sample: Sample) -> _Calls:
     entering = np.flatnonzero((facts.parent < 0) | (above != facts.service))
     return _Calls(
         facts.service[entering],
+        facts.operation[entering],
         facts.failed[entering],
         facts.duration_ns[entering],
         sample.weight[facts.trace][entering],
@@ -146,7 +149,49 @@ def _summed(calls: _Calls, services: npt.NDArray[np.uint32]) -> _Sums:
         weights,
         np.bincount(place[calls.failed], minlength=count),
         failed / np.maximum(weights, 1e-12),
-        _medians(place, calls.duration_ns, calls.weight, count),
+    )
+
+
+def _slower(
+    before: _Calls, now: _Calls, services: npt.NDArray[np.uint32]
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """How much slower each service answers than before, and how long it usually takes: mean over its operations.
+
+    Medians are compared operation by operation: another mix of requests is no slowdown.
+    """
+    operations = np.intersect1d(before.operation, now.operation)
+    slower, usual, weight = (np.zeros(len(services), np.float64) for _ in range(3))
+    if not len(operations):
+        return slower, usual
+    old, new = _by_operation(before, operations), _by_operation(now, operations)
+    known = np.flatnonzero(np.minimum(old.calls, new.calls) >= CALLS_MIN)
+    place = np.searchsorted(services, new.service[known])
+    np.add.at(weight, place, new.weight[known])
+    np.add.at(slower, place, new.weight[known] * (new.median_ns - old.median_ns)[known])
+    np.add.at(usual, place, new.weight[known] * old.median_ns[known])
+    whole = np.maximum(weight, 1e-12)
+    return slower / whole, usual / whole
+
+
+@dataclass(frozen=True, slots=True)
+class _Operations:
+    calls: npt.NDArray[np.int64]
+    weight: npt.NDArray[np.float64]
+    median_ns: npt.NDArray[np.float64]
+    service: npt.NDArray[np.uint32]
+
+
+def _by_operation(calls: _Calls, operations: npt.NDArray[np.uint32]) -> _Operations:
+    place = np.searchsorted(operations, calls.operation)
+    mine = np.flatnonzero(operations[np.minimum(place, len(operations) - 1)] == calls.operation)
+    place, count = place[mine], len(operations)
+    service = np.zeros(count, np.uint32)
+    service[place] = calls.service[mine]  # an operation is of one service
+    return _Operations(
+        np.bincount(place, minlength=count),
+        np.bincount(place, calls.weight[mine], count).astype(np.float64),
+        _medians(place, calls.duration_ns[mine], calls.weight[mine], count),
+        service,
     )
 
 

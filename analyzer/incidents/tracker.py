@@ -16,7 +16,7 @@ from typing import Literal
 from analyzer.incident_config import IncidentConfig
 from analyzer.incident_words import Incident
 from analyzer.incidents.case import ALARMS_MAX, TURNS_MAX, Case, Trouble, Turn, key_of, name_incident, trouble_of
-from analyzer.incidents.ports import Alarm, Rank
+from analyzer.incidents.ports import Alarm, Rank, Ranking
 from analyzer.incidents.recent import Recent
 from analyzer.incidents.story import look_around, tell
 from analyzer.spans import Vocabulary
@@ -70,6 +70,10 @@ class IncidentTracker:
     def open_count(self) -> int:
         return len(self._cases)
 
+    def holds(self, incident_id: str) -> bool:
+        """Whether an incident goes on here."""
+        return incident_id in self._cases
+
     def take(self, alarms: Iterable[Alarm], now_ns: int) -> None:
         """Take what the detector says; open incidents and let quiet ones end.
 
@@ -112,7 +116,7 @@ class IncidentTracker:
             return
         ranking = self._rank(reference.facts, window.facts, vocabulary)
         self.counts.rankings += 1
-        case.suspects, case.roots = list(ranking.suspects), list(ranking.roots)
+        case.suspects, case.roots = list(ranking.suspects), _roots(ranking)
         case.candidate_set, case.next_probe = list(ranking.candidate_set), ranking.next_probe
         case.coverage = min(1.0, max(0.0, ranking.coverage))
         case.why_not = "" if case.suspects and not ranking.insufficient else NOT_CLEAR
@@ -253,3 +257,9 @@ class IncidentTracker:
             self._close(newer, now_ns, "merged")
             self.counts.merged += 1
             case = older
+
+
+def _roots(ranking: Ranking) -> list[str]:
+    """Independent causes: beside the first suspect only those for which something speaks."""
+    backed = {one.entity.name for one in ranking.suspects if one.rank == 1 or one.evidence}
+    return [name for name in ranking.roots if name in backed]

@@ -23,6 +23,7 @@ from collector.contracts import (
     INCIDENTS_STATE_NAME,
     STATE_NAME,
     Clock,
+    IncidentQuery,
     OpenTraces,
     OutboxItem,
     Signal,
@@ -37,6 +38,7 @@ from collector.offline import TraceReader
 from collector.pipeline import Pipeline
 from collector.samples import analyzer_samples, assembly_samples, exporter_samples, pipeline_samples, shelf_samples
 from collector.shelf import ShelfWriter
+from collector.store.incidents import LIMIT_MAX
 from collector.store.sqlite import SqliteStore
 from collector.telemetry import Snapshot, merge
 from collector.wire.decode import Decoder
@@ -111,6 +113,7 @@ class EngineRoom:
         if self._incidents is not None:
             names = (DETECTION_STATE_NAME, INCIDENTS_STATE_NAME)
             self._incidents.load({name: self._store.load_state(name) for name in names})
+            self._incidents.close_forgotten(self._store.incidents(IncidentQuery(status="open", limit=LIMIT_MAX)))
         self._shelf.start()
         if self._exporter is not None:
             self._exporter.start()

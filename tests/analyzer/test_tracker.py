@@ -186,6 +186,30 @@ def test_two_independent_roots_are_both_named():
     assert {one.service for one in incident.affected if one.role == "victim"} == {"checkout", "frontend"}
 
 
+def test_a_second_root_needs_something_that_speaks_for_it():
+    """The ranking lists the frontend too, since it is in every request, and has nothing to say of it."""
+    bare = suspect("frontend", 2).model_copy(update={"evidence": []})
+    ranking = FakeRanking([suspect("payment"), bare], roots=["payment", "frontend"])
+    system = System(rank=lambda reference, window, words: ranking)
+    system.healthy_hour()
+    system.minute(PAYMENT_DOWN, HOME, alarms=(CHECKOUT_FAILS,), count=5)
+
+    incident = system.incident()
+    assert incident.roots == ["payment"]
+    assert {one.service for one in incident.affected if one.role == "cause"} == {"payment"}
+
+
+def test_another_mix_of_requests_is_no_slowdown():
+    """Short requests fail more often than long ones come: the median over all of them grows, no operation's does."""
+    system = System()
+    for _ in range(30):
+        system.minute(HOME, count=3)
+        system.minute(CHECKOUT, count=1)
+    system.minute(CHECKOUT, CART_DOWN, alarms=(FRONTEND_FAILS,), count=20)
+
+    assert all(one.slowdown_ms == 0.0 for one in system.incident().affected)
+
+
 def test_what_begins_much_later_elsewhere_is_another_incident():
     system = System()
     system.healthy_hour()

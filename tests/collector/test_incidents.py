@@ -19,6 +19,7 @@ from collector.exporters.findings import ExportSettings
 from collector.exporters.incidents import incident_exports
 from collector.incidents import IncidentRoom
 from collector.telemetry import is_known
+from tests.support.answers import incident
 from tests.support.drawing import batch, draw
 from tests.support.fakes.clock import EPOCH_NS, SECOND_NS, ManualClock
 from tests.support.traffic import CHECKOUT, HOME, PAYMENT_DOWN, FakeAlarm, at, rank_by_blame
@@ -210,6 +211,22 @@ def test_a_state_that_cannot_be_used_is_said_and_left(caplog: pytest.LogCaptureF
 
     assert len(caplog.records) == 2
     assert house.room.tracker.open_count == 0
+
+
+def test_what_nobody_knows_of_any_more_is_closed():
+    """The state was lost, the shelf still says that two go on: the one that is tracked does."""
+    before = House()
+    before.detector.alarms = [FakeAlarm("checkout", onset_ns=EPOCH_NS)]
+    before.after(10, CHECKOUT)
+    after = House()
+    after.room.load(before.shelf.states)
+
+    after.room.close_forgotten([before.told[-1], incident(1)])
+
+    (closed,) = after.shelf.incidents
+    assert closed.incident.incident_id == incident(1).incident_id
+    assert (closed.incident.status, closed.incident.revision, len(closed.exports)) == ("closed", 2, 1)
+    assert closed.incident.ended_ns == after.clock.now_ns()
 
 
 def test_every_number_is_in_the_table():

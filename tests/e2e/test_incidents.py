@@ -29,7 +29,10 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(120)]
 
 
 def leave_open(folder: Path) -> str:
-    """What an engine leaves behind that was stopped while the last alarm of an incident had just gone."""
+    """What an engine leaves behind that was stopped while the last alarm of an incident had just gone.
+
+    And an incident that nobody knows of any more.
+    """
     now_ns = time.time_ns()
     tracker = IncidentTracker(IncidentConfig(), Recent(), rank_by_blame)
     alarm = FakeAlarm("checkout", onset_ns=now_ns - 60 * 10**9)
@@ -78,19 +81,21 @@ def test_rest_grpc_and_command_line_say_the_same(house: tuple[Server, GrpcSink, 
     with grpc.insecure_channel(f"127.0.0.1:{server.ports['grpc']}") as channel:
         stub = IncidentServiceStub(channel)
         for change in stub.Watch(WatchIncidentsRequest(after=0, status=INCIDENT_STATUS_CLOSED), timeout=40):
-            assert change.incident.incident_id == incident_id
-            break
+            if change.incident.incident_id == incident_id:
+                break
         wire = stub.Get(GetIncidentRequest(incident_id=incident_id), timeout=20).incident
 
     rest = server.get(f"/api/v1/incidents/{incident_id}").json()
     printed = firstfault("incidents", incident_id, "--server", server.url)
     as_json = firstfault("incidents", incident_id, "--server", server.url, "--json")
-    listed = server.get("/api/v1/incidents?status=open").json()["incidents"]
+    listed = server.get("/api/v1/incidents?status=closed").json()["incidents"]
 
     assert (rest["status"], wire.status, wire.revision) == ("closed", INCIDENT_STATUS_CLOSED, rest["revision"])
     assert json.loads(as_json.stdout) == rest
     assert b"CLOSED" in printed.stdout
-    assert [one["incident_id"] for one in listed] == [incident(1).incident_id]
+    assert [one["incident_id"] for one in listed] == [incident_id, incident(1).incident_id]
+    assert "Its end was not seen" in listed[1]["summary"]
+    assert server.get("/api/v1/incidents?status=open").json()["incidents"] == []
 
 
 def test_its_end_is_written_back(house: tuple[Server, GrpcSink, str]):

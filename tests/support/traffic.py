@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from analyzer.analysis import Analysis
 from analyzer.engine import Analyzer, Verdicts
-from analyzer.findings import Entity
+from analyzer.findings import Entity, Evidence
 from analyzer.incident_words import Suspect, Symptom
 from analyzer.incidents.facts import TraceFacts
 from analyzer.spans import Vocabulary
@@ -93,6 +93,7 @@ def suspect(service: str, rank: int = 1, probability: float = 0.9) -> Suspect:
         score=5.0 - rank,
         rule="incident.failing",
         sentence=f"{service} fails by itself.",
+        evidence=[Evidence(claim="failures began here")],
     )
 
 
