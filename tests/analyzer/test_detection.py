@@ -43,7 +43,7 @@ def test_a_change_is_told_soon_and_of_nobody_else(
         assert {alarm.symptom for alarm in found} == {symptom}
         assert {alarm.entity.kind for alarm in found} == {"service", "operation", "edge"}
         assert max(alarm.at_ns - change_ns for alarm in found) <= within_min[rate] * MINUTE
-        assert all(abs(alarm.onset_ns - change_ns) <= (30 if rate == 5000 else 900) * SECOND for alarm in found)
+        assert all(abs(alarm.onset_ns - change_ns) <= (30 if rate == 5000 else 1200) * SECOND for alarm in found)
 
 
 def test_lost_calls_are_told_of_the_edge():
