@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
@@ -19,6 +17,7 @@ import orjson
 from analyzer.engine import Analyzer
 from analyzer.evaluation import Label
 from analyzer.incidents import TraceFacts, gather_facts
+from analyzer.incidents.onset import find_onset
 from analyzer.spans import Vocabulary
 from analyzer.strings import new_vocabulary
 from collector.errors import BadRequestError
@@ -30,7 +29,6 @@ WindowKind: TypeAlias = Literal["oracle", "detected"]
 LABEL_FILE = "case.json"
 LABEL_BYTES_MAX = 1 << 20
 COMPLAINTS_SHOWN = 2
-ONSET = "analyzer.incidents.onset"
 
 
 class CaseError(Exception):
@@ -112,14 +110,11 @@ def _oracle(tree: dict[str, Any], stream: TraceFacts, notes: list[str]) -> Trace
 def _detected(reference: TraceFacts, stream: TraceFacts, notes: list[str]) -> TraceFacts:
     """Traces from the onset on, as found from the telemetry alone."""
     ordered = stream.select(np.argsort(stream.trace_start_ns, kind="stable"))
-    if find_spec(ONSET) is None:
-        notes.append("there is no search for the onset yet; every trace of the fault file is taken")
-        return ordered
-    index = import_module(ONSET).find_onset(reference, ordered)
-    if index is None:
+    onset = find_onset(reference, ordered)
+    if onset is None:
         notes.append("no onset was found; every trace of the fault file is taken")
         return ordered
-    return ordered.select(np.arange(int(index), ordered.trace_count))
+    return ordered.select(np.arange(onset.index, ordered.trace_count))
 
 
 def _read(folder: Path, stem: str, vocabulary: Vocabulary, notes: list[str]) -> TraceReader:
