@@ -88,7 +88,7 @@ class Alarm:
         if self.cleared:
             return f"{self.entity.text} is as usual again ({self.symptom.replace('_', ' ')})."
         return (
-            f"{self.entity.text} {_SAID.get(self.symptom, 'is unusual')}: {self.observed:.0f} in {self.ticks} ticks, "
+            f"{self.entity.text}: {_SAID.get(self.symptom, 'is unusual')}; {self.observed:.0f} in {self.ticks} ticks, "
             f"{self.expected:.1f} expected."
         )
 

@@ -32,9 +32,8 @@ def log_bet(p: Floats, bet: float) -> Floats:
     Source: Vovk and Wang (2021), E-values: calibration, combination and applications; floored at 1 after each step by
     the caller, its expected time between false alarms is at least 1/alpha (Shin, Ramdas, Rinaldo: e-detectors).
     """
-    return np.where(
-        np.isnan(p), 0.0, np.log1p(bet * (KAPPA * np.maximum(np.nan_to_num(p, nan=1.0), 1e-300) ** (KAPPA - 1.0) - 1.0))
-    )
+    known = np.where(np.isnan(p), 1.0, np.maximum(p, 1e-300))
+    return np.where(np.isnan(p), 0.0, np.log1p(bet * (KAPPA * known ** (KAPPA - 1.0) - 1.0)))
 
 
 class Budget:

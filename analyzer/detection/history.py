@@ -192,5 +192,5 @@ def learn_rates(
 
 def taught(p: Floats, standing: Floats, config: DetectionConfig) -> Floats:
     """How much a window teaches: less when it is far out of the usual, or when evidence (log e) stands against it."""
-    suspicious = (standing > _SUSPICIOUS_E) | (np.nan_to_num(p, nan=1.0) < _SUSPICIOUS_P)
+    suspicious = (standing > _SUSPICIOUS_E) | (p < _SUSPICIOUS_P)  # nan compares as False
     return np.where(suspicious, config.contamination_weight, 1.0)

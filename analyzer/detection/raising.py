@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from analyzer.detection.change_points import cusum
 from analyzer.detection.config import DetectionConfig
-from analyzer.detection.entities import DOWN, ERRORS, LATENCY, LOST, STREAMS, UP, Entities
+from analyzer.detection.entities import DOWN, ERRORS, LATENCY, LOST, UP, Entities
 from analyzer.detection.evidence import log_bet
 from analyzer.detection.history import SLOW, SLOWEST, share_counts, usual_shares
 from analyzer.detection.windows import GONE, MORE, SHARE_OF, Seen
@@ -73,7 +73,10 @@ def add_evidence(
     most = height[:, None] / config.persistence
     # An alarm that has been raised needs no more evidence; without a cap it would take hours to cool down.
     cap = np.where(alarmed, height[:, None], _HEIGHT_MAX)
-    for name, gain in (("log_e", log_bet(seen.p, config.bet)), ("log_ratio", np.nan_to_num(seen.ratio, nan=0.0))):
+    for name, gain in (
+        ("log_e", log_bet(seen.p, config.bet)),
+        ("log_ratio", np.where(np.isnan(seen.ratio), 0.0, seen.ratio)),
+    ):
         entities[name][rows] = np.clip(entities[name][rows] + np.minimum(gain, most), 0.0, cap)
     after = standing(entities, rows)
     began = tick - entities["wait_ticks"][rows]
@@ -116,7 +119,7 @@ def end(entities: Entities, slots: Rows, streams: Rows) -> None:
 def hold(entities: Entities, rows: Rows, n: Floats, k: Floats, calls: Floats, season: Floats, ticks: Floats) -> None:
     """Sum up what is seen while in alarm: what would be normal if it lasted."""
     alarmed = entities["alarmed"][rows] > 0
-    for stream in range(STREAMS):
+    for stream in np.flatnonzero(alarmed.any(axis=0)).tolist():
         marked = np.flatnonzero(alarmed[:, stream])
         slots = rows[marked]
         share = SHARE_OF.get(stream)

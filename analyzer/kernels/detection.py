@@ -13,7 +13,7 @@ import math
 import numpy as np
 from numba import from_dtype, njit, types
 
-from analyzer.kernels.options import ARRAYS_ONLY
+from analyzer.kernels.options import ARRAYS_ONLY, INLINED
 from analyzer.kernels.pairs import home
 from analyzer.spans import SPAN_DTYPE
 
@@ -39,7 +39,7 @@ _TINY = 1e-300
     types.int64(
         types.uint64, types.uint64[::1], types.int32[::1], types.uint64[::1], types.int32[::1], types.int64[::1]
     ),
-    **ARRAYS_ONLY,
+    **INLINED,
 )
 def _slot_of(key, table_keys, table_slots, keys, free, header):
     """Return the slot of an entity, giving it one when it is new; -1 when there is no room."""
@@ -67,7 +67,7 @@ def _slot_of(key, table_keys, table_slots, keys, free, header):
     return slot
 
 
-@njit(types.uint32(types.uint64, types.uint32, types.uint64[::1], types.uint32[::1], types.int64[::1]), **ARRAYS_ONLY)
+@njit(types.uint32(types.uint64, types.uint32, types.uint64[::1], types.uint32[::1], types.int64[::1]), **INLINED)
 def _callee_of(key, seen, callee_keys, callees, header):
     """Return whom calls of this kind reached last; remember `seen` when it is not 0."""
     mask = np.uint64(callee_keys.shape[0] - 1)
@@ -87,7 +87,7 @@ def _callee_of(key, seen, callee_keys, callees, header):
     return callees[place] if callee_keys[place] == key else np.uint32(0)
 
 
-@njit(types.void(types.int32[:, ::1], types.int64, types.float32, types.uint8), **ARRAYS_ONLY)
+@njit(types.void(types.int32[:, ::1], types.int64, types.float32, types.uint8), **INLINED)
 def _count_time(counts, slot, p, level):
     """Count a scored time: how many, how many rare, how many of the rarest."""
     if level > 0:
@@ -173,6 +173,9 @@ def count_entities(
     counts : int32[capacity, COLUMNS]
         Added to.
     """
+    # A span and its parent are often of one service: the slots of the last one are kept at hand.
+    last_service, home_slot = np.int64(-1), np.int64(-1)
+    last_resource, slot_there = np.int64(-1), np.int64(-1)
     for i in range(node_row.shape[0]):
         row = rows[node_row[i]]
         service, kind, resource = row["service"], row["kind"], row["resource"]
@@ -199,22 +202,26 @@ def count_entities(
                     counts[slot, CALLS] += 1
                     counts[slot, FAILURES] += failed[i]
                     _count_time(counts, slot, duration_p[i], duration_level[i])
-        key = (np.uint64(SERVICE) << _KIND_SHIFT) | np.uint64(service)
-        home_slot = _slot_of(key, table_keys, table_slots, keys, free, header)
+        if np.int64(service) != last_service:
+            key = (np.uint64(SERVICE) << _KIND_SHIFT) | np.uint64(service)
+            home_slot = _slot_of(key, table_keys, table_slots, keys, free, header)
+            last_service = np.int64(service)
         if home_slot >= 0:
             if entry:
                 counts[home_slot, CALLS] += 1
                 counts[home_slot, FAILURES] += failed[i]
             _count_time(counts, home_slot, own_p[i], own_level[i])
         if resource != 0:
-            key = (np.uint64(INSTANCE) << _KIND_SHIFT) | np.uint64(resource)
-            slot = _slot_of(key, table_keys, table_slots, keys, free, header)
-            if slot >= 0:
-                group[slot] = np.int32(home_slot)
+            if np.int64(resource) != last_resource:
+                key = (np.uint64(INSTANCE) << _KIND_SHIFT) | np.uint64(resource)
+                slot_there = _slot_of(key, table_keys, table_slots, keys, free, header)
+                last_resource = np.int64(resource)
+            if slot_there >= 0:
+                group[slot_there] = np.int32(home_slot)
                 if entry:
-                    counts[slot, CALLS] += 1
-                    counts[slot, FAILURES] += failed[i]
-                _count_time(counts, slot, own_p[i], own_level[i])
+                    counts[slot_there, CALLS] += 1
+                    counts[slot_there, FAILURES] += failed[i]
+                _count_time(counts, slot_there, own_p[i], own_level[i])
         if kind in (_CLIENT, _PRODUCER):
             callee = np.uint32(0)
             for k in range(child_ptr[i], child_ptr[i + 1]):
