@@ -35,7 +35,9 @@ _RATIO = 1.5  # a share within this factor of the reference's is no change
 _DOUBT = 1.0  # standard errors by which a reference share may be too small
 _FALSE = 1e-3  # chance that a stream like the reference is said to have changed
 _STRONG = 0.4  # of the highest rise: so much a series must rise to have a say in when
-_HEALTHY = 3.0  # nats of evidence that the traces before the onset were healthy; with less, it began with the first
+_HEALTHY = 6.0  # nats of evidence that the traces before the onset were healthy; with less, it began with the first
+_SLOWER = 1.2  # times a quantile of the reference: what is less is not worth an incident
+_BURSTS = 2.0  # times the highest rise within the reference
 _EARLY = 0.25  # share of the evidence that must have begun
 _BETS = (3.0, 10.0, 0.3, 0.9)  # a share three or ten times as large, or at least so large
 
@@ -68,16 +70,18 @@ class _Cells:
 
 @dataclass(frozen=True, slots=True)
 class _Entry:
-    """One entry operation: rows of the stream it fills, columns of the operations in it, both sides' cells."""
+    """One entry operation: rows it fills on both sides, columns of the operations in it, both sides' cells."""
 
     rows: Indices
+    usual_rows: Indices
     columns: Indices
     reference: _Cells
     stream: _Cells
 
 
-# Of an entry: where it is asked, where the answer is yes (bool[T, P]), the reference's share of yes (float64[P]).
-Question: TypeAlias = Callable[[_Entry], tuple[Marks, Marks, Floats]]
+# Of an entry, in the reference and in the stream: where it is asked, where the answer is yes (bool[T, P] each).
+Asked: TypeAlias = tuple[tuple[Marks, Marks], tuple[Marks, Marks]]
+Question: TypeAlias = Callable[[_Entry], Asked]
 
 
 def find_onset(reference: TraceFacts, stream: TraceFacts) -> Onset | None:
@@ -108,11 +112,11 @@ def find_onset(reference: TraceFacts, stream: TraceFacts) -> Onset | None:
     if not len(order) or not reference.trace_count:
         return None
     entries, width = _entries(reference, stream, order)
-    rises = [
-        (height, onset, series, signal)
-        for signal, series in _series(entries, width, len(order))
-        for height, onset in [cusum(series)]
-    ]
+    rises: list[tuple[Floats, Indices, Floats, Symptom]] = []
+    for signal, series, before in _series(entries, width, len(order), reference.trace_count):
+        height, onset = cusum(series)
+        # What the reference itself has of it (bursts, slow minutes) is no change.
+        rises.append((height - _BURSTS * cusum(before)[0], onset, series, signal))
     count = sum(len(series) for _, _, series, _ in rises)
     if not count:
         return None
@@ -121,24 +125,26 @@ def find_onset(reference: TraceFacts, stream: TraceFacts) -> Onset | None:
     if best < threshold:
         return None
     strong = max(threshold, _STRONG * best)
-    found: list[tuple[float, int, Symptom]] = []
-    clearest = np.zeros(len(order))
-    for height, onset, series, signal in rises:
-        for place in np.flatnonzero(height >= strong):
-            found.append((float(height[place]), int(onset[place]), signal))
-            if height[place] == best:
-                clearest = series[place]
-    index = _agreed(found)
-    if clearest[:index].sum() > -_HEALTHY:
+    found = [
+        (float(height[place]), int(onset[place]), signal, series[place])
+        for height, onset, series, signal in rises
+        for place in np.flatnonzero(height >= strong)
+    ]
+    index = _agreed([(onset, height) for height, onset, _, _ in found])
+    healthy = -sum(height * float(gains[:index].sum()) for height, _, _, gains in found)
+    if healthy < _HEALTHY * sum(height for height, _, _, _ in found):
         index = 0
-    signals = dict.fromkeys(signal for _, _, signal in sorted(found, key=lambda one: -one[0]))
+    signals = dict.fromkeys(signal for _, _, signal, _ in sorted(found, key=lambda one: -one[0]))
     where = int(np.searchsorted(starts[np.argsort(starts, kind="stable")], starts[order[index]]))
     return Onset(where, int(starts[order[index]]), tuple(signals), best)
 
 
-def _agreed(found: list[tuple[float, int, Symptom]]) -> int:
-    """Return the onset that a quarter of the evidence has begun by: the earliest of many is a stray yes before it."""
-    onsets = sorted((onset, height) for height, onset, _ in found)
+def _agreed(onsets: list[tuple[int, float]]) -> int:
+    """Return the onset that a quarter of the evidence has begun by: the earliest of many is a stray yes before it.
+
+    onsets : (onset, height) of each series
+    """
+    onsets = sorted(onsets)
     heights = np.cumsum([height for _, height in onsets])
     return onsets[int(np.searchsorted(heights, _EARLY * heights[-1]))][0]
 
@@ -154,10 +160,12 @@ def _roots(facts: TraceFacts) -> npt.NDArray[np.int64]:
 def _entries(reference: TraceFacts, stream: TraceFacts, order: Indices) -> tuple[list[_Entry], int]:
     """Put both sides into cells, by entry; and the number of operations in all."""
     before, during = _roots(reference), _roots(stream)
+    when = np.argsort(reference.trace_start_ns, kind="stable")
     operations = np.unique(np.concatenate([reference.operation, stream.operation]))
     entries = []
     for root in np.unique(during[during >= 0]).tolist():
-        usual = np.flatnonzero(before == root)
+        usual_rows = np.flatnonzero(before[when] == root)
+        usual = when[usual_rows]
         if len(usual) < _REFERENCE_MIN:
             continue
         rows = np.flatnonzero(during[order] == root)
@@ -170,6 +178,7 @@ def _entries(reference: TraceFacts, stream: TraceFacts, order: Indices) -> tuple
         entries.append(
             _Entry(
                 rows=rows,
+                usual_rows=usual_rows,
                 columns=np.searchsorted(operations, met),
                 reference=_cells(reference, *spans[0], len(usual), met),
                 stream=_cells(stream, *spans[1], len(traces), met),
@@ -205,22 +214,28 @@ def _cells(facts: TraceFacts, spans: Indices, place: Indices, count: int, operat
     )
 
 
-def _series(entries: list[_Entry], width: int, count: int) -> Iterator[tuple[Symptom, Floats]]:
-    """Yield, question after question and bet after bet, the gains of all operations: float64[k, count]."""
+def _series(entries: list[_Entry], width: int, count: int, usual: int) -> Iterator[tuple[Symptom, Floats, Floats]]:
+    """Yield, question after question and bet after bet, the gains of all operations in the stream and the reference.
+
+    float64[k, count], float64[k, usual]
+    """
     for signal, ask in _QUESTIONS:
+        asked = [ask(entry) for entry in entries]
         for bet in _BETS:
-            gains = np.zeros((width, count))
-            for entry in entries:
-                asked, yes, share = ask(entry)
+            gains, before = np.zeros((width, count)), np.zeros((width, usual))
+            for entry, (reference, stream) in zip(entries, asked, strict=True):
+                share = _share(*reference)
                 after = share * bet if bet > 1 else np.maximum(share, bet)
-                use = (after >= _RATIO * share) & (after < 0.95)
-                after = np.where(use, after, share)
+                after = np.where((after >= _RATIO * share) & (after < 0.95), after, share)
                 won, lost = np.log(after / share), np.log((1 - after) / (1 - share))
-                gain = np.where(asked, np.where(yes, won, lost), 0.0)
-                gains[np.ix_(entry.columns, entry.rows)] = gain.T
+                for matrix, rows, (where, yes) in (
+                    (gains, entry.rows, stream),
+                    (before, entry.usual_rows, reference),
+                ):
+                    matrix[np.ix_(entry.columns, rows)] = np.where(where, np.where(yes, won, lost), 0.0).T
             moved = gains.any(axis=1)
             if moved.any():
-                yield signal, gains[moved]
+                yield signal, gains[moved], before[moved]
 
 
 def _share(asked: Marks, yes: Marks) -> Floats:
@@ -231,9 +246,10 @@ def _share(asked: Marks, yes: Marks) -> Floats:
     return bound
 
 
-def _failed(entry: _Entry) -> tuple[Marks, Marks, Floats]:
-    share = _share(entry.reference.calls > 0, entry.reference.failed > 0)
-    return _enough(entry) & (entry.stream.calls > 0), entry.stream.failed > 0, share
+def _both(entry: _Entry, ask: Callable[[_Cells], tuple[Marks, Marks]], where: Marks) -> Asked:
+    """Ask reference and stream the same of the operations marked in `where` (bool[P])."""
+    (asked, yes), (asked_now, yes_now) = ask(entry.reference), ask(entry.stream)
+    return (asked & where, yes), (asked_now & where, yes_now)
 
 
 def _enough(entry: _Entry) -> Marks:
@@ -242,38 +258,37 @@ def _enough(entry: _Entry) -> Marks:
     return enough
 
 
+def _failed(entry: _Entry) -> Asked:
+    return _both(entry, lambda cells: (cells.calls > 0, cells.failed > 0), _enough(entry))
+
+
 def _slower(quantile: float) -> Question:
-    def ask(entry: _Entry) -> tuple[Marks, Marks, Floats]:
+    def ask(entry: _Entry) -> Asked:
         here = entry.reference.calls > 0
         times = np.where(here, entry.reference.own_ns, np.nan)
+        enough = _enough(entry) & (here.sum(axis=0) * (1 - quantile) >= 1)
         border = np.full(times.shape[1], np.inf)
-        enough = here.sum(axis=0) * (1 - quantile) >= 1
         if enough.any():
-            border[enough] = np.nanquantile(times[:, enough], quantile, axis=0)
-        share = _share(here, here & (entry.reference.own_ns > border))
-        return enough & _enough(entry) & (entry.stream.calls > 0), entry.stream.own_ns > border, share
+            border[enough] = _SLOWER * np.nanquantile(times[:, enough], quantile, axis=0)
+        return _both(entry, lambda cells: (cells.calls > 0, cells.own_ns > border), enough)
 
     return ask
 
 
-def _absent(entry: _Entry) -> tuple[Marks, Marks, Floats]:
-    absent = entry.reference.calls == 0
-    expected = (~absent).mean(axis=0) >= _EXPECTED_SHARE
-    everywhere = np.ones_like(entry.stream.calls, np.bool_)
-    return everywhere & expected, entry.stream.calls == 0, _share(np.ones_like(absent), absent)
+def _absent(entry: _Entry) -> Asked:
+    expected = (entry.reference.calls > 0).mean(axis=0) >= _EXPECTED_SHARE
+    return _both(entry, lambda cells: (np.ones_like(cells.calls, np.bool_), cells.calls == 0), expected)
 
 
-def _missing(entry: _Entry) -> tuple[Marks, Marks, Floats]:
-    share = _share(entry.reference.calls > 0, entry.reference.missing > 0)
-    return _enough(entry) & (entry.stream.calls > 0), entry.stream.missing > 0, share
+def _missing(entry: _Entry) -> Asked:
+    return _both(entry, lambda cells: (cells.calls > 0, cells.missing > 0), _enough(entry))
 
 
-def _more(entry: _Entry) -> tuple[Marks, Marks, Floats]:
+def _more(entry: _Entry) -> Asked:
     """Called more often than in all but a few reference traces (or at all, when it hardly ever was)."""
     most = np.quantile(entry.reference.calls, 0.98, axis=0)
-    everywhere = np.ones_like(entry.stream.calls, np.bool_)
-    more = entry.reference.calls > most
-    return everywhere, entry.stream.calls > most, _share(np.ones_like(more), more)
+    everywhere = np.ones(len(most), np.bool_)
+    return _both(entry, lambda cells: (np.ones_like(cells.calls, np.bool_), cells.calls > most), everywhere)
 
 
 _QUESTIONS: tuple[tuple[Symptom, Question], ...] = (

@@ -28,7 +28,7 @@ def stream(count: int, seed: int, bad_from: int | None = None, fault: str = "") 
             operations.remove(LEDGER)
         for operation in operations:
             parent, own_ms = CHAIN.get(operation, (-1, 8.0))
-            slow = {"slow": 1.6, "very slow": 20.0}.get(fault, 1.0) if bad and operation == LEDGER else 1.0
+            slow = {"slow": 2.0, "very slow": 20.0}.get(fault, 1.0) if bad and operation == LEDGER else 1.0
             fails = rng.random() < (0.3 if fault == "errors" and bad and operation != SEARCH else 0.004)
             columns["parent"].append(ptr[-1] + parent if parent >= 0 else -1)
             columns["operation"].append(operation)
