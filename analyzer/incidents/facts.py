@@ -85,9 +85,28 @@ class TraceFacts:
     def trace_start_ns(self) -> npt.NDArray[np.int64]:
         """int64[T]: when each trace began (its earliest span); 0 of a trace without spans."""
         found = np.zeros(self.trace_count, np.int64)
-        full = np.flatnonzero(np.diff(self.trace_ptr) > 0)
-        if len(full):
-            found[full] = np.minimum.reduceat(self.start_ns, self.trace_ptr[:-1][full])
+        full = np.diff(self.trace_ptr) > 0
+        if full.any():
+            found[full] = np.minimum.reduceat(self.start_ns, self.first)
+        return found
+
+    @property
+    def first(self) -> npt.NDArray[np.intp]:
+        """intp[k]: the first span of each trace that has any; a root."""
+        return self.trace_ptr[:-1][np.diff(self.trace_ptr) > 0].astype(np.intp)
+
+    @property
+    def entering(self) -> npt.NDArray[np.bool_]:
+        """bool[n]: a request enters a service here: a root, or a span whose parent is of another service."""
+        above = self.service[np.maximum(self.parent, 0)] if len(self) else self.service
+        entering: npt.NDArray[np.bool_] = (self.parent < 0) | (above != self.service)
+        return entering
+
+    @property
+    def has_failed_child(self) -> npt.NDArray[np.bool_]:
+        """bool[n]: one of the span's children says itself that it failed."""
+        found = np.zeros(len(self), np.bool_)
+        found[self.parent[self.failed & (self.parent >= 0)]] = True
         return found
 
     def select(self, traces: npt.NDArray[np.bool_] | npt.NDArray[np.intp]) -> TraceFacts:
@@ -164,3 +183,19 @@ def join_facts(parts: Sequence[TraceFacts]) -> TraceFacts:
         if column.name not in ("trace_ptr", "parent")
     }
     return TraceFacts(trace_ptr=ptr.astype(np.int64), parent=parent.astype(np.int32), **columns)
+
+
+_DTYPES = {
+    "trace_ptr": np.int64, "trace_id": np.uint64, "fatal": np.bool_, "parent": np.int32, "operation": np.uint32,
+    "service": np.uint32, "name": np.uint32, "resource": np.uint32, "peer": np.uint32, "kind": np.uint8,
+    "peer_kind": np.uint8, "start_ns": np.int64, "duration_ns": np.int64, "own_ns": np.int64, "critical_ns": np.int64,
+    "failed": np.bool_, "weak": np.bool_, "error_class": np.uint8, "blame": np.float32, "missing": np.float32,
+    "flags": np.uint16,
+}  # fmt: skip
+
+
+def no_facts() -> TraceFacts:
+    """Return the facts of no trace."""
+    columns: dict[str, npt.NDArray[np.generic]] = {name: np.zeros(0, dtype) for name, dtype in _DTYPES.items()}
+    columns["trace_ptr"], columns["trace_id"] = np.zeros(1, np.int64), np.zeros((0, 2), np.uint64)
+    return TraceFacts(**columns)  # type: ignore[arg-type]

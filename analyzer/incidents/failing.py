@@ -63,10 +63,7 @@ def find_failing(reference: TraceFacts, window: TraceFacts, cast: Cast) -> Faili
 def _masses(facts: TraceFacts, lines: Lines, usual: Usual, count: int) -> tuple[Floats, dict[Edge, float]]:
     """Blame by candidate and by edge, sums over traces."""
     fatal = facts.fatal[facts.trace]
-    has_failed_child = np.zeros(len(facts), np.bool_)
-    below = facts.failed & (facts.parent >= 0)
-    has_failed_child[facts.parent[below]] = True
-    handled = facts.failed & ~has_failed_child & ~fatal
+    handled = facts.failed & ~facts.has_failed_child & ~fatal
     mass = np.where(fatal, facts.blame, np.where(handled, _HANDLED, 0.0)).astype(np.float64)
     blamed = np.flatnonzero(mass > 0.0)
     mass = mass[blamed]

@@ -129,8 +129,7 @@ class _Sums:
 
 def _entry_calls(sample: Sample) -> _Calls:
     facts = sample.facts
-    above = facts.service[np.maximum(facts.parent, 0)] if len(facts) else facts.service
-    entering = np.flatnonzero((facts.parent < 0) | (above != facts.service))
+    entering = np.flatnonzero(facts.entering)
     return _Calls(
         facts.service[entering],
         facts.operation[entering],

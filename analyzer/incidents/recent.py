@@ -13,7 +13,7 @@ at the same rates, so that the odds between them are those of the traffic.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -21,7 +21,7 @@ import numpy.typing as npt
 from analyzer.analysis import Analysis
 from analyzer.incident_config import IncidentConfig
 from analyzer.incidents.entries import EntryCounts
-from analyzer.incidents.facts import TraceFacts, gather_facts, join_facts
+from analyzer.incidents.facts import TraceFacts, gather_facts, join_facts, no_facts
 from analyzer.incidents.pick import pick_traces
 from analyzer.incidents.pool import Part, Pool
 from analyzer.origins import PropagationMemory
@@ -260,21 +260,3 @@ def draw(analysis: Analysis, seed: int) -> npt.NDArray[np.float64]:
     word = (word ^ (word >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     found[full] = (word ^ (word >> np.uint64(31))) / 2.0**64
     return found
-
-
-_DTYPES = {
-    "trace_ptr": np.int64, "trace_id": np.uint64, "fatal": np.bool_, "parent": np.int32, "operation": np.uint32,
-    "service": np.uint32, "name": np.uint32, "resource": np.uint32, "peer": np.uint32, "kind": np.uint8,
-    "peer_kind": np.uint8, "start_ns": np.int64, "duration_ns": np.int64, "own_ns": np.int64, "critical_ns": np.int64,
-    "failed": np.bool_, "weak": np.bool_, "error_class": np.uint8, "blame": np.float32, "missing": np.float32,
-    "flags": np.uint16,
-}  # fmt: skip
-
-
-def no_facts() -> TraceFacts:
-    """Return the facts of no trace."""
-    columns: dict[str, npt.NDArray[np.generic]] = {
-        column.name: np.zeros(0, _DTYPES[column.name]) for column in fields(TraceFacts)
-    }
-    columns["trace_ptr"], columns["trace_id"] = np.zeros(1, np.int64), np.zeros((0, 2), np.uint64)
-    return TraceFacts(**columns)  # type: ignore[arg-type]

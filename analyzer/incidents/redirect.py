@@ -108,9 +108,6 @@ def redirect(facts: TraceFacts, lines: Lines, usual: Usual, blamed: Spans) -> Re
     owner, callee = lines.owner[blamed].copy(), lines.callee[blamed].copy()
     share = np.where(callee >= 0, 1.0, 0.0)
     impatient = _impatient(facts, usual)
-    failed_child = np.zeros(len(facts), np.bool_)
-    below = facts.failed & (facts.parent >= 0)
-    failed_child[facts.parent[below]] = True
     silent, silence = _silent_calls(facts, lines, usual)
     at, todo = blamed.astype(np.int64), np.ones(len(blamed), np.bool_)
     while todo.any():  # up to the nearest call that gave up too early
@@ -118,7 +115,7 @@ def redirect(facts: TraceFacts, lines: Lines, usual: Usual, blamed: Spans) -> Re
         owner[hit], callee[hit], share[hit] = lines.owner[at[hit]], _NONE, 0.0
         at = np.where(todo & ~hit, facts.parent[np.maximum(at, 0)], at)
         todo &= ~hit & (at >= 0)
-    alone = (callee < 0) & facts.failed[blamed] & ~failed_child[blamed] & ~impatient[blamed]
+    alone = (callee < 0) & facts.failed[blamed] & ~facts.has_failed_child[blamed] & ~impatient[blamed]
     here = blamed[alone]
     odds = np.where(silent[here] >= 0, _SILENT_PRIOR / (1.01 - silence[here]), 0.0)
     speaks = np.isin(facts.error_class[here], _NOT_REACHED)

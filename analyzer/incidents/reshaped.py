@@ -103,7 +103,8 @@ class _Shapes:
     def __init__(self, facts: TraceFacts, lines: Lines, code: Ints, entry: Ints, entries: int) -> None:
         self._entry, self._entries = entry, entries
         self._strata: dict[int, Floats] = {}
-        self._counted = lines.usable & ~_failing(facts) & ~lines.is_call & (facts.operation != 0)
+        troubled = facts.failed | facts.has_failed_child  # a reason to take another way
+        self._counted = lines.usable & ~troubled & ~lines.is_call & (facts.operation != 0)
         self._operation = facts.operation.astype(np.int64)
         spans = np.flatnonzero(self._counted)
         operations, counts = np.unique(self._operation[spans], return_counts=True)
@@ -189,14 +190,6 @@ def _as_mixed(old: Floats, mix: Floats) -> Floats:
 
 def _bucket(numbers: Ints) -> Ints:
     return np.searchsorted(np.array([1, 2, 3, 5, 9]), numbers, side="right")
-
-
-def _failing(facts: TraceFacts) -> npt.NDArray[np.bool_]:
-    """bool[n]: the span, or one of its children, failed: it had a reason to take another way."""
-    failed = facts.failed.copy()
-    below = facts.failed & (facts.parent >= 0)
-    failed[facts.parent[below]] = True
-    return failed
 
 
 def _likelihood_ratio(old: Floats, new: Floats) -> float:

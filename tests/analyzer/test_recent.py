@@ -9,9 +9,9 @@ import pytest
 
 from analyzer.analysis import Analysis
 from analyzer.incident_config import IncidentConfig
-from analyzer.incidents.facts import TraceFacts, gather_facts
+from analyzer.incidents.facts import TraceFacts, gather_facts, no_facts
 from analyzer.incidents.pick import pick_traces
-from analyzer.incidents.recent import FAILED, ODD, SLOW, Recent, no_facts
+from analyzer.incidents.recent import FAILED, ODD, SLOW, Recent
 from analyzer.incidents.recent import draw as draw_of
 from tests.support.drawing import batch
 from tests.support.fakes.clock import SECOND_NS

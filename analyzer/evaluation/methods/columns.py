@@ -80,20 +80,6 @@ def caller(facts: TraceFacts) -> Ints:
     return found
 
 
-def entered(facts: TraceFacts) -> Bools:
-    """bool[n]: spans at which a request enters a service: roots, and those whose parent is of another service."""
-    found: Bools = caller(facts) != facts.service
-    return found
-
-
-def has_failed_child(facts: TraceFacts) -> Bools:
-    """bool[n]."""
-    found = np.zeros(len(facts), bool)
-    below = facts.failed & (facts.parent >= 0)
-    found[facts.parent[below]] = True
-    return found
-
-
 def child_sum(facts: TraceFacts, values: Floats) -> Floats:
     """float64[n]: the sum of `values` over the children of each span."""
     has = facts.parent >= 0

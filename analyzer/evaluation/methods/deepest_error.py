@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from analyzer.evaluation.methods.columns import has_failed_child, ranked
+from analyzer.evaluation.methods.columns import ranked
 from analyzer.evaluation.methods.max_z import loudness
 from analyzer.evaluation.words import Scores
 from analyzer.incidents.facts import TraceFacts
@@ -18,7 +18,7 @@ from analyzer.spans import Vocabulary
 def rank(reference: TraceFacts, window: TraceFacts, vocabulary: Vocabulary) -> Scores:
     """Rank services by the number of their deepest failed spans, then by how loud they are."""
     z = loudness(reference, window)
-    deepest = window.failed & ~has_failed_child(window)
+    deepest = window.failed & ~window.has_failed_child
     count = np.bincount(window.service[deepest], minlength=len(z))
     loud = np.maximum(z, 0.0)
     return ranked(count + loud / (1.0 + loud), np.isfinite(z), vocabulary)

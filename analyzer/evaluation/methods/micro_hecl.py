@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analyzer.evaluation.methods.columns import Bools, Floats, Ints, caller, duration_ms, entered, name_of, slices
+from analyzer.evaluation.methods.columns import Bools, Floats, Ints, caller, duration_ms, name_of, slices
 from analyzer.evaluation.words import Scores
 from analyzer.incidents.facts import TraceFacts
 from analyzer.spans import Vocabulary
@@ -120,7 +120,7 @@ def correlation(first: Floats, second: Floats) -> float:
 
 def _edges(facts: TraceFacts) -> tuple[Ints, Ints]:
     """(int64[calls] called spans, int64[calls, 2] caller and callee)."""
-    calls = np.flatnonzero(entered(facts))
+    calls = np.flatnonzero(facts.entering)
     return calls, np.column_stack([caller(facts)[calls], facts.service[calls].astype(np.int64)])
 
 

@@ -19,7 +19,6 @@ from analyzer.evaluation.methods.columns import (
     Ints,
     caller,
     duration_ms,
-    entered,
     ranked,
     table_size,
     usual,
@@ -57,7 +56,7 @@ def rank(reference: TraceFacts, window: TraceFacts, vocabulary: Vocabulary) -> S
 
 def abnormal_calls(reference: TraceFacts, window: TraceFacts) -> tuple[Bools, Ints]:
     """(bool[calls] abnormal, int64[calls] the called spans of the window)."""
-    before, after = np.flatnonzero(entered(reference)), np.flatnonzero(entered(window))
+    before, after = np.flatnonzero(reference.entering), np.flatnonzero(window.entering)
     size = table_size(reference.operation, window.operation)
     kinds = _kind(reference, before, size), _kind(window, after, size)
     _, kind = np.unique(np.concatenate(kinds), return_inverse=True)
