@@ -22,7 +22,7 @@ class Score:
     """How unusual a time is.
 
     p : float32[m]            conformal upper-tail p; 1.0 where nothing is known
-    p_low : float32[m]        lower tail (too short); 1.0 where nothing is known
+    p_low : float32[m]        lower tail (too short), of durations; 1.0 of own times and where nothing is known
     expected_ns : float64[m]  median of the context used; nan where nothing is known
     count : float32[m]        effective observations behind it
     level : uint8[m]          0 none, 1 operation, 2 operation under this root operation

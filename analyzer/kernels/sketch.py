@@ -298,7 +298,7 @@ def score(slots, values_ns, included, views, what, limits, numbers, expected_ns,
     limits : float64[3]
         Fewest observations of the operation; of the context; pseudo-observations the operation lends to a context.
     numbers : float32[3, m]
-        Written: upper p, lower p, count.
+        Written: upper p, lower p (of durations; 1.0 of own times), count.
     expected_ns : float64[m]
         Written: median; nan where nothing is known.
     levels : uint8[m]
@@ -325,7 +325,8 @@ def score(slots, values_ns, included, views, what, limits, numbers, expected_ns,
             continue
         value = values_ns[i]
         p = upper_p(view, value, own_weight)
-        p_low = lower_p(view, value, own_weight)
+        # Whether an own time is too short is never asked, and this is done for every span.
+        p_low = lower_p(view, value, own_weight) if what == DURATION else 1.0
         median = float(view[MEDIAN])
         levels[i] = 1
         deeper = slots[i, 1]
@@ -335,7 +336,8 @@ def score(slots, values_ns, included, views, what, limits, numbers, expected_ns,
             if count >= limits[1] and view[MEDIAN] > 0.0:
                 share = count / (count + limits[2])
                 p = share * upper_p(view, value, own_weight) + (1.0 - share) * p
-                p_low = share * lower_p(view, value, own_weight) + (1.0 - share) * p_low
+                if what == DURATION:
+                    p_low = share * lower_p(view, value, own_weight) + (1.0 - share) * p_low
                 base = float(views[slot, what, LN_MEDIAN])
                 median = math.exp(share * float(view[LN_MEDIAN]) + (1.0 - share) * base)
                 numbers[2, i] = count

@@ -150,23 +150,30 @@ def probe(rooms: Rooms, load: Load) -> dict[str, float]:
 
 
 def live_memory(data: list[tuple[bytes, int]]) -> dict[str, float]:
-    """Bytes of the arena for each live span, beyond what came over the wire."""
+    """Bytes of the arena for each live span, beyond what came over the wire; when the open segment is just full.
+
+    What is left of the segment being filled is not held by any span: the next request goes there.
+    """
     vocabulary = new_vocabulary()
     config = AssemblyConfig(arena_bytes=3 << 30)
     assembler = Assembler(config, Decoder(vocabulary), vocabulary, read_detail)
     rounds = Rounds(data)
     raw = spans = 0
     number = 0
-    while spans < 2_000_000:  # so that the part of a segment that is not yet filled does not count much
+    before, full = assembler.counts(), False
+    while not full:
         number += 1
         for index in range(len(rounds)):
             payload = rounds.payload(index, number)
-            raw += len(payload)
-            spans += assembler.ingest(payload, Signal.TRACES, 1)
-    counts = assembler.counts()
-    held = counts.segments_used * assembler.config.segment_bytes + counts.open_traces * 96
-    held += 2 * counts.open_traces * 8  # the index, at most half full
-    assert counts.open_spans == spans
+            made = assembler.ingest(payload, Signal.TRACES, 1)
+            counts = assembler.counts()
+            full = spans >= 2_000_000 and counts.segments_used > before.segments_used
+            if full:
+                break
+            raw, spans, before = raw + len(payload), spans + made, counts
+    held = before.segments_used * assembler.config.segment_bytes + before.open_traces * 96
+    held += 2 * before.open_traces * 8  # the index, at most half full
+    assert before.open_spans == spans
     return {"held_bytes_per_span": held / spans, "raw_bytes_per_span": raw / spans}
 
 
