@@ -2,7 +2,7 @@
 
 In: decompressed request bytes from any receiver thread. Out: an `Admission`, or a `RefusedError` that
 says whether trying again helps. Every span, log record and request is counted under exactly one outcome.
-Never parses protobuf, never changes the bytes, never queues: what cannot be handed over is refused.
+Never parses protobuf, never changes the bytes, never queues: what cannot be handed over within a moment is refused.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import hashlib
 import logging
 import random
 import threading
+import time
 from collections import Counter, OrderedDict
 from collections.abc import Callable
 from enum import Enum
@@ -28,6 +29,10 @@ RECEIVER = "otlp"  # the `receiver` label, as the Collector names it
 RETRY_AFTER_S = (1.0, 4.0)  # longer, and SDKs that give up 10 s after the first try would drop the data
 _SUSPECTS_MAX = 64  # requests our own code failed on once; a second failure makes them poison
 _LOG_EVERY_NS = 1_000_000_000
+# A full ring is given a moment: the engine empties it in bursts, and a refused request costs both sides its whole
+# way here once more. The call waits in its own thread, so its client sends nothing meanwhile.
+FULL_WAIT_S = 0.005
+FULL_WAITS_MAX = 40  # 0.2 s in all: far below any exporter's deadline
 
 _log = logging.getLogger(__name__)
 
@@ -54,6 +59,7 @@ class Gate(Intake):
     translate_json : OTLP/JSON -> protobuf (`collector.wire.otlp_json.translate_json`)
     limits : structural budgets of one request
     seed : of the jitter in retry delays
+    pause : sleeps for some seconds, while there is no room
     """
 
     def __init__(
@@ -65,6 +71,7 @@ class Gate(Intake):
         limits: RequestLimits | None = None,
         clock: Clock | None = None,
         seed: int | None = None,
+        pause: Callable[[float], None] = time.sleep,
     ) -> None:
         self._handover = handover
         self._prescan = prescan
@@ -72,6 +79,7 @@ class Gate(Intake):
         self._limits = limits or RequestLimits()
         self._clock = clock or SystemClock()
         self._random = random.Random(seed)  # noqa: S311 - spreads retries, guards nothing
+        self._pause = pause
         self._lock = threading.Lock()  # state, counters and the handover
         self._json_lock = threading.Lock()
         self._state = _State.STARTING
@@ -114,9 +122,7 @@ class Gate(Intake):
                 self._bump("receiver_ignored_requests", *key, signal.name.lower())
                 return Admission(0)
             scan = self._prescan(payload, signal, self._limits)
-            with self._lock:
-                self._offer(payload, signal, scan)
-                self._count_taken(signal, key, scan)
+            self._hand_over(payload, signal, key, scan)
         except RefusedError as error:
             self._count_refused(signal, key, error.reason, scan)
             raise
@@ -126,12 +132,23 @@ class Gate(Intake):
             raise refusal from error
         return Admission(scan.count - scan.rejected, scan.rejected, _message(scan))
 
-    def _offer(self, payload: bytes, signal: Signal, scan: Prescan) -> None:
+    def _hand_over(self, payload: bytes, signal: Signal, key: tuple[str, str], scan: Prescan) -> None:
+        for waits in range(FULL_WAITS_MAX + 1):
+            if waits:
+                self._pause(FULL_WAIT_S)
+            with self._lock:
+                if self._offer(payload, signal, scan):
+                    self._count_taken(signal, key, scan)
+                    if waits:
+                        self._counts[sample("receiver_delayed_requests", *key)] += 1
+                    return
+        raise OverloadedError(_WHY_FULL, "full", self._delay_s())
+
+    def _offer(self, payload: bytes, signal: Signal, scan: Prescan) -> bool:
         if self._state is not _State.OPEN:
             word = self._state.value
             raise OverloadedError(f"the collector is {word}; send it again after the delay", word, self._delay_s())
-        if scan.count > scan.rejected and not self._handover.offer(payload, signal):
-            raise OverloadedError(_WHY_FULL, "full", self._delay_s())
+        return scan.count <= scan.rejected or self._handover.offer(payload, signal)
 
     def _delay_s(self) -> float:
         return self._random.uniform(*RETRY_AFTER_S)

@@ -86,6 +86,7 @@ METRICS: dict[str, Metric] = {
     "receiver_refused_requests": _counter(
         "Requests refused, also those whose spans cannot be counted.", *_IN, "reason"
     ),
+    "receiver_delayed_requests": _counter("Requests that waited a moment for room and were taken.", *_IN),
     "receiver_failed_requests": _counter("Requests our own code failed on.", *_IN, "reason"),
     "receiver_ignored_requests": _counter("Requests answered and not looked at (metrics).", *_IN, "signal"),
     "receiver_requests": _counter("Requests answered.", *_IN, "signal"),

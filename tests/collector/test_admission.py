@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from collector.admission import RETRY_AFTER_S, Gate
+from collector.admission import FULL_WAIT_S, FULL_WAITS_MAX, RETRY_AFTER_S, Gate
 from collector.contracts import Admission, Encoding, Signal
 from collector.errors import BadRequestError, OverloadedError, QuotaError, RefusedError
 from collector.wire.request_limits import Prescan, RequestLimits
@@ -47,9 +47,13 @@ def handover() -> RecordingHandover:
 
 @pytest.fixture
 def gate(handover: RecordingHandover) -> Gate:
-    found = Gate(handover, prescan=_guard, translate_json=_json, clock=ManualClock(), seed=7)
+    found = Gate(handover, prescan=_guard, translate_json=_json, clock=ManualClock(), seed=7, pause=_no_pause)
     found.open()
     return found
+
+
+def _no_pause(seconds: float) -> None:
+    """The wait for room is over at once."""
 
 
 def _take(gate: Gate, payload: bytes, signal: Signal = Signal.TRACES) -> Admission:
@@ -130,6 +134,35 @@ def test_no_room_is_overload_and_nothing_is_taken(gate: Gate, handover: Recordin
         "receiver_refused_requests|otlp|grpc|full": 1,
         "receiver_refused_spans|otlp|grpc|full": 4,
     }
+
+
+def test_a_full_ring_is_given_a_moment(handover: RecordingHandover):
+    """Room that comes within the moment spares the client a second sending."""
+    pauses: list[float] = []
+
+    def pause(seconds: float) -> None:
+        pauses.append(seconds)
+        handover.has_room = len(pauses) == 3  # and only then
+
+    gate = Gate(handover, prescan=_guard, translate_json=_json, seed=7, pause=pause)
+    gate.open()
+    handover.has_room = False
+
+    assert _take(gate, b"3 0 0").accepted_count == 3
+    assert (pauses, len(handover.taken)) == ([FULL_WAIT_S] * 3, 1)
+    assert gate.snapshot() == {"receiver_accepted_spans|otlp|grpc": 3, "receiver_delayed_requests|otlp|grpc": 1}
+
+    handover.has_room = False
+    assert _refused(gate, b"1 0 0").reason == "full"
+    assert len(pauses) == 3 + FULL_WAITS_MAX
+
+
+def test_who_waits_for_room_while_the_gate_drains_is_refused(handover: RecordingHandover):
+    gate = Gate(handover, prescan=_guard, translate_json=_json, seed=7, pause=lambda _: gate.drain())
+    gate.open()
+    handover.has_room = False
+
+    assert (_refused(gate, b"1 0 0").reason, handover.taken) == ("draining", [])
 
 
 def test_retry_delays_are_spread(gate: Gate, handover: RecordingHandover):

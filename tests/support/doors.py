@@ -112,7 +112,7 @@ def open_doors(
 ) -> Iterator[Doors]:
     """Start gate and doors on free ports; stop them at the end."""
     handover = RecordingHandover()
-    gate = Gate(handover, prescan=prescan, translate_json=translate_json, limits=limits, seed=1)
+    gate = Gate(handover, prescan=prescan, translate_json=translate_json, limits=limits, seed=1, pause=lambda _: None)
     grpc_door = GrpcReceiver(gate, "127.0.0.1:0", grpc_settings, authorize=authorize)
     http_door = HttpReceiver(gate, "127.0.0.1", 0, http_settings, authorize=authorize)
     grpc_address = f"127.0.0.1:{grpc_door.start()}"
