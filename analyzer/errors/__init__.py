@@ -1,0 +1,1 @@
+"""Errors as people know them: exceptions, stack traces, groups, patterns, trends."""

@@ -1,0 +1,149 @@
+"""The words of the error rooms: frame, stack trace, exception fact, fingerprint, pattern match.
+
+Plain frozen values that every room below `analyzer.errors` and `analyzer.reports` shares. They hold text from
+telemetry as it came (cut to size); who shows it makes it safe. No rules here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+Relation = Literal["thrown", "cause", "context", "suppressed", "member", "goroutine"]
+
+
+class Frame(NamedTuple):
+    """One call of a stack.
+
+    in_app : True application code, False library or runtime, None cannot be told
+    line : 0 when it is not said
+    """
+
+    function: str
+    module: str = ""  # class, package or namespace, as the language writes it
+    file: str = ""
+    line: int = 0
+    column: int = 0
+    in_app: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Thrown:
+    """One exception of a chain.
+
+    frames : innermost first, whatever order the language prints
+    relation : to the one before it in `StackTrace.chain`; the first is "thrown"
+    async_after : indices of frames behind which the stack was joined to another task's (an await, a thread, a promise)
+    """
+
+    type: str
+    message: str = ""
+    frames: tuple[Frame, ...] = ()
+    relation: Relation = "thrown"
+    async_after: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class StackTrace:
+    """A parsed stack trace.
+
+    chain : outermost first: what was reported, then its cause, and so on; never empty
+    language : "java", "python", "javascript", "go", "dotnet", "ruby", "php", "rust", "c", "elixir"
+    truncated : the text or the frames were cut to their bounds
+    """
+
+    language: str
+    chain: tuple[Thrown, ...]
+    truncated: bool = False
+
+    @property
+    def root(self) -> Thrown:
+        """The innermost cause: the last of the chain that is a cause, else what was thrown."""
+        found = self.chain[0]
+        for thrown in self.chain[1:]:
+            if thrown.relation in ("cause", "context"):
+                found = thrown
+        return found
+
+    @property
+    def origin(self) -> Frame | None:
+        """The frame to look at first: the innermost application frame of the root, else of what wraps it.
+
+        Falls back to the innermost frame of the root when nothing is known to be application code.
+        """
+        wrappers = [thrown for thrown in reversed(self.chain) if thrown is not self.root]
+        for thrown in (self.root, *wrappers):
+            for frame in thrown.frames:
+                if frame.in_app:
+                    return frame
+        return self.root.frames[0] if self.root.frames else None
+
+
+@dataclass(frozen=True, slots=True)
+class ExceptionFact:
+    """One exception, however often it was written down.
+
+    sources : where it was found: "event", "log", "attributes"; one fact may have all three
+    stack_text : as it came, cut to 64 KiB; empty when there is none
+    """
+
+    trace_id: str
+    span_id: str
+    service: str
+    operation: str
+    time_ns: int
+    type: str
+    message: str
+    stack_text: str = ""
+    stack: StackTrace | None = None
+    sources: tuple[str, ...] = ()
+    version: str = ""
+    environment: str = ""
+    host: str = ""
+    error_class: str = ""  # of the span, lower case ErrorClass name
+    http_status: int = 0
+    rpc_status: int = -1
+    escaped: bool | None = None
+    correlation_id: str = ""
+    attributes: tuple[tuple[str, str], ...] = ()  # of event and log, without the exception.* ones; bounded
+
+
+@dataclass(frozen=True, slots=True)
+class Fingerprint:
+    """Which group an error belongs to.
+
+    version : of the rules, e.g. "v1"; another version never equals
+    fine : 16 hex digits; same exception chain, same application frames
+    coarse : 16 hex digits; same type, same first application frame, same service
+    tier : what it rests on: "custom", "stack", "message", "status"
+    parts : (name, value) in the order hashed; this is the answer to "why was this grouped"
+    """
+
+    version: str
+    fine: str
+    coarse: str
+    tier: str
+    parts: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class PatternMatch:
+    """A known kind of failure that was recognised, with what is known about it.
+
+    confidence : 0..1
+    location : "file:line" of the frame to look at, empty when it is not known
+    evidence : (claim, span ids) pairs; every claim rests on the input
+    patch : a code change, only where the pattern makes it certain; else empty
+    """
+
+    pattern: str
+    title: str
+    confidence: float
+    cause: str
+    fix: str
+    test_idea: str
+    prevention: str
+    monitor: str
+    location: str = ""
+    patch: str = ""
+    evidence: tuple[tuple[str, tuple[str, ...]], ...] = ()
