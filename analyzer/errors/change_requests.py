@@ -27,12 +27,16 @@ def requests_of(facts: TraceFacts, vocabulary: Vocabulary, service: int) -> Requ
 
 
 def requests_elsewhere(facts: TraceFacts, vocabulary: Vocabulary, service: int) -> Requests:
-    """Return the visits of all traces that never touch the service: what a change of it cannot have reached."""
+    """Return the visits to services that share no trace with it: what a change of it cannot have reached.
+
+    A trace without the service is not enough: its span may have been lost, and its caller then seems to fail alone.
+    """
     touched = np.zeros(facts.trace_count, bool)
     trace = facts.trace
     touched[trace[facts.service == service]] = True
+    apart = ~np.isin(facts.service, np.unique(facts.service[touched[trace]]))
     visit = _visits(facts)
-    heads = np.flatnonzero((visit == np.arange(len(facts))) & ~touched[trace])
+    heads = np.flatnonzero((visit == np.arange(len(facts))) & apart)
     return _requests(facts, vocabulary, visit, heads)
 
 

@@ -1,4 +1,4 @@
-"""Simulated deployments with known effect. `python -m tests.support.drawn_changes` prints how many are judged rightly.
+"""Simulated deployments with known effect. `python -m tests.support.drawn_changes 0 60` (first seed, how many) prints how many are judged rightly.
 
 Regressions: the archetype "deploy_regression", half slow, half failing, on all pods or on a part. Benign: the
 archetype "benign_deploy", and new versions that come to others in the very window in which something breaks (other
@@ -75,8 +75,8 @@ def shares(guilty: Counter[str], benign: Counter[str]) -> tuple[float, float]:
 
 
 if __name__ == "__main__":
-    count = int(sys.argv[1]) if len(sys.argv) > 1 else 60
-    found = measure(range(count), verbose="-v" in sys.argv)
+    first, count = (int(word) for word in (*sys.argv[1:3], "0", "60")[:2])
+    found = measure(range(first, first + count), verbose="-v" in sys.argv)
     print("guilty:", dict(found[0]))
     print("benign:", dict(found[1]))
     print("guilty blamed {:.3f}, benign blamed {:.3f}".format(*shares(*found)))
