@@ -13,6 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from analyzer.findings import Answer
 from analyzer.incident_words import Incident
+from collector.correlation import outgoing
 from collector.incident_text import IncidentPrinter
 from collector.verdict_text import Printer, plain
 
@@ -74,7 +75,9 @@ def _get(server: str, path: str, timeout_s: float) -> tuple[int, bytes] | int:
     kind = http.client.HTTPSConnection if address.scheme == "https" else http.client.HTTPConnection
     connection = kind(address.hostname or "", address.port, timeout=timeout_s)
     try:
-        connection.request("GET", address.path.rstrip("/") + path, headers={"accept": "application/json"})
+        connection.request(
+            "GET", address.path.rstrip("/") + path, headers={"accept": "application/json"} | outgoing("firstfault-cli")
+        )
         response = connection.getresponse()
         return response.status, response.read(ANSWER_BYTES_MAX)
     except (OSError, http.client.HTTPException) as error:

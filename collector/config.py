@@ -142,6 +142,7 @@ class Metrics(Section):
 class Logs(Section):
     level: Literal["debug", "info", "warning", "error"] = "info"
     format: Literal["text", "json"] = "text"
+    environment: Literal["dev", "staging", "production"] = "production"  # told in every JSON line
 
 
 class Telemetry(Section):

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Protocol
 
+from analyzer.errors.change_words import Change
 from analyzer.findings import Answer
 from analyzer.incident_words import Incident
 from analyzer.spans import Bytes, Rows, TraceBatch
@@ -174,6 +175,28 @@ class IncidentChange:
 
     sequence: int
     incident: Incident
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeQuery:
+    """Which changes to list, newest first; from_ns <= time_ns < to_ns."""
+
+    service: str | None = None
+    kind: str | None = None
+    from_ns: int | None = None
+    to_ns: int | None = None
+    limit: int = 100
+
+
+class ChangeLog(Protocol):
+    """Keeps what was changed in the system. Any thread."""
+
+    def put_change(self, change: Change) -> bool:
+        """Keep one; on disk when it returns. False: its id is kept already, and nothing was changed."""
+
+    def changes(self, query: ChangeQuery) -> list[Change]: ...
+
+    def close(self) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)

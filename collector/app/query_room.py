@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 from analyzer.findings import NOT_EXPLAINED, Answer
 from analyzer.service_graph import Graph
@@ -18,6 +19,7 @@ from collector.contracts import STATE_NAME, Encoding, Found, OpenTraces, Signal
 from collector.query.desk import Desk, QuerySettings
 from collector.query.grpc import GrpcServer
 from collector.query.rest import RestServer, create_app
+from collector.store.changes import ChangeShelf
 from collector.store.sqlite import SqliteStore
 from collector.telemetry import Snapshot, merge
 
@@ -49,14 +51,17 @@ class QueryRoom:
 
     def __init__(self, config: Config, open_traces: OpenTraces, stats: Callable[[], Snapshot]) -> None:
         self._store = ExplainingStore.open(config.storage.path, read_only=True)
+        clock = SystemClock()
+        self._changes = ChangeShelf(Path(config.storage.path), clock, config.storage.retention_hours)
         desk = Desk(
             store=self._store,
             open_traces=open_traces,
-            clock=SystemClock(),
+            clock=clock,
             settings=QuerySettings(wait_max_s=config.query.wait_max_s),
             analyze=self._analyze,
             draw_trace=_draw,
             stats=stats,
+            changes=self._changes,
         )
         app = create_app(
             desk.store,
@@ -66,6 +71,7 @@ class QueryRoom:
             draw_trace=desk.draw_trace,
             stats=desk.stats,
             clock=desk.clock,
+            changes=desk.changes,
         )
         self._rest = RestServer(app, *host_port(config.query.endpoint))
         host, port = host_port(config.query.grpc_endpoint)
@@ -92,6 +98,7 @@ class QueryRoom:
         self._rest.stop(timeout_s / 2)
         self._grpc.stop(timeout_s / 2)
         self._store.close()
+        self._changes.close()
 
     def not_ready(self) -> str:
         return "" if self._ready else "starting or stopping"

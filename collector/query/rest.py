@@ -1,7 +1,8 @@
 """REST: the query room over HTTP.
 
-In: questions under /api/v1. Out: JSON (or DOT, Mermaid), errors as RFC 9457 problems. Reads only; the store and the
-engine are asked through their contracts. No page of HTML and nothing fetched from elsewhere.
+In: questions under /api/v1. Out: JSON (or DOT, Mermaid), errors as RFC 9457 problems. Writes nothing but the changes it
+is told of; the store and the engine are asked through their contracts. No page of HTML and nothing fetched from
+elsewhere.
 """
 
 from __future__ import annotations
@@ -16,11 +17,12 @@ from fastapi.openapi.utils import get_openapi
 from analyzer.version import __version__
 from collector.asgi_thread import AsgiThread
 from collector.clock import SystemClock
-from collector.contracts import Clock, OpenTraces, Store
+from collector.contracts import ChangeLog, Clock, OpenTraces, Store
 from collector.query.desk import Analyze, Desk, DrawTrace, QuerySettings
 from collector.query.middleware import QueryCounters, QueryMiddleware
 from collector.query.problems import Problem, install
 from collector.query.rest_analyze import analyze_routes
+from collector.query.rest_changes import change_routes
 from collector.query.rest_incidents import incident_routes
 from collector.query.rest_lists import list_routes
 from collector.query.rest_traces import trace_routes
@@ -37,6 +39,7 @@ def create_app(
     draw_trace: DrawTrace | None = None,
     stats: Callable[[], Mapping[str, float]] = dict,
     clock: Clock | None = None,
+    changes: ChangeLog | None = None,
 ) -> FastAPI:
     """Make the application.
 
@@ -49,6 +52,7 @@ def create_app(
     draw_trace : spans, logs, answer -> graph of the one trace in them; None: /graph says 501
     stats : samples shown under /stats
     clock : for windows without bounds
+    changes : where changes are kept; None: /changes says 501
 
     Returns
     -------
@@ -56,7 +60,8 @@ def create_app(
         `app.state.counters` are its `QueryCounters`; setting `app.state.stopping` ends its streams.
         More routes (pages, other APIs) may be included in it.
     """
-    desk = Desk(store, open_traces, clock or SystemClock(), settings or QuerySettings(), analyze, draw_trace, stats)
+    clock, settings = clock or SystemClock(), settings or QuerySettings()
+    desk = Desk(store, open_traces, clock, settings, analyze, draw_trace, stats, changes)
     app = FastAPI(
         title="firstfault",
         version=__version__,
@@ -71,7 +76,8 @@ def create_app(
     app.add_middleware(QueryMiddleware, counters=app.state.counters, requests_max=desk.settings.requests_max)
     install(app)
     stopping = app.state.stopping = threading.Event()
-    for router in (trace_routes(desk), list_routes(desk), incident_routes(desk, stopping), analyze_routes(desk)):
+    rooms = (trace_routes(desk), list_routes(desk), incident_routes(desk, stopping), change_routes(desk))
+    for router in (*rooms, analyze_routes(desk)):
         app.include_router(router, prefix=PREFIX)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
     return app

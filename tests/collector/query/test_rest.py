@@ -24,7 +24,7 @@ from tests.collector.query.answers import HOSTILE_TEXTS, OTHER, TRACE, full, row
 from tests.support.answers import incident
 from tests.support.drawing import Drawing, batch, draw
 from tests.support.fakes.clock import EPOCH_NS, HOUR_NS, ManualClock
-from tests.support.fakes.store import FakeOpenTraces, FakeStore
+from tests.support.fakes.store import FakeChangeLog, FakeOpenTraces, FakeStore
 from tests.support.measured import measure
 
 SETTINGS = QuerySettings(poll_s=0.001, body_bytes_max=4_096, page_bytes_max=50_000)
@@ -74,6 +74,7 @@ class Room:
             draw_trace=self.draw_trace,
             stats=lambda: {"query_requests|rest|ok": 1.0},
             clock=ManualClock(),
+            changes=FakeChangeLog(),
         )
         self.client = Client(self.app)
 
@@ -556,6 +557,7 @@ def test_openapi_is_complete(room: Room):
         "/api/v1/services",
         "/api/v1/service-graph",
         "/api/v1/analyze",
+        "/api/v1/changes",
         "/api/v1/schema",
         "/api/v1/stats",
     }

@@ -5,9 +5,11 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Sequence
 
+from analyzer.errors.change_words import Change
 from analyzer.findings import Answer
 from analyzer.incident_words import Incident
 from collector.contracts import (
+    ChangeQuery,
     EdgeRollup,
     FindingPage,
     FindingQuery,
@@ -133,6 +135,30 @@ class FakeStore:
 
     def retain(self, now_ns: int) -> None:
         raise AssertionError("the query room never writes")
+
+    def close(self) -> None:
+        pass
+
+
+class FakeChangeLog:
+    """Keeps changes in a dictionary, for ever."""
+
+    def __init__(self) -> None:
+        self.kept: dict[str, Change] = {}
+
+    def put_change(self, change: Change) -> bool:
+        return self.kept.setdefault(change.change_id, change) is change
+
+    def changes(self, query: ChangeQuery) -> list[Change]:
+        found = [
+            one
+            for one in self.kept.values()
+            if query.service in (None, one.service)
+            and query.kind in (None, one.kind)
+            and (query.from_ns is None or one.time_ns >= query.from_ns)
+            and (query.to_ns is None or one.time_ns < query.to_ns)
+        ]
+        return sorted(found, key=lambda one: (-one.time_ns, one.change_id))[: query.limit]
 
     def close(self) -> None:
         pass

@@ -1,0 +1,1 @@
+"""What people are handed: reports, messages, runbooks, and monitors as code."""
