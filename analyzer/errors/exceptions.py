@@ -2,8 +2,8 @@
 
 In: a measured trace. Out: `ExceptionFact`s, innermost span first. An exception that was recorded as a span event,
 logged and put on the span as attributes is one fact with three sources; one that every in-process span on its way
-recorded is one fact at the innermost of them. Spans that failed without naming an exception give a fact of source "status".
-Explains nothing: whose fault it is stands in the `Answer`.
+recorded is one fact at the innermost of them. Spans that failed without naming an exception give a fact of source
+"status". Explains nothing: whose fault it is stands in the `Answer`.
 """
 
 from __future__ import annotations

@@ -29,7 +29,7 @@ from hashlib import blake2b
 from analyzer.errors.frames import application_frames, clean_type, member_types
 from analyzer.errors.model import ExceptionFact, Fingerprint, StackTrace
 from analyzer.errors.sightings import FINGERPRINT_KEYS
-from analyzer.errors.templates import template_of
+from analyzer.errors.templates import operation_template, template_of
 from analyzer.findings import Answer
 
 VERSION = "v1"
@@ -79,12 +79,12 @@ def _of_stack(fact: ExceptionFact, stack: StackTrace, frames: tuple[str, ...]) -
 
 def _of_message(fact: ExceptionFact, template: str) -> Fingerprint:
     heart = [("service", fact.service), *_kinds(fact), ("message", template)]
-    return _made("message", (*heart, ("operation", template_of(fact.operation))), heart)
+    return _made("message", (*heart, ("operation", operation_template(fact.operation))), heart)
 
 
 def _of_status(fact: ExceptionFact) -> Fingerprint:
     heart = [("service", fact.service), *_kinds(fact)]
-    return _made("status", (*heart, ("operation", template_of(fact.operation))), heart)
+    return _made("status", (*heart, ("operation", operation_template(fact.operation))), heart)
 
 
 def _kinds(fact: ExceptionFact) -> list[tuple[str, str]]:

@@ -61,6 +61,25 @@ def template_of(message: str) -> str:
     return text[:TEMPLATE_MAX]
 
 
+def operation_template(operation: str) -> str:
+    """Take the ids out of an operation's name; its path stays, segment by segment.
+
+    Examples
+    --------
+    >>> operation_template("GET /users/4711/orders?page=2")
+    'GET /users/<n>/orders'
+    """
+    words = operation[:TEXT_MAX].split("?", 1)[0].split(" ")
+    found = " ".join("/".join(_of_segment(part) for part in word.split("/")) for word in words)
+    return found[:TEMPLATE_MAX]
+
+
+def _of_segment(part: str) -> str:
+    if not any(letter.isdigit() for letter in part) or (len(part) <= 2 and not part.isdigit()):
+        return part  # v1, v2 are names
+    return _of_value(part, "")
+
+
 def similarity(ours: str, theirs: str) -> float:
     """How alike two templates are, 0..1: twice the words in common over the words of both (Dice)."""
     left, right = Counter(ours.split()), Counter(theirs.split())

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analyzer.errors.templates import TEMPLATE_MAX, similarity, template_of
+from analyzer.errors.templates import TEMPLATE_MAX, operation_template, similarity, template_of
 
 
 @pytest.mark.parametrize(
@@ -33,6 +33,21 @@ from analyzer.errors.templates import TEMPLATE_MAX, similarity, template_of
 )
 def test_values_are_taken_out(message: str, template: str):
     assert template_of(message) == template
+
+
+@pytest.mark.parametrize(
+    ("operation", "template"),
+    [
+        ("GET /users/4711/orders?page=2", "GET /users/<n>/orders"),
+        ("GET /api/v1/users/:id", "GET /api/v1/users/:id"),
+        ("POST /a", "POST /a"),
+        ("GET /files/3f2504e0-4f89-11d3-9a0c-0305e82c3301", "GET /files/<id>"),
+        ("SELECT shop.orders", "SELECT shop.orders"),
+        ("acme.Pay/Charge", "acme.Pay/Charge"),
+    ],
+)
+def test_an_operation_keeps_its_path_and_loses_its_ids(operation: str, template: str):
+    assert operation_template(operation) == template
 
 
 def test_codes_are_names_not_values():
