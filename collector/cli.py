@@ -1,4 +1,4 @@
-"""The command line: `firstfault serve | root-cause | incidents | analyze | evaluate | demo | config | version`.
+"""The command line: `firstfault serve | root-cause | incidents | groups | analyze | evaluate | demo | config`.
 
 Answers go to standard output, everything else to standard error. Exit status: 0 done, 1 the answer is
 not there (or the demo is not all right), 2 wrong use.
@@ -77,6 +77,24 @@ def incidents(
     from collector.ask import ask_incidents
 
     raise typer.Exit(ask_incidents(server, incident_id, status, service, limit, as_json))
+
+
+@app.command()
+def groups(
+    group_id: Annotated[str | None, typer.Argument(help="16 hex digits; without it: a list.")] = None,
+    status: Annotated[
+        str | None, typer.Option(help="new, ongoing, regressed, resolved or ignored; default all.")
+    ] = None,
+    service: Annotated[str | None, typer.Option(help="Only errors this service was seen in.")] = None,
+    sort: Annotated[str, typer.Option(help="last_seen, first_seen, count or users.")] = "last_seen",
+    limit: Annotated[int, typer.Option(min=1, max=500, help="Lines of the list.")] = 20,
+    server: Annotated[str, typer.Option(help="Address of a running firstfault.")] = "http://127.0.0.1:8080",
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object of a group per line.")] = False,
+) -> None:
+    """Ask a running server which errors there are: each once, however many traces failed with it."""
+    from collector.ask import ask_groups
+
+    raise typer.Exit(ask_groups(server, group_id, status, service, sort, limit, as_json))
 
 
 @app.command()

@@ -106,6 +106,11 @@ class Incidents(IncidentConfig):
     cold_count: int = Field(200, ge=1, description="calls of an entity before its own history is believed")
 
 
+class Errors(Section):
+    groups_max: int = Field(5_000, ge=16, le=10_000, description="groups of errors in memory; the longest unseen leave")
+    new_hours: float = Field(24.0, gt=0, description="how long a group counts as new, or as regressed")
+
+
 class Storage(Section):
     path: Path = Field(Path("var/firstfault"), description="directory; made with mode 0700")
     retention_hours: float = Field(72.0, gt=0)
@@ -167,6 +172,7 @@ class Config(Section):
     assembly: Assembly = Assembly()
     analysis: AnalysisConfig = AnalysisConfig()
     incidents: Incidents = Incidents()
+    errors: Errors = Errors()
     storage: Storage = Storage()
     exporters: Exporters = Exporters()
     query: Query = Query()

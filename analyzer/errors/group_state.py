@@ -42,6 +42,7 @@ class GroupState:
         self.minutes, self.hours = Series(MINUTES_MAX, group.minutes), Series(HOURS_MAX, group.hours)
         self.resolved_ns, self.resolved_in = group.resolved_ns, group.resolved_in_version
         self.ignored_until_ns, self.ignored_until_count = group.ignored_until_ns, group.ignored_until_count
+        self.users_before = group.users  # what was counted before a restart, when the count itself was lost
         self.lost, self.revision = group.lost, group.revision
 
     @classmethod
@@ -158,7 +159,7 @@ class GroupState:
                 "first_seen_ns": self.first_ns,
                 "last_seen_ns": self.last_ns,
                 "count": self.count,
-                "users": self.users.count(),
+                "users": max(self.users_before, self.users.count()),
                 "services": self.services.words(),
                 "operations": self.operations.words(),
                 "versions": self.versions.words(),

@@ -47,16 +47,6 @@ class Trend(Word):
     reason: str
 
 
-class TraceGroup(Word):
-    """Which group the error of one trace belongs to."""
-
-    id: str
-    fine: str
-    coarse: str
-    tier: str
-    version: str
-
-
 class ErrorGroup(Word):
     """One kind of error, over all traces.
 

@@ -45,6 +45,7 @@ class GroupCounts:
     opened: int = 0
     regressed: int = 0
     evicted: int = 0
+    recalled: int = 0  # of these: came back
     misdated: int = 0  # facts whose time cannot be; counted at the time they came
 
 
@@ -55,10 +56,17 @@ class Groups:
     ----------
     config : GroupsConfig, optional
     users : makes what counts the users of a group
+    recall : a group that had to leave, as it was kept elsewhere; so that it comes back with its true beginning
     """
 
-    def __init__(self, config: GroupsConfig | None = None, users: Callable[[], Users] = UserSketch) -> None:
+    def __init__(
+        self,
+        config: GroupsConfig | None = None,
+        users: Callable[[], Users] = UserSketch,
+        recall: Callable[[str], ErrorGroup | None] = lambda group_id: None,
+    ) -> None:
         self.config = config or GroupsConfig()
+        self._recall = recall
         self.counts = GroupCounts()
         self._new_users = users
         self._groups: dict[str, GroupState] = {}
@@ -99,10 +107,9 @@ class Groups:
         if not now_ns - BEHIND_MAX_NS <= at_ns <= now_ns + AHEAD_MAX_NS:
             self.counts.misdated += 1
             at_ns = now_ns
-        state = self._groups.get(found.fine)
+        state = self._known(found.fine)
         if state is None:
             state = GroupState.first(found, fact, at_ns, self._new_users())
-            self._make_room()
             self._enter(state)
             self.counts.opened += 1
         before = state.regressions
@@ -113,7 +120,7 @@ class Groups:
 
     def decide(self, group_id: str, change: GroupChange, now_ns: int) -> ErrorGroup | None:
         """Let a person's decision hold; None when the group is not known."""
-        state = self._groups.get(group_id)
+        state = self._known(group_id)
         if state is None:
             return None
         state.decide(change, now_ns)
@@ -146,7 +153,16 @@ class Groups:
             self._changed[state.group_id] = None
             state.revision += 1
 
+    def _known(self, group_id: str) -> GroupState | None:
+        state = self._groups.get(group_id)
+        if state is None and (kept := self._recall(group_id)) is not None:
+            state = GroupState(kept, self._new_users())
+            self._enter(state)
+            self.counts.recalled += 1
+        return state
+
     def _enter(self, state: GroupState) -> None:
+        self._make_room()
         self._groups[state.group_id] = state
         self._near[state.fixed.coarse][state.group_id] = template_of(state.fixed.message)
 

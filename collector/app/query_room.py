@@ -14,7 +14,7 @@ from analyzer.service_graph import Graph
 from collector.app.endpoints import host_port, is_loopback
 from collector.clock import SystemClock
 from collector.config import Config
-from collector.contracts import STATE_NAME, Encoding, Found, OpenTraces, Signal
+from collector.contracts import STATE_NAME, Decisions, Encoding, Found, OpenTraces, Signal
 from collector.query.desk import Desk, QuerySettings
 from collector.query.grpc import GrpcServer
 from collector.query.rest import RestServer, create_app
@@ -47,7 +47,9 @@ class ExplainingStore(SqliteStore):
 class QueryRoom:
     """REST and gRPC answers, from its own read-only store."""
 
-    def __init__(self, config: Config, open_traces: OpenTraces, stats: Callable[[], Snapshot]) -> None:
+    def __init__(
+        self, config: Config, open_traces: OpenTraces, decisions: Decisions, stats: Callable[[], Snapshot]
+    ) -> None:
         self._store = ExplainingStore.open(config.storage.path, read_only=True)
         desk = Desk(
             store=self._store,
@@ -57,6 +59,7 @@ class QueryRoom:
             analyze=self._analyze,
             draw_trace=_draw,
             stats=stats,
+            decisions=decisions,
         )
         app = create_app(
             desk.store,
@@ -66,6 +69,7 @@ class QueryRoom:
             draw_trace=desk.draw_trace,
             stats=desk.stats,
             clock=desk.clock,
+            decisions=desk.decisions,
         )
         self._rest = RestServer(app, *host_port(config.query.endpoint))
         host, port = host_port(config.query.grpc_endpoint)
