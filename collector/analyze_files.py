@@ -16,9 +16,8 @@ import numpy as np
 from rich.console import Console
 from rich.progress import Progress
 
-from analyzer.engine import Analyzer
 from collector.errors import BadRequestError
-from collector.offline import FILE_LIMITS, TraceReader
+from collector.offline import FILE_LIMITS, TraceReader, new_analyzer
 from collector.receivers.files import FileComplaint, read_requests
 from collector.verdict_text import Printer, plain
 from collector.wire.otlp_json import translate_json
@@ -44,7 +43,7 @@ def analyze_files(files: Sequence[str], baseline: Sequence[str], *, as_json: boo
     if baseline and not healthy.trace_count:
         _say("no spans were read from the baseline; expected healthy OTLP traces, or no --baseline at all")
         return 1
-    analyzer = Analyzer()
+    analyzer = new_analyzer()
     included = None if baseline else analyzer.learn_file(traces, 0)
     if baseline:
         analyzer.learn_file(healthy, 0)

@@ -18,7 +18,7 @@ Notes
 -----
 Types of the exceptions around the root cause are shown, not hashed: the same failure is wrapped on one way and not on
 another. Hashing them, tried on generated mutations, split one error in two wherever a wrapper came or went
-(tests/analyzer/errors/test_grouping_quality.py prints both).
+(python -m tests.support.mutations prints both).
 """
 
 from __future__ import annotations

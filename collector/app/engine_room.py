@@ -39,7 +39,7 @@ from collector.exporters.otlp import OtlpExporter, connect
 from collector.exporters.transport import OtlpSettings
 from collector.groups import GroupRoom
 from collector.incidents import IncidentRoom
-from collector.offline import TraceReader
+from collector.offline import TraceReader, new_analyzer
 from collector.pipeline import Pipeline
 from collector.samples import analyzer_samples, assembly_samples, exporter_samples, pipeline_samples, shelf_samples
 from collector.shelf import ShelfWriter
@@ -70,7 +70,7 @@ class EngineRoom:
         self._exporter = _exporter(config.exporters.otlp, self._store, clock)
         wake = self._exporter.wake if self._exporter is not None else _nothing
         self._shelf = ShelfWriter(self._store, clock, wake)
-        self._analyzer = Analyzer(config.analysis)
+        self._analyzer = new_analyzer(config.analysis, config.errors.rules)
         vocabulary = new_vocabulary()
         self._assembler = Assembler(assembly_config(config.assembly), Decoder(vocabulary), vocabulary, read_detail)
         self._incidents = _incidents(config, self._analyzer, self._shelf, clock)

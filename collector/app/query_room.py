@@ -6,9 +6,10 @@ by trace id need neither, a third of the memory, and half of the time to start.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+from analyzer.errors.rules import Rule
 from analyzer.findings import NOT_EXPLAINED, Answer
 from analyzer.service_graph import Graph
 from collector.app.endpoints import host_port, is_loopback
@@ -25,6 +26,7 @@ from collector.telemetry import Snapshot, merge
 class ExplainingStore(SqliteStore):
     """The shelf as people see it: what was told in brief under load is explained when it is asked for."""
 
+    rules: Sequence[Rule] = ()  # of grouping
     _explain: Callable[[list[tuple[bytes, Signal]]], list[Answer]] | None = None
 
     def find(self, trace_id: bytes) -> Found:
@@ -37,7 +39,7 @@ class ExplainingStore(SqliteStore):
         if self._explain is None:
             from collector.offline import Explainer
 
-            self._explain = Explainer(lambda: self.load_state(STATE_NAME), SystemClock())
+            self._explain = Explainer(lambda: self.load_state(STATE_NAME), SystemClock(), self.rules)
         for answer in self._explain(payloads):
             if answer.trace_id == found.answer.trace_id:
                 return replace(found, answer=answer.model_copy(update={"revision": found.answer.revision}))
@@ -51,6 +53,7 @@ class QueryRoom:
         self, config: Config, open_traces: OpenTraces, decisions: Decisions, stats: Callable[[], Snapshot]
     ) -> None:
         self._store = ExplainingStore.open(config.storage.path, read_only=True)
+        self._store.rules = self._rules = config.errors.rules
         desk = Desk(
             store=self._store,
             open_traces=open_traces,
@@ -84,7 +87,7 @@ class QueryRoom:
 
         if encoding is Encoding.JSON:
             payload = translate_json(payload, signal, RequestLimits())
-        return analyze_bytes(self._store.load_state(STATE_NAME), [(payload, signal)])
+        return analyze_bytes(self._store.load_state(STATE_NAME), [(payload, signal)], self._rules)
 
     def start(self) -> None:
         self.ports["rest"] = self._rest.start()

@@ -25,7 +25,7 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 from collector.contracts import (
     Clock,
@@ -90,7 +90,7 @@ class SqliteStore(IncidentShelf, GroupShelf):
         clock: Clock | None = None,
         retention_hours: float = 72.0,
         bytes_max: int = 10 * 2**30,
-    ) -> SqliteStore:
+    ) -> Self:
         """Open a directory; a writer makes it (0700) when it is not there, a reader waits for it to come.
 
         Raises
