@@ -12,7 +12,7 @@ time comes in as an argument.
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -145,12 +145,14 @@ class Analyzer:
 
     def explain_errors(self, verdicts: Verdicts, trace: int) -> Explained:
         """Like `explain`, with the exceptions of the trace and the groups it counts in."""
-        answer = self._explain(verdicts, trace)
+        answer, share, count = self._explain(verdicts, trace)
         if not verdicts.failed[trace]:
             return Explained(answer)
-        return grouped(answer, exceptions_of(verdicts.analysis, trace, self._parse), self._group)
+        found = grouped(answer, exceptions_of(verdicts.analysis, trace, self._parse), self._group)
+        return replace(found, failed_share=share, call_count=count)
 
-    def _explain(self, verdicts: Verdicts, trace: int) -> Answer:
+    def _explain(self, verdicts: Verdicts, trace: int) -> tuple[Answer, float | None, int]:
+        """Answer, the failing share of the origin's operation, and the calls that rests on."""
         analysis = verdicts.analysis
         forest = analysis.forest
         self.baselines.add_durations(analysis.duration, analysis.traces, forest, forest.nodes(trace), verdicts.included)
@@ -175,7 +177,7 @@ class Analyzer:
             error_share=share,
             call_count=count,
         )
-        return compose(analysis, trace, found, self.config.unknown_below)
+        return compose(analysis, trace, found, self.config.unknown_below), share, count
 
     def brief(self, verdicts: Verdicts, trace: int) -> Answer:
         """Say what was found in one trace of the batch without looking for where it began."""

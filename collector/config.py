@@ -16,6 +16,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, Va
 
 from analyzer.config import AnalysisConfig
 from analyzer.errors.rules import RULES_MAX, Rule
+from analyzer.errors.taxonomy import Overrule
 from analyzer.incident_config import IncidentConfig
 from collector.config_text import ConfigTextError, substitute
 
@@ -111,6 +112,9 @@ class Errors(Section):
     groups_max: int = Field(5_000, ge=16, le=10_000, description="groups of errors in memory; the longest unseen leave")
     new_hours: float = Field(24.0, gt=0, description="how long a group counts as new, or as regressed")
     rules: list[Rule] = Field([], max_length=RULES_MAX, description="merge, split, ignore, name; the first that fits")
+    taxonomy: list[Overrule] = Field(
+        [], max_length=RULES_MAX, description="severity, type, observability of some groups"
+    )
 
 
 class Storage(Section):

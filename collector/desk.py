@@ -82,6 +82,9 @@ class Incidents(Protocol):
 class Groups(Protocol):
     """Who keeps the groups of errors (collector.groups). Owner: the engine's thread."""
 
+    def observe(self, verdicts: Verdicts) -> None:
+        """Count the calls of a batch. Never raises."""
+
     def take(self, explained: Explained) -> None:
         """Count the errors of one explained trace. Never raises."""
 

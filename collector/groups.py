@@ -13,9 +13,12 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from analyzer.engine import Verdicts
 from analyzer.errors.counting import Users, UserSketch
+from analyzer.errors.exposure import Exposure, Places
 from analyzer.errors.group_words import ErrorGroup, GroupChange
 from analyzer.errors.groups import Groups, GroupsConfig
+from analyzer.errors.taxonomy import Context, Overrule, judged
 from analyzer.errors.trace_groups import Explained
 from collector.contracts import GROUPS_STATE_NAME, Clock
 from collector.desk import Shelf
@@ -50,6 +53,7 @@ class GroupRoom:
     config : GroupsConfig, optional
     recall : a group the shelf still has, by its id
     users : makes what counts the users of a group
+    overrules : what people say of severity, type and observability
     """
 
     def __init__(
@@ -59,14 +63,23 @@ class GroupRoom:
         config: GroupsConfig | None = None,
         recall: Callable[[str], ErrorGroup | None] = lambda group_id: None,
         users: Callable[[], Users] = UserSketch,
+        overrules: Sequence[Overrule] = (),
     ) -> None:
         self._shelf, self._clock = shelf, clock
         self.groups = Groups(config, users, recall)
+        self.exposure = Exposure()
+        self._overrules = overrules
+        self._places: dict[str, Places] = {}
+        self._shares: dict[str, tuple[float | None, int]] = {}  # of the operation where a group began, as told last
         self.failed: dict[str, int] = {}
         self.decided = 0
         self._decisions: queue.Queue[_Decision] = queue.Queue(DECISIONS_MAX)
         now = clock.monotonic_ns()
         self._next_look_ns, self._next_age_ns = now, now
+
+    def observe(self, verdicts: Verdicts) -> None:
+        """Count the calls of a batch: what errors are compared with."""
+        self._guarded("calls", lambda: self.exposure.add(verdicts.analysis, self._clock.now_ns()))
 
     def take(self, explained: Explained) -> None:
         """Count the errors of one explained trace."""
@@ -74,8 +87,21 @@ class GroupRoom:
 
     def _count(self, explained: Explained) -> None:
         now_ns = self._clock.now_ns()
-        for one in explained.groups:
-            self.groups.observe(one.fact, one.fingerprint, now_ns, one.services, one.user_ids)
+        for place, one in enumerate(explained.groups):
+            before = self.groups.counts.observed
+            group_id = self.groups.observe(
+                one.fact, one.fingerprint, now_ns, one.services, one.user_ids, visible=one.visible
+            )
+            if self.groups.counts.observed == before:
+                continue  # counted when it was explained first
+            if group_id not in self._places:
+                self._places[group_id] = Places(self.exposure.of(one.fact.service))
+            self._places[group_id].add(one.fact)
+            if not place:  # the share is of the operation where the trace's own trouble began
+                self._shares[group_id] = (explained.failed_share, explained.call_count)
+        if len(self._places) > 2 * self.groups.config.groups_max:  # of groups that left; the next errors tell it again
+            self._places.clear()
+            self._shares.clear()
 
     def keep_house(self) -> None:
         """Let decisions hold at once; once a second tell what changed."""
@@ -98,6 +124,7 @@ class GroupRoom:
                 one.group = self.groups.decide(one.group_id, one.change, self._clock.now_ns())
                 if one.group is not None:
                     self.decided += 1
+                    one.group = self._judged(one.group)
                     self._tell(len(self.groups))  # who decided must find it on the shelf
             except Exception:
                 one.failed = True
@@ -108,7 +135,12 @@ class GroupRoom:
     def _tell(self, most: int) -> None:
         changed = self.groups.take_changed(most)
         if changed:
-            self._shelf.put_groups(changed)
+            self._shelf.put_groups([self._judged(group) for group in changed])
+
+    def _judged(self, group: ErrorGroup) -> ErrorGroup:
+        share, count = self._shares.get(group.group_id, (None, 0))
+        places, calls = self._places.get(group.group_id), self.exposure.of(group.service)
+        return judged(group, Context(places, calls, share, count), self._overrules)
 
     def save(self) -> None:
         """Hand every change, and the counts of users, to the shelf."""
@@ -154,6 +186,7 @@ class GroupRoom:
             "groups_recalled": counts.recalled,
             "groups_misdated_errors": counts.misdated,
             "groups_decisions": self.decided,
+            "groups_lost_calls": self.exposure.lost_calls,
         }
         return found | {sample("groups_failed", part): number for part, number in list(self.failed.items())}
 

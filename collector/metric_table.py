@@ -161,6 +161,7 @@ METRICS: dict[str, Metric] = {
     "groups_recalled": _counter("Groups taken back from the store."),
     "groups_misdated_errors": _counter("Errors whose time cannot be; counted when they came."),
     "groups_decisions": _counter("Decisions of people about groups."),
+    "groups_lost_calls": _counter("Calls of services that found no room beside the groups."),
     "groups_failed": _counter("Failures of our own while grouping.", "part"),
     "store_stored_findings": _counter("Findings committed."),
     "store_failed_writes": _counter("Transactions that failed."),

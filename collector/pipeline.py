@@ -173,6 +173,8 @@ class Pipeline:
         self.counts.analysed_spans += len(verdicts.analysis.forest.row)
         if self._desk.incidents is not None:
             self._desk.incidents.observe(verdicts)
+        if self._desk.groups is not None:
+            self._desk.groups.observe(verdicts)
         self._teller.tell(released, verdicts, hurried=self._requests_wait)
         self._desk.analyzer.learn(verdicts, clock.now_ns())
         self._announce(self._desk.analyzer.take_announcements())

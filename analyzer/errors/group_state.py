@@ -35,6 +35,7 @@ class GroupState:
         self.status, self.reason, self.status_ns = group.status, group.status_reason, group.status_ns
         self.decided, self.regressions = group.decided, group.regressions
         self.first_ns, self.last_ns, self.count = group.first_seen_ns, group.last_seen_ns, group.count
+        self.visible = group.visible_count
         self.services, self.operations = Names(group.services), Names(group.operations)
         self.versions, self.environments = Names(group.versions), Names(group.environments)
         self.hosts = Names(group.hosts)
@@ -70,10 +71,13 @@ class GroupState:
         )
         return cls(group, users)
 
-    def see(self, fact: ExceptionFact, at_ns: int, services: Sequence[str], user_ids: Sequence[str]) -> None:
+    def see(
+        self, fact: ExceptionFact, at_ns: int, services: Sequence[str], user_ids: Sequence[str], visible: bool
+    ) -> None:
         """Count one trace whose error began with this group; it may change the status."""
         new_version = bool(fact.version) and self.versions.first_seen_ns(fact.version) is None
         self.count += 1
+        self.visible += visible
         self.first_ns, self.last_ns = min(self.first_ns, at_ns), max(self.last_ns, at_ns)
         self.minutes.add(at_ns // MINUTE_NS)
         self.hours.add(at_ns // HOUR_NS)
@@ -159,6 +163,7 @@ class GroupState:
                 "first_seen_ns": self.first_ns,
                 "last_seen_ns": self.last_ns,
                 "count": self.count,
+                "visible_count": self.visible,
                 "users": max(self.users_before, self.users.count()),
                 "services": self.services.words(),
                 "operations": self.operations.words(),

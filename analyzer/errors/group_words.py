@@ -75,6 +75,7 @@ class ErrorGroup(Word):
     first_seen_ns: Nanoseconds
     last_seen_ns: Nanoseconds
     count: int
+    visible_count: int = Field(0, description="of these: the request failed for its caller")
     users: int = Field(0, description="distinct users, estimated; 0 when no user attribute was seen")
     services: list[SeenAs] = []
     operations: list[SeenAs] = []

@@ -84,6 +84,8 @@ class Groups:
         now_ns: int,
         services: Sequence[str] = (),
         user_ids: Sequence[str] = (),
+        *,
+        visible: bool = False,
     ) -> str:
         """Count one trace's error; the id of its group.
 
@@ -94,6 +96,7 @@ class Groups:
         now_ns : Unix nanoseconds
         services : others that failed because of it
         user_ids : who was hit
+        visible : the request failed for its caller
         """
         key = (fact.trace_id, found.fine)
         if key in self._counted:
@@ -113,7 +116,7 @@ class Groups:
             self._enter(state)
             self.counts.opened += 1
         before = state.regressions
-        state.see(fact, at_ns, services, user_ids)
+        state.see(fact, at_ns, services, user_ids, visible)
         self.counts.regressed += state.regressions - before
         self._touch(state)
         return found.fine

@@ -30,21 +30,29 @@ class GroupedFact:
 
     services : others that failed because of it
     user_ids : who was hit
+    visible : the request failed for its caller because of it
     """
 
     fact: ExceptionFact
     fingerprint: Fingerprint
     services: tuple[str, ...] = ()
     user_ids: tuple[str, ...] = ()
+    visible: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Explained:
-    """One trace in words, its exceptions, and the groups it counts in, its own first."""
+    """One trace in words, its exceptions, and the groups it counts in, its own first.
+
+    failed_share : of recent calls of the origin's operation; None when too few were seen
+    call_count : calls that rests on
+    """
 
     answer: Answer
     facts: tuple[ExceptionFact, ...] = ()
     groups: tuple[GroupedFact, ...] = ()
+    failed_share: float | None = None
+    call_count: int = 0
 
 
 def grouped(answer: Answer, facts: Sequence[ExceptionFact], group: Group = fingerprint_of) -> Explained:
@@ -55,7 +63,7 @@ def grouped(answer: Answer, facts: Sequence[ExceptionFact], group: Group = finge
     own = group(origin) if origin is not None else None
     if origin is not None and own is not None:
         hit = dict.fromkeys(role.service for role in answer.roles if role.role in _HIT)
-        found.append(GroupedFact(origin, own, tuple(hit), users))
+        found.append(GroupedFact(origin, own, tuple(hit), users, answer.user_visible))
     roles = {role.span_id: role.role for role in answer.roles}
     for fact in facts:
         if fact is origin or fact.sources == ("status",) or len(found) >= GROUPS_MAX:

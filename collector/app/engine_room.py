@@ -74,7 +74,9 @@ class EngineRoom:
         vocabulary = new_vocabulary()
         self._assembler = Assembler(assembly_config(config.assembly), Decoder(vocabulary), vocabulary, read_detail)
         self._incidents = _incidents(config, self._analyzer, self._shelf, clock)
-        self._groups = GroupRoom(self._shelf, clock, groups_config(config.errors), self._store.group)
+        self._groups = GroupRoom(
+            self._shelf, clock, groups_config(config.errors), self._store.group, overrules=config.errors.taxonomy
+        )
         self._pipeline = Pipeline(
             Desk(
                 source=source,
