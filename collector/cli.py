@@ -115,6 +115,26 @@ def analyze(
 
 
 @app.command()
+def regroup(
+    files: Annotated[list[str], typer.Argument(help="Traces with errors, as `analyze` takes them.")],
+    config: Annotated[Path, typer.Option("--config", "-c", help="YAML file with errors.rules to be tried.")],
+    against: Annotated[
+        Path | None, typer.Option(help="YAML file with the rules that hold now; default: no rules.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Say which groups of errors rules would merge, split or leave out, before they hold."""
+    from collector.analyze_files import regroup_files
+
+    try:
+        wanted = load_config(config).errors.rules
+        before = load_config(against).errors.rules if against is not None else []
+    except ConfigError as error:
+        _fail(str(error))
+    raise typer.Exit(regroup_files(files, wanted, before, as_json=as_json))
+
+
+@app.command()
 def evaluate(
     directory: Annotated[Path, typer.Argument(help="Folders of cases (case.json, baseline.*, fault.*), or one case.")],
     method: Annotated[

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import io
+import json
 import sys
+from dataclasses import asdict
 
 from rich.console import Console
 from rich.text import Text
 
 from analyzer.errors.group_words import ErrorGroup, SeenAs, Trend
+from analyzer.errors.rules import Replay
 from collector.incident_text import clock_text
 from collector.verdict_text import plain
 
@@ -83,6 +86,23 @@ def group_text(group: ErrorGroup, why: str, trend: Trend) -> Text:
     for trace_id in group.example_trace_ids[-3:]:
         out.append(plain(f"  firstfault root-cause {trace_id}") + "\n", style="cyan")
     return out
+
+
+def replay_text(found: Replay, rules: list[str]) -> str:
+    """Say what rules would change, for people."""
+    lines = [f"{found.facts:,} errors, {found.moved_facts:,} would be in another group"]
+    lines += [f"merge  {group}: {', '.join(parts)}" for group, parts in found.merged.items()]
+    lines += [f"split  {group}: {', '.join(parts)}" for group, parts in found.split.items()]
+    lines += [f"ignore {group}: {count:,} errors" for group, count in found.ignored.items()]
+    if found.left_out:
+        lines.append(f"... and {found.left_out:,} more changes")
+    lines += [f"rule {name}: {found.used.get(name, 0):,} errors" for name in rules]
+    return "".join(plain(line) + "\n" for line in lines)
+
+
+def replay_json(found: Replay) -> str:
+    """The same as one line of JSON."""
+    return json.dumps(asdict(found)) + "\n"
 
 
 def _title(group: ErrorGroup) -> str:

@@ -37,7 +37,9 @@ CORRELATION_KEYS = (
     "request_id",
     "request.id",
 )
+_CORRELATING = frozenset(CORRELATION_KEYS)
 _STEERING = (*FINGERPRINT_KEYS, *USER_KEYS, "tenant.id", "http.route")
+_STEERS = frozenset(_STEERING)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,10 +101,11 @@ def of_log(detail: SpanDetail, time_ns: int, language: str, parse: Parse) -> Sig
 
 def correlation_of(detail: SpanDetail) -> str:
     """The correlation id a span or log record carries: any text, not only hex; empty when it has none."""
-    for key in CORRELATION_KEYS:
-        text = text_of(detail.attributes.get(key))
-        if text:
-            return text[:VALUE_MAX]
+    if not _CORRELATING.isdisjoint(detail.attributes):  # nearly always it is
+        for key in CORRELATION_KEYS:
+            text = text_of(detail.attributes.get(key))
+            if text:
+                return text[:VALUE_MAX]
     if isinstance(detail.body, dict):
         return text_of(detail.body.get("correlation_id"))[:VALUE_MAX]
     return ""
@@ -161,6 +164,8 @@ def _rest(place: Mapping[str, AttributeValue]) -> tuple[tuple[str, str], ...]:
 
 def steering(detail: SpanDetail) -> tuple[tuple[str, str], ...]:
     """Attributes of a span that steer grouping or name its user."""
+    if _STEERS.isdisjoint(detail.attributes):
+        return ()
     found = ((key, text_of(detail.attributes.get(key))[:VALUE_MAX]) for key in _STEERING)
     return tuple(pair for pair in found if pair[1])
 
