@@ -118,11 +118,18 @@ class Teller:
         recalled = None
         if late and late == int(traces.trace_ptr[index + 1] - traces.trace_ptr[index]):
             recalled = desk.recall(verdicts.trace_id(index), traces, index)
-        answer = desk.analyzer.explain(verdicts, index) if recalled is None else desk.analyzer.answer(recalled)
+        analyzer = desk.analyzer
+        if recalled is None:
+            explained = analyzer.explain_errors(verdicts, index)
+        else:
+            explained = analyzer.explain_errors(analyzer.analyse(recalled), 0)
+        answer = explained.answer
         whole = _Whole(traces, index) if recalled is None else _Whole(recalled, 0)
         self._counts.explained_traces += 1
         self._counts.recalled_traces += recalled is not None
         answer = _with_late(answer, late)
+        if desk.groups is not None:
+            desk.groups.take(explained)
         return StoredTrace(
             trace_id=verdicts.trace_id(index),
             answer=answer,

@@ -87,12 +87,23 @@ class StackTrace:
         return self.root.frames[0] if self.root.frames else None
 
 
+class Breadcrumb(NamedTuple):
+    """Something the trace wrote down before an exception. kind : "log" or "event"."""
+
+    time_ns: int
+    service: str
+    kind: str
+    text: str
+
+
 @dataclass(frozen=True, slots=True)
 class ExceptionFact:
     """One exception, however often it was written down.
 
-    sources : where it was found: "event", "log", "attributes"; one fact may have all three
+    sources : where it was found: "event", "log", "attributes"; one fact may have all three; "status" alone when a
+        span failed without naming an exception
     stack_text : as it came, cut to 64 KiB; empty when there is none
+    span_ids : every span it was written under, `span_id` (the innermost) first
     """
 
     trace_id: str
@@ -114,6 +125,8 @@ class ExceptionFact:
     escaped: bool | None = None
     correlation_id: str = ""
     attributes: tuple[tuple[str, str], ...] = ()  # of event and log, without the exception.* ones; bounded
+    span_ids: tuple[str, ...] = ()
+    breadcrumbs: tuple[Breadcrumb, ...] = ()  # oldest first; bounded
 
 
 @dataclass(frozen=True, slots=True)

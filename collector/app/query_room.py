@@ -6,16 +6,17 @@ by trace id need neither, a third of the memory, and half of the time to start.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from analyzer.errors.rules import Rule
 from analyzer.findings import NOT_EXPLAINED, Answer
 from analyzer.service_graph import Graph
 from collector.app.endpoints import host_port, is_loopback
 from collector.clock import SystemClock
 from collector.config import Config
-from collector.contracts import STATE_NAME, Encoding, Found, OpenTraces, Signal
+from collector.contracts import STATE_NAME, Decisions, Encoding, Found, OpenTraces, Signal
 from collector.query.desk import Desk, QuerySettings
 from collector.query.grpc import GrpcServer
 from collector.query.rest import RestServer, create_app
@@ -27,6 +28,7 @@ from collector.telemetry import Snapshot, merge
 class ExplainingStore(SqliteStore):
     """The shelf as people see it: what was told in brief under load is explained when it is asked for."""
 
+    rules: Sequence[Rule] = ()  # of grouping
     _explain: Callable[[list[tuple[bytes, Signal]]], list[Answer]] | None = None
 
     def find(self, trace_id: bytes) -> Found:
@@ -39,7 +41,7 @@ class ExplainingStore(SqliteStore):
         if self._explain is None:
             from collector.offline import Explainer
 
-            self._explain = Explainer(lambda: self.load_state(STATE_NAME), SystemClock())
+            self._explain = Explainer(lambda: self.load_state(STATE_NAME), SystemClock(), self.rules)
         for answer in self._explain(payloads):
             if answer.trace_id == found.answer.trace_id:
                 return replace(found, answer=answer.model_copy(update={"revision": found.answer.revision}))
@@ -49,10 +51,13 @@ class ExplainingStore(SqliteStore):
 class QueryRoom:
     """REST and gRPC answers, from its own read-only store."""
 
-    def __init__(self, config: Config, open_traces: OpenTraces, stats: Callable[[], Snapshot]) -> None:
+    def __init__(
+        self, config: Config, open_traces: OpenTraces, decisions: Decisions, stats: Callable[[], Snapshot]
+    ) -> None:
         self._store = ExplainingStore.open(config.storage.path, read_only=True)
         clock = SystemClock()
         self._changes = ChangeShelf(Path(config.storage.path), clock, config.storage.retention_hours)
+        self._store.rules = self._rules = config.errors.rules
         desk = Desk(
             store=self._store,
             open_traces=open_traces,
@@ -62,6 +67,7 @@ class QueryRoom:
             draw_trace=_draw,
             stats=stats,
             changes=self._changes,
+            decisions=decisions,
         )
         app = create_app(
             desk.store,
@@ -72,6 +78,7 @@ class QueryRoom:
             stats=desk.stats,
             clock=desk.clock,
             changes=desk.changes,
+            decisions=desk.decisions,
         )
         self._rest = RestServer(app, *host_port(config.query.endpoint))
         host, port = host_port(config.query.grpc_endpoint)
@@ -86,7 +93,7 @@ class QueryRoom:
 
         if encoding is Encoding.JSON:
             payload = translate_json(payload, signal, RequestLimits())
-        return analyze_bytes(self._store.load_state(STATE_NAME), [(payload, signal)])
+        return analyze_bytes(self._store.load_state(STATE_NAME), [(payload, signal)], self._rules)
 
     def start(self) -> None:
         self.ports["rest"] = self._rest.start()

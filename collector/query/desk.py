@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 from analyzer.findings import Answer
 from analyzer.service_graph import Graph
-from collector.contracts import ChangeLog, Clock, Encoding, OpenTraces, Signal, Store
+from collector.contracts import ChangeLog, Clock, Decisions, Encoding, OpenTraces, Signal, Store
 
 # Request bytes -> answers, nothing stored. Raises `collector.errors.RefusedError`.
 Analyze: TypeAlias = Callable[[bytes, Signal, Encoding], list[Answer]]
@@ -37,6 +37,8 @@ class QuerySettings:
     requests_max: int = 256  # at the same time, waiting ones included
     incidents_max: int = 200  # of a list; each is some 10 KB
     changes_max: int = 1_000  # of a list
+    groups_max: int = 500  # of a list; each is some 5 KB
+    decide_timeout_s: float = 6.0  # a little longer than the engine gives itself
     watchers_max: int = 8  # each holds a gRPC thread; as many watch incidents
     streams_max: int = 64  # REST watchers of incidents; each is a task of the event loop
     watch_queue_max: int = 256  # findings a slow watcher may lag; the oldest leaves
@@ -55,3 +57,4 @@ class Desk:
     draw_trace: DrawTrace | None = None
     stats: Callable[[], Mapping[str, float]] = dict
     changes: ChangeLog | None = None
+    decisions: Decisions | None = None

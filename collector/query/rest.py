@@ -17,12 +17,13 @@ from fastapi.openapi.utils import get_openapi
 from analyzer.version import __version__
 from collector.asgi_thread import AsgiThread
 from collector.clock import SystemClock
-from collector.contracts import ChangeLog, Clock, OpenTraces, Store
+from collector.contracts import ChangeLog, Clock, Decisions, OpenTraces, Store
 from collector.query.desk import Analyze, Desk, DrawTrace, QuerySettings
 from collector.query.middleware import QueryCounters, QueryMiddleware
 from collector.query.problems import Problem, install
 from collector.query.rest_analyze import analyze_routes
 from collector.query.rest_changes import change_routes
+from collector.query.rest_groups import group_routes
 from collector.query.rest_incidents import incident_routes
 from collector.query.rest_lists import list_routes
 from collector.query.rest_traces import trace_routes
@@ -40,6 +41,7 @@ def create_app(
     stats: Callable[[], Mapping[str, float]] = dict,
     clock: Clock | None = None,
     changes: ChangeLog | None = None,
+    decisions: Decisions | None = None,
 ) -> FastAPI:
     """Make the application.
 
@@ -51,8 +53,9 @@ def create_app(
     analyze : request bytes, signal, encoding -> answers, nothing stored; None: POST /analyze says 501
     draw_trace : spans, logs, answer -> graph of the one trace in them; None: /graph says 501
     stats : samples shown under /stats
-    clock : for windows without bounds
     changes : where changes are kept; None: /changes says 501
+    clock : for windows without bounds, and for trends
+    decisions : the engine's side of what people decide about groups; None: PATCH says 501
 
     Returns
     -------
@@ -60,8 +63,17 @@ def create_app(
         `app.state.counters` are its `QueryCounters`; setting `app.state.stopping` ends its streams.
         More routes (pages, other APIs) may be included in it.
     """
-    clock, settings = clock or SystemClock(), settings or QuerySettings()
-    desk = Desk(store, open_traces, clock, settings, analyze, draw_trace, stats, changes)
+    desk = Desk(
+        store,
+        open_traces,
+        clock or SystemClock(),
+        settings or QuerySettings(),
+        analyze,
+        draw_trace,
+        stats,
+        changes=changes,
+        decisions=decisions,
+    )
     app = FastAPI(
         title="firstfault",
         version=__version__,
@@ -76,8 +88,14 @@ def create_app(
     app.add_middleware(QueryMiddleware, counters=app.state.counters, requests_max=desk.settings.requests_max)
     install(app)
     stopping = app.state.stopping = threading.Event()
-    rooms = (trace_routes(desk), list_routes(desk), incident_routes(desk, stopping), change_routes(desk))
-    for router in (*rooms, analyze_routes(desk)):
+    for router in (
+        trace_routes(desk),
+        list_routes(desk),
+        incident_routes(desk, stopping),
+        *group_routes(desk),
+        change_routes(desk),
+        analyze_routes(desk),
+    ):
         app.include_router(router, prefix=PREFIX)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
     return app
