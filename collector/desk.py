@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -85,8 +85,11 @@ class Groups(Protocol):
     def observe(self, verdicts: Verdicts) -> None:
         """Count the calls of a batch. Never raises."""
 
-    def take(self, explained: Explained) -> None:
-        """Count the errors of one explained trace. Never raises."""
+    def take(self, explained: Explained, index: int) -> None:
+        """Count the errors of one explained trace of the batch observed last; -1: it is not of it. Never raises."""
+
+    def rest(self, explained: Collection[int]) -> None:
+        """Count the failing traces of the batch observed last that were not explained. Never raises."""
 
     def keep_house(self) -> None:
         """Let decisions of people hold, let time pass, tell what changed. Never raises."""

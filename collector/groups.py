@@ -10,7 +10,8 @@ from __future__ import annotations
 import logging
 import queue
 import threading
-from collections.abc import Callable, Sequence
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 
 from analyzer.engine import Verdicts
@@ -18,6 +19,7 @@ from analyzer.errors.counting import Users, UserSketch
 from analyzer.errors.exposure import Exposure, Places
 from analyzer.errors.group_words import ErrorGroup, GroupChange
 from analyzer.errors.groups import Groups, GroupsConfig
+from analyzer.errors.signatures import signatures
 from analyzer.errors.taxonomy import Context, Overrule, judged
 from analyzer.errors.trace_groups import Explained
 from collector.contracts import GROUPS_STATE_NAME, Clock
@@ -30,6 +32,7 @@ logger = logging.getLogger(__name__)
 LOOK_NS = 1_000_000_000  # how often changed groups are told
 AGE_NS = 10_000_000_000
 TOLD_MAX = 200  # groups handed to the shelf in one look; the others wait for the next
+ALIKE_MAX = 20_000  # looks whose group is remembered
 DECISIONS_MAX = 64  # waiting at once; people are slower than the engine
 LOGGED_MAX = 3  # tracebacks of each kind of failure; the counter counts them all
 
@@ -71,6 +74,9 @@ class GroupRoom:
         self._overrules = overrules
         self._places: dict[str, Places] = {}
         self._shares: dict[str, tuple[float | None, int]] = {}  # of the operation where a group began, as told last
+        self._looks: dict[int, int] = {}  # of the batch observed last: trace -> look
+        self._alike: OrderedDict[int, str] = OrderedDict()  # look -> group of the last explained one
+        self.unlike = 0
         self.failed: dict[str, int] = {}
         self.decided = 0
         self._decisions: queue.Queue[_Decision] = queue.Queue(DECISIONS_MAX)
@@ -79,11 +85,40 @@ class GroupRoom:
 
     def observe(self, verdicts: Verdicts) -> None:
         """Count the calls of a batch: what errors are compared with."""
+        self._looks = {}
         self._guarded("calls", lambda: self.exposure.add(verdicts.analysis, self._clock.now_ns()))
+        self._guarded("looks", lambda: self._look(verdicts))
 
-    def take(self, explained: Explained) -> None:
-        """Count the errors of one explained trace."""
+    def _look(self, verdicts: Verdicts) -> None:
+        traces, keys = signatures(verdicts.analysis)
+        first = verdicts.analysis.traces.revisions[traces] <= 1  # others were counted before their late spans came
+        self._looks = dict(zip(traces[first].tolist(), keys[first].tolist(), strict=True))
+
+    def take(self, explained: Explained, index: int) -> None:
+        """Count the errors of one explained trace, and learn what looks like it."""
         self._guarded("counting", lambda: self._count(explained))
+        look = self._looks.get(index)
+        if look is not None and explained.groups:
+            self._alike[look] = explained.groups[0].fingerprint.fine
+            self._alike.move_to_end(look)
+            if len(self._alike) > ALIKE_MAX:
+                self._alike.popitem(last=False)
+
+    def rest(self, explained: Collection[int]) -> None:
+        """Count what nobody had time to explain in the group of what looks like it."""
+        told = set(explained)
+        left = Counter(look for index, look in self._looks.items() if index not in told)
+        if left:
+            self._guarded("counting", lambda: self._infer(left))
+
+    def _infer(self, left: Counter[int]) -> None:
+        now_ns = self._clock.now_ns()
+        for look, count in left.items():
+            group_id = self._alike.get(look)
+            if group_id is None:
+                self.unlike += count
+            else:
+                self.groups.infer(group_id, count, now_ns)
 
     def _count(self, explained: Explained) -> None:
         now_ns = self._clock.now_ns()
@@ -180,6 +215,8 @@ class GroupRoom:
             "groups_held": len(self.groups),
             "groups_observed_errors": counts.observed,
             "groups_repeated_errors": counts.repeated,
+            "groups_inferred_errors": counts.inferred,
+            "groups_uncounted_errors": self.unlike,
             "groups_opened": counts.opened,
             "groups_regressed": counts.regressed,
             "groups_evicted": counts.evicted,

@@ -155,6 +155,8 @@ METRICS: dict[str, Metric] = {
     "groups_held": _gauge("Groups of errors in memory."),
     "groups_observed_errors": _counter("Errors counted in groups: one a trace and group."),
     "groups_repeated_errors": _counter("Errors of traces that were counted before, when a late span came."),
+    "groups_inferred_errors": _counter("Errors of traces nobody had time to explain, counted by their look."),
+    "groups_uncounted_errors": _counter("Of these: such that look like none that was explained; in no group."),
     "groups_opened": _counter("Groups seen for the first time."),
     "groups_regressed": _counter("Groups seen again after they were resolved."),
     "groups_evicted": _counter("Groups that had to leave memory for others."),

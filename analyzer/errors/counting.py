@@ -26,11 +26,11 @@ class Series:
         self._size = size
         self._counts = {bucket.start: bucket.count for bucket in buckets}
 
-    def add(self, bucket: int) -> None:
+    def add(self, bucket: int, count: int = 1) -> None:
         newest = max(self._counts, default=bucket)
         if bucket <= newest - self._size:
             return
-        self._counts[bucket] = self._counts.get(bucket, 0) + 1
+        self._counts[bucket] = self._counts.get(bucket, 0) + count
         if len(self._counts) > self._size or bucket > newest:
             oldest = max(bucket, newest) - self._size
             self._counts = {at: count for at, count in self._counts.items() if at > oldest}

@@ -35,7 +35,7 @@ class GroupState:
         self.status, self.reason, self.status_ns = group.status, group.status_reason, group.status_ns
         self.decided, self.regressions = group.decided, group.regressions
         self.first_ns, self.last_ns, self.count = group.first_seen_ns, group.last_seen_ns, group.count
-        self.visible = group.visible_count
+        self.visible, self.inferred = group.visible_count, group.inferred_count
         self.services, self.operations = Names(group.services), Names(group.operations)
         self.versions, self.environments = Names(group.versions), Names(group.environments)
         self.hosts = Names(group.hosts)
@@ -95,6 +95,14 @@ class GroupState:
                 del self.examples[EXAMPLES_FIRST]
         if self.status == "resolved":
             self._regress(fact.version, new_version, at_ns)
+
+    def infer(self, count: int, at_ns: int) -> None:
+        """Count traces that look like one of this group; of their release and users nothing is known."""
+        self.count += count
+        self.inferred += count
+        self.last_ns = max(self.last_ns, at_ns)
+        self.minutes.add(at_ns // MINUTE_NS, count)
+        self.hours.add(at_ns // HOUR_NS, count)
 
     def _regress(self, version: str, new_version: bool, at_ns: int) -> None:
         """Seen after it was resolved: back, unless an older release than the one with the fix still runs."""
@@ -163,6 +171,7 @@ class GroupState:
                 "first_seen_ns": self.first_ns,
                 "last_seen_ns": self.last_ns,
                 "count": self.count,
+                "inferred_count": self.inferred,
                 "visible_count": self.visible,
                 "users": max(self.users_before, self.users.count()),
                 "services": self.services.words(),

@@ -50,7 +50,8 @@ class Trend(Word):
 class ErrorGroup(Word):
     """One kind of error, over all traces.
 
-    count : traces whose error began with it, of those that were explained (docs/errors.md: what is counted)
+    count : traces whose error began with it; a trace counts once
+    inferred_count : of these: there was no time to explain them, they look like one that was explained
     status_reason : why it has its status, for people
     lost : times a service, operation, version, environment or host found no room in its list
     """
@@ -75,7 +76,8 @@ class ErrorGroup(Word):
     first_seen_ns: Nanoseconds
     last_seen_ns: Nanoseconds
     count: int
-    visible_count: int = Field(0, description="of these: the request failed for its caller")
+    inferred_count: int = Field(0, description="of these: not explained, counted by their look")
+    visible_count: int = Field(0, description="explained ones whose request failed for its caller")
     users: int = Field(0, description="distinct users, estimated; 0 when no user attribute was seen")
     services: list[SeenAs] = []
     operations: list[SeenAs] = []

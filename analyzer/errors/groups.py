@@ -42,6 +42,7 @@ class GroupCounts:
 
     observed: int = 0
     repeated: int = 0  # traces that were counted before
+    inferred: int = 0  # traces counted by their look
     opened: int = 0
     regressed: int = 0
     evicted: int = 0
@@ -120,6 +121,14 @@ class Groups:
         self.counts.regressed += state.regressions - before
         self._touch(state)
         return found.fine
+
+    def infer(self, group_id: str, count: int, now_ns: int) -> None:
+        """Count traces nobody had time to explain in the group of one that looks like them."""
+        state = self._groups.get(group_id)
+        if state is not None:
+            state.infer(count, now_ns)
+            self.counts.inferred += count
+            self._touch(state)
 
     def decide(self, group_id: str, change: GroupChange, now_ns: int) -> ErrorGroup | None:
         """Let a person's decision hold; None when the group is not known."""

@@ -11,6 +11,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
+from functools import lru_cache
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -148,7 +149,8 @@ _CLASSES: dict[str, tuple[Kind, str]] = {
 _LOST_DATA = re.compile(
     r"data ?loss|data corruption|corrupt(ed)? (data|page|index|block)|checksum mismatch", re.IGNORECASE
 )
-_TEXT_MAX = 1024
+_TEXT_MAX = 400  # characters of type and message that are looked at; what matters is said first
+_ASKED_MAX = 8_192  # texts whose words are remembered: a group is judged whenever it changed, its words never do
 
 
 def judged(group: ErrorGroup, context: Context, overrules: Sequence[Overrule] = ()) -> ErrorGroup:
@@ -173,10 +175,9 @@ def kind_of(group: ErrorGroup) -> Judgement:
     """What kind of problem it is: codes of business first, then words of type and message, then its class."""
     if group.error_class == "business" or _part(group, "http_status") in ("402", "422"):
         return Judgement(value="business", reason=_CLASSES["business"][1])
-    text = f"{group.type} {group.message}"[:_TEXT_MAX]
-    for pattern, kind, reason in _KINDS:
-        if pattern.search(text):
-            return Judgement(value=kind, reason=reason)
+    said = _kind_said(_text(group))
+    if said is not None:
+        return said
     if group.error_class in _CLASSES:
         value, reason = _CLASSES[group.error_class]
         return Judgement(value=value, reason=reason)
@@ -190,11 +191,12 @@ def severity_of(group: ErrorGroup, context: Context, kind: str) -> Judgement:
     share, calls = context.failed_share, context.call_count
     known = share is not None and calls >= CALLS_MIN
     percent = f"{100 * share:.0f} % of {calls} recent calls of the operation fail" if share is not None else ""
-    visible = group.visible_count / group.count if group.count else 0.0
-    seen = f"{group.visible_count} of {group.count} requests failed for their caller"
+    explained = group.count - group.inferred_count
+    visible = group.visible_count / explained if explained else 0.0
+    seen = f"{group.visible_count} of {explained} requests failed for their caller"
     if kind == "business":
         return Judgement(value="low", reason="a refusal as designed; no system failed")
-    if _LOST_DATA.search(f"{group.type} {group.message}"[:_TEXT_MAX]) or _part(group, "rpc_status") == "15":
+    if _speaks_of_lost_data(_text(group)) or _part(group, "rpc_status") == "15":
         return Judgement(value="critical", reason="it speaks of lost or damaged data")
     if kind == "security" and "injection" in kind_of(group).reason:
         return Judgement(value="critical", reason="the message carries what an injection looks like")
@@ -243,6 +245,24 @@ def observability_of(group: ErrorGroup, context: Context) -> Judgement:
     percent = f"{100 * context.failed_share:.0f} % of {context.call_count} recent calls of the operation failed"
     always = context.failed_share >= DETERMINISTIC_SHARE
     return Judgement(value="deterministic" if always else "intermittent", reason=percent)
+
+
+def _text(group: ErrorGroup) -> str:
+    return f"{group.type} {group.message}"[:_TEXT_MAX]
+
+
+@lru_cache(maxsize=_ASKED_MAX)
+def _kind_said(text: str) -> Judgement | None:
+    """Ask the words: most of a millisecond, so never twice."""
+    for pattern, kind, reason in _KINDS:
+        if pattern.search(text):
+            return Judgement(value=kind, reason=reason)
+    return None
+
+
+@lru_cache(maxsize=_ASKED_MAX)
+def _speaks_of_lost_data(text: str) -> bool:
+    return _LOST_DATA.search(text) is not None
 
 
 def _part(group: ErrorGroup, name: str) -> str:

@@ -18,8 +18,9 @@ from collector.groups import GroupRoom
 from collector.pipeline import Pipeline
 from collector.store.sqlite import SqliteStore
 from collector.telemetry import is_known
-from tests.collector.test_pipeline import FAILING, House
+from tests.collector.test_pipeline import FAILING, SECOND_NS, House
 from tests.collector.test_pipeline import Shelf as PlainShelf
+from tests.collector.test_telling import slow_words
 from tests.support.answers import error_group
 from tests.support.drawing import draw
 from tests.support.fakes.clock import ManualClock
@@ -83,6 +84,40 @@ def test_what_was_retried_and_handled_is_a_group_too():
 
     (group,) = house.groups
     assert (group.type, group.service) == ("Busy", "stock")
+
+
+def test_what_nobody_had_time_to_explain_counts_by_its_look(monkeypatch: pytest.MonkeyPatch):
+    """Explaining takes two seconds each: one of five is explained; a stranger among them is counted as such."""
+    house = Counting()
+    slow_words(house, monkeypatch, 2 * SECOND_NS, 0)
+    for seed in range(1, 6):
+        house.send(draw(FAILING, seed=seed))
+    house.send(draw('other  GET /other  0..10  ERROR  !Odd: "x"', seed=9))
+
+    house.after(30)
+    house.after(2)
+
+    (group,) = house.groups
+    samples = house.room.snapshot()
+    assert house.pipeline.counts.explained_traces == 1
+    assert (group.service, group.count, group.inferred_count) == ("payment", 5, 4)
+    assert (samples["groups_inferred_errors"], samples["groups_uncounted_errors"]) == (4, 1)
+    assert [bucket.count for bucket in group.hours][-1] == group.inferred_count
+
+
+def test_a_late_span_does_not_count_a_trace_again():
+    """Its first part was explained and counted; the second comes while there is no time."""
+    house = Counting()
+    drawing = draw(FAILING)
+    house.send(drawing)
+    house.after(30)
+    late = replace(drawing, spans=drawing.spans[2:])
+    house.send(late)
+
+    house.after(30)
+    house.after(2)
+
+    assert [group.count for group in house.groups] == [1]
 
 
 def test_a_clean_trace_opens_no_group():
