@@ -88,7 +88,7 @@ def match_patterns(answer: Answer, facts: Sequence[ExceptionFact]) -> list[Patte
     }
     order = sorted(
         (pattern for pattern in LIBRARY if pattern.id in found and pattern.id not in hidden),
-        key=lambda pattern: -found[pattern.id].confidence,
+        key=lambda pattern: -found[pattern.id].confidence * pattern.weight,
     )
     return [_match(pattern, found[pattern.id]) for pattern in order[:MATCHES_MAX]]
 
@@ -160,7 +160,7 @@ def _match(pattern: Pattern, found: _Found) -> PatternMatch:
     return PatternMatch(
         pattern=pattern.id,
         title=pattern.title,
-        confidence=round(min(found.confidence, 0.99), 4),
+        confidence=round(min(found.confidence * pattern.weight, 0.99), 4),
         cause=pattern.cause,
         fix=pattern.fix,
         test_idea=pattern.test_idea,

@@ -35,6 +35,7 @@ class Pattern:
     stack : what must be so of the parsed stack besides
     look : structure or timing that means it
     instead_of : broader patterns that are not named when this one is
+    weight : less than 1 when it says how the failure was met or told, not what it was
     patch : a code change that is right whenever the pattern is
     """
 
@@ -54,6 +55,7 @@ class Pattern:
     stack: Callable[[StackTrace], bool] | None = None
     look: Look | None = None
     instead_of: tuple[str, ...] = ()
+    weight: float = 1.0
     patch: str = ""
 
     @property

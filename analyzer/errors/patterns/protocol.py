@@ -65,7 +65,12 @@ PATTERNS: tuple[Pattern, ...] = (
         "Restart the service behind the proxy under load: no 502.",
         "Graceful shutdown; keep-alive of the server longer than the proxy's.",
         "502 answers by upstream; restarts of the upstream.",
-        messages=(r"bad gateway", r"upstream prematurely closed", r"upstream connect error"),
+        messages=(
+            r"bad gateway",
+            r"(answered|returned|status|code):? 502\b",
+            r"upstream prematurely closed",
+            r"upstream connect error",
+        ),
         http=(502,),
     ),
     Pattern(
@@ -76,7 +81,13 @@ PATTERNS: tuple[Pattern, ...] = (
         "Take all but one instance away under load: refusals must be quick and carry Retry-After.",
         "Readiness that is true; a pod disruption budget; load shedding.",
         "Ready instances; 503 answers (alert above 1 % for 5 min).",
-        messages=(r"no healthy upstream", r"service unavailable", r"no instances available", r"no server is available"),
+        messages=(
+            r"no healthy upstream",
+            r"(answered|returned|status|code):? 503\b",
+            r"service unavailable",
+            r"no instances available",
+            r"no server is available",
+        ),
         http=(503,),
     ),
     Pattern(
@@ -88,7 +99,7 @@ PATTERNS: tuple[Pattern, ...] = (
         "Slow down the service: its own clear error must come before the proxy's 504.",
         "Time limits that shrink with every hop.",
         "p99 of the upstream against the proxy's time limit; 504 answers.",
-        messages=(r"gateway time-?out", r"upstream request timeout"),
+        messages=(r"gateway time-?out", r"(answered|returned|status|code):? 504\b", r"upstream request timeout"),
         http=(504,),
         instead_of=("network.call_timed_out",),
     ),

@@ -29,7 +29,7 @@ def _timeout_inversion(answer: Answer, _: Sequence[ExceptionFact]) -> Seen | Non
                 f"{named(span.service, span.operation)} gave up after {ms(span.duration_ns)}; "
                 f"{named(origin.service, origin.operation)} went on and took {ms(origin.duration_ns)}"
             )
-            return claim, (span.span_id, origin.span_id), 0.8
+            return claim, (span.span_id, origin.span_id), 0.93
     return None
 
 
@@ -80,6 +80,7 @@ PATTERNS: tuple[Pattern, ...] = (
         "Retries counted and visible.",
         "Share of calls that needed a second attempt.",
         rules=("error.retry.recovered",),
+        weight=0.7,
     ),
     Pattern(
         "shape.timeout_inversion",
@@ -148,6 +149,7 @@ PATTERNS: tuple[Pattern, ...] = (
         "Every fallback has a counter and an owner.",
         "Share of answers from the fallback (alert above its usual).",
         rules=("error.handled.fallback", "error.handled.ignored"),
+        weight=0.7,
     ),
     Pattern(
         "shape.cancelled_by_caller",
@@ -174,6 +176,7 @@ PATTERNS: tuple[Pattern, ...] = (
         "A wrapper for outgoing calls that records errors.",
         "Client spans without status under failed parents.",
         rules=("error.origin.unmarked_child",),
+        weight=0.5,
     ),
     Pattern(
         "business.refused",
