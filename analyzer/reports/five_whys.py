@@ -103,14 +103,17 @@ def _mechanism(walk: _Walk) -> Why:
     origin = cause.origin_spans[0] if cause.origin_spans else None
     where = named(origin.service, origin.operation) if origin else shown(cause.entity.name)
     ids = [span.span_id for span in cause.origin_spans]
+    ask = {"error": "Why did {} fail?", "mixed": "Why did {} fail?", "latency": "Why did {} take so long?"}
+    question = ask.get(walk.answer.verdict, "Why {}?").format(where)
     if best is None:
-        return Why(question=f"Why in {where}?", because=words, level="measured", span_ids=ids)
+        return Why(question=question, because=words, level="measured", span_ids=ids)
     ids = list(dict.fromkeys([*ids, *(span_id for _, spans in best.evidence for span_id in spans)]))
-    because = f"{words}: this is {best.title[:1].lower()}{best.title[1:]}"
+    title = best.title[:1].lower() + best.title[1:] if best.title[1:2].islower() else best.title
+    because = f"{words}: this is {title}"
     if best.location:
         because += f" (look at {best.location})"
     level = "measured" if best.confidence >= 0.7 else "inferred"
-    return Why(question=f"Why in {where}?", because=because, level=level, span_ids=ids, pattern=best.pattern)
+    return Why(question=question, because=because, level=level, span_ids=ids, pattern=best.pattern)
 
 
 def _not_observable(walk: _Walk) -> str:

@@ -30,6 +30,13 @@ from analyzer.words import named, shown
 
 ALTERNATIVES_MAX = 4
 SERVICES_MAX = 20
+_SHAPES = {
+    "structure.n_plus_one": "makes one call per element",
+    "structure.retry_storm": "tries again and again",
+    "structure.serialised": "makes calls in a row that could run at once",
+    "structure.queue_wait": "waits in a queue",
+    "structure.silent_missing_call": "succeeded without all of its calls",
+}
 
 
 def report_of_trace(
@@ -159,6 +166,8 @@ def _title(answer: Answer) -> str:
     }
     if answer.verdict == "error" and not answer.user_visible:
         return f"{entry} met a failure"
+    if answer.verdict == "structure" and answer.root_causes:
+        return f"{entry} {_SHAPES.get(answer.root_causes[0].rule, 'went wrong')}"
     return f"{entry} {words[answer.verdict]}"
 
 
@@ -170,6 +179,7 @@ def _summary(answer: Answer, evidence: list[str]) -> Summary:
                 answer.root_service,
                 *(step.span.service for step in answer.causal_chain),
                 *(role.service for role in answer.roles),
+                *(span.service for cause in answer.root_causes[:1] for span in cause.origin_spans),
             )
             if name
         )
