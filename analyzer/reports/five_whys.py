@@ -104,7 +104,7 @@ def _mechanism(walk: _Walk) -> Why:
     where = named(origin.service, origin.operation) if origin else shown(cause.entity.name)
     ids = [span.span_id for span in cause.origin_spans]
     ask = {"error": "Why did {} fail?", "mixed": "Why did {} fail?", "latency": "Why did {} take so long?"}
-    question = ask.get(walk.answer.verdict, "Why {}?").format(where)
+    question = ask.get(walk.answer.verdict, "Why there, in {}?").format(where)
     if best is None:
         return Why(question=question, because=words, level="measured", span_ids=ids)
     ids = list(dict.fromkeys([*ids, *(span_id for _, spans in best.evidence for span_id in spans)]))

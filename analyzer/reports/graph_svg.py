@@ -222,7 +222,7 @@ def _draw_edge(edge: _Edge, places: Mapping[str, tuple[float, float]], lanes: Se
     if edge.errors:
         words = f"{edge.errors:,} of {edge.calls:,} failed"
     x, y = points[-1] if at_end else points[0]
-    x += (-12 if at_end else 6) * (toward if x2 != x1 else -1.0)
+    x += (-18 if at_end else 11) * (toward if x2 != x1 else -1.0)
     anchor = "end" if at_end == (x2 > x1) else "start"
     return "".join(
         (

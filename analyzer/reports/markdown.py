@@ -23,7 +23,7 @@ def escaped(text: str) -> str:
     """Text that shows as itself: on one line, no markup, no link made of an address."""
     plain = " ".join(text.split())
     plain = _MARKUP.sub(lambda found: found[1] if found[1] in _NOT_ESCAPED else f"\\{found[1]}", plain)
-    plain = _SCHEME.sub(lambda found: f"{found[1]}\u200b{found[2]}", plain)
+    plain = _SCHEME.sub(lambda found: f"{found[1]}\\{found[2]}", plain)
     return re.sub(r"^([-+#=]|\d+[.)])", lambda found: f"\\{found[1]}", plain)
 
 

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 from analyzer.findings import Answer
+from analyzer.incident_words import Incident
 from analyzer.service_graph import Graph
 from collector.contracts import Clock, Encoding, OpenTraces, Signal, Store
 
+ReportFormat: TypeAlias = Literal["json", "markdown", "html"]
 # Request bytes -> answers, nothing stored. Raises `collector.errors.RefusedError`.
 Analyze: TypeAlias = Callable[[bytes, Signal, Encoding], list[Answer]]
 # ExportTraceServiceRequest, ExportLogsServiceRequest or None, the answer or None -> graph of the one trace in it.
 DrawTrace: TypeAlias = Callable[[bytes, bytes | None, Answer | None], Graph]
+
+# The answer, its spans and logs as OTLP or None, "json", "markdown" or "html" -> the report, written.
+ReportTrace: TypeAlias = Callable[[Answer, bytes | None, bytes | None, ReportFormat], str]
+ReportIncident: TypeAlias = Callable[[Incident, ReportFormat], str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,4 +58,6 @@ class Desk:
     settings: QuerySettings = field(default_factory=QuerySettings)
     analyze: Analyze | None = None
     draw_trace: DrawTrace | None = None
+    report_trace: ReportTrace | None = None
+    report_incident: ReportIncident | None = None
     stats: Callable[[], Mapping[str, float]] = dict

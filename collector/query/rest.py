@@ -1,7 +1,8 @@
 """REST: the query room over HTTP.
 
 In: questions under /api/v1. Out: JSON (or DOT, Mermaid), errors as RFC 9457 problems. Reads only; the store and the
-engine are asked through their contracts. No page of HTML and nothing fetched from elsewhere.
+engine are asked through their contracts. No page of HTML but reports, and nothing
+fetched from elsewhere.
 """
 
 from __future__ import annotations
@@ -17,12 +18,13 @@ from analyzer.version import __version__
 from collector.asgi_thread import AsgiThread
 from collector.clock import SystemClock
 from collector.contracts import Clock, OpenTraces, Store
-from collector.query.desk import Analyze, Desk, DrawTrace, QuerySettings
+from collector.query.desk import Analyze, Desk, DrawTrace, QuerySettings, ReportIncident, ReportTrace
 from collector.query.middleware import QueryCounters, QueryMiddleware
 from collector.query.problems import Problem, install
 from collector.query.rest_analyze import analyze_routes
 from collector.query.rest_incidents import incident_routes
 from collector.query.rest_lists import list_routes
+from collector.query.rest_reports import report_routes
 from collector.query.rest_traces import trace_routes
 
 PREFIX = "/api/v1"
@@ -35,6 +37,8 @@ def create_app(
     analyze: Analyze | None = None,
     *,
     draw_trace: DrawTrace | None = None,
+    report_trace: ReportTrace | None = None,
+    report_incident: ReportIncident | None = None,
     stats: Callable[[], Mapping[str, float]] = dict,
     clock: Clock | None = None,
 ) -> FastAPI:
@@ -47,6 +51,7 @@ def create_app(
     settings : bounds; None takes the defaults
     analyze : request bytes, signal, encoding -> answers, nothing stored; None: POST /analyze says 501
     draw_trace : spans, logs, answer -> graph of the one trace in them; None: /graph says 501
+    report_trace, report_incident : answer or incident -> report, written; None: /report says 501
     stats : samples shown under /stats
     clock : for windows without bounds
 
@@ -56,7 +61,17 @@ def create_app(
         `app.state.counters` are its `QueryCounters`; setting `app.state.stopping` ends its streams.
         More routes (pages, other APIs) may be included in it.
     """
-    desk = Desk(store, open_traces, clock or SystemClock(), settings or QuerySettings(), analyze, draw_trace, stats)
+    desk = Desk(
+        store,
+        open_traces,
+        clock or SystemClock(),
+        settings or QuerySettings(),
+        analyze,
+        draw_trace,
+        report_trace,
+        report_incident,
+        stats,
+    )
     app = FastAPI(
         title="firstfault",
         version=__version__,
@@ -71,7 +86,13 @@ def create_app(
     app.add_middleware(QueryMiddleware, counters=app.state.counters, requests_max=desk.settings.requests_max)
     install(app)
     stopping = app.state.stopping = threading.Event()
-    for router in (trace_routes(desk), list_routes(desk), incident_routes(desk, stopping), analyze_routes(desk)):
+    for router in (
+        trace_routes(desk),
+        list_routes(desk),
+        incident_routes(desk, stopping),
+        report_routes(desk),
+        analyze_routes(desk),
+    ):
         app.include_router(router, prefix=PREFIX)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
     return app
