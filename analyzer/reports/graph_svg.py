@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from analyzer.graph_text import visible
 from analyzer.reports.svg import element, fitted, label, number, text_of
 
-NODES_MAX = 40
+NODES_MAX = 24
 BOX_W, BOX_H, GAP_X, GAP_Y, EDGE = 158, 48, 96, 26, 16
 LANE_H = 12.0
 SWEEPS = 4

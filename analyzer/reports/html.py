@@ -31,10 +31,11 @@ def to_html(report: Report, *, waterfall: str = "", graph: str = "") -> str:
     waterfall, graph : SVG of our own drawings; taken as they are
     """
     parts = [_verdict(report), _whys(report)]
+    example = "" if report.subject == "trace" else " of an example trace"
     if waterfall:
-        parts.append(_section("Waterfall", f'<div class="wide">{waterfall}</div>'))
+        parts.append(_section(f"Waterfall{example}", f'<div class="wide">{waterfall}</div>'))
     if graph:
-        parts.append(_section("Services", f'<div class="wide">{graph}</div>'))
+        parts.append(_section(f"Services{example}", f'<div class="wide">{graph}</div>'))
     parts += [
         _evidence(report),
         _fix(report),

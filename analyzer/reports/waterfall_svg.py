@@ -1,8 +1,8 @@
 """A trace as a waterfall: who ran when, coloured by role, the origin ringed, the critical path and the excess shown.
 
 In: a measured trace and its answer. Out: SVG text. At most `ROWS_MAX` rows: the origin, the causal chain, spans with a
-role or an excess and the longest ones stay, with the spans above them; the others are folded where they stood, and each
-fold says how many. Names are hostile and escaped.
+role or an excess and the longest ones stay, with the spans above them; the others are folded where they stood, long
+runs of like calls always, and each fold says how many. Names are hostile and escaped.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from analyzer.reports.svg import element, fitted, label, text_of
 from analyzer.words import ms, named, shown, span_ref
 
 ROWS_MAX = 60
+FILLER_SHARE = 0.05  # of the time of a large trace: a span without a part in the story that is shorter is folded
 ALIKE_MAX, ALIKE_FIRST = 8, 4  # a longer run of like calls is folded after its first ones
 WIDTH, LABELS, TIMES = 1000, 330, 92  # pixels: of all, of the names, of the durations at the right
 ROW, HEAD, FOOT = 22, 34, 56
@@ -150,8 +151,11 @@ def _kept(analysis: Analysis, order: list[int], answer: Answer) -> set[int]:
     wanted = sorted(
         order, key=lambda node: (telling.get(ids[node], 9), -int(forest.end_ns[node] - forest.start_ns[node]), node)
     )
+    length = max(int(forest.end_ns[node]) for node in order) - min(int(forest.start_ns[node]) for node in order)
     kept: set[int] = set()
     for node in wanted:
+        if ids[node] not in telling and int(forest.end_ns[node] - forest.start_ns[node]) < FILLER_SHARE * length:
+            continue
         way = [node]
         while int(forest.parent[way[-1]]) >= 0 and len(way) <= ROWS_MAX:
             way.append(int(forest.parent[way[-1]]))
