@@ -22,7 +22,7 @@ _UNSEEN = ("error.peer.unseen", "error.refused.no_server", "error.timeout.silent
 _PEOPLE = "needs people: telemetry ends here"
 
 
-class Change(NamedTuple):
+class Changed(NamedTuple):
     """Something that was changed: a release, a setting, a flag."""
 
     at_ns: int
@@ -36,7 +36,7 @@ class _Walk(NamedTuple):
     facts: Sequence[ExceptionFact]
     patterns: Sequence[PatternMatch]
     observed: Observed
-    changes: Sequence[Change]
+    changes: Sequence[Changed]
 
 
 def five_whys(
@@ -44,7 +44,7 @@ def five_whys(
     facts: Sequence[ExceptionFact] = (),
     patterns: Sequence[PatternMatch] = (),
     observed: Observed | None = None,
-    changes: Sequence[Change] = (),
+    changes: Sequence[Changed] = (),
 ) -> FiveWhys:
     """Ask why until telemetry has no more to say.
 

@@ -70,6 +70,7 @@ main{max-width:none;padding:0}
 section{border:0;border-top:1px solid #bbb;border-radius:0;padding:8px 0;margin:8px 0;break-inside:auto}
 tr,li,svg,h2{break-inside:avoid}
 h2,h3{break-after:avoid}
+.verdict{border-left:5px solid var(--red);padding-left:12px}
 svg.waterfall{min-width:0}
 }
 """

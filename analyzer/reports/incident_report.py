@@ -13,7 +13,7 @@ from analyzer.incident_words import Incident, Suspect
 from analyzer.reports import advice
 from analyzer.reports.clock_text import lasted, utc
 from analyzer.reports.evidence import Evidences
-from analyzer.reports.five_whys import Change
+from analyzer.reports.five_whys import Changed
 from analyzer.reports.messages import Notice, messages_of
 from analyzer.reports.model import (
     Cause,
@@ -37,7 +37,7 @@ MOMENTS_MAX = 60
 _LIKELIEST = "likeliest cause: "
 
 
-def report_of_incident(incident: Incident, example: Report | None = None, *, changes: Sequence[Change] = ()) -> Report:
+def report_of_incident(incident: Incident, example: Report | None = None, *, changes: Sequence[Changed] = ()) -> Report:
     """Write the report of an incident.
 
     Parameters
@@ -192,7 +192,7 @@ def _cause(incident: Incident, top: Suspect | None, example: Report | None, evid
     )
 
 
-def _timeline(incident: Incident, changes: Sequence[Change]) -> Timeline:
+def _timeline(incident: Incident, changes: Sequence[Changed]) -> Timeline:
     moments = [
         Moment(at_ns=entry.at_ns, at=utc(entry.at_ns), what=shown(entry.what), service=shown(entry.service))
         for entry in incident.timeline
@@ -227,7 +227,7 @@ def _runbook(incident: Incident, top: Suspect | None, culprit: str, title: str, 
     return example.runbook.model_copy(update={"steps": steps, "title": own.title})
 
 
-def _whys(incident: Incident, top: Suspect | None, example: Report | None, changes: Sequence[Change]) -> FiveWhys:
+def _whys(incident: Incident, top: Suspect | None, example: Report | None, changes: Sequence[Changed]) -> FiveWhys:
     if top is None:
         return FiveWhys(whys=[], ended="needs people: no cause stands out")
     radius = incident.blast_radius

@@ -17,7 +17,7 @@ from analyzer.findings import Answer, Entity, RootCause
 from analyzer.reports import advice
 from analyzer.reports.clock_text import lasted, utc
 from analyzer.reports.evidence import Evidences, answer_evidence, fact_evidence, pattern_evidence
-from analyzer.reports.five_whys import Change, five_whys
+from analyzer.reports.five_whys import Changed, five_whys
 from analyzer.reports.fixture import fixture_of
 from analyzer.reports.messages import Notice, messages_of
 from analyzer.reports.model import Cause, Claim, Report, Summary, TestingStrategy
@@ -45,7 +45,7 @@ def report_of_trace(
     analysis: Analysis | None = None,
     trace: int = 0,
     *,
-    changes: Sequence[Change] = (),
+    changes: Sequence[Changed] = (),
     hash_names: bool = False,
 ) -> Report:
     """Write the report of one trace.
@@ -120,7 +120,8 @@ def report_of_group(group: Mapping[str, Any], example: Report) -> Report:
 
     Parameters
     ----------
-    group : `group_id`, and as far as known `title`, `count`, `first_seen_ns`, `last_seen_ns`, `services`
+    group : `group_id`, and as far as known `type`, `service`, `operation`, `count`, `users`, `first_seen_ns`,
+        `last_seen_ns`, `services` (names, or mappings with a `name`); an `ErrorGroup.model_dump()` has them
     example : report of an ordinary trace of the group
 
     Raises
@@ -136,13 +137,22 @@ def report_of_group(group: Mapping[str, Any], example: Report) -> Report:
     if group.get("count"):
         count = int(group["count"])
         scope.insert(0, Claim(text=f"seen {count:,} times", numbers={"count": count}))
-    services = [shown(str(name)) for name in list(group.get("services") or [])[:SERVICES_MAX]]
+    services = [
+        shown(str(one.get("name", "") if isinstance(one, Mapping) else one))
+        for one in list(group.get("services") or [])[:SERVICES_MAX]
+    ]
     if services:
         scope.append(Claim(text=f"in {', '.join(services)}"))
     when = example.summary.when
     if first and last:
         when = f"first {utc(first)}, last {utc(last)}"
-    title = shown(str(group.get("title") or "")) or example.title
+    if group.get("users"):
+        users = int(group["users"])
+        scope.append(Claim(text=f"{users:,} users (estimated)", level="inferred", numbers={"users": users}))
+    title = example.title
+    if group.get("type"):
+        where = named(str(group.get("service") or ""), str(group.get("operation") or ""))
+        title = f"{shown(str(group['type']))} in {where}"
     summary = example.summary.model_copy(
         update={
             "scope": scope,
@@ -265,7 +275,7 @@ def _culprit(cause: RootCause | None) -> str:
 
 
 def _available(
-    answer: Answer, facts: Sequence[ExceptionFact], analysis: Analysis | None, changes: Sequence[Change]
+    answer: Answer, facts: Sequence[ExceptionFact], analysis: Analysis | None, changes: Sequence[Changed]
 ) -> list[str]:
     found = ["the answer of the engine"]
     found += ["spans"] if analysis is not None else []
@@ -276,7 +286,7 @@ def _available(
     return found + (["changes"] if changes else [])
 
 
-def _missing(facts: Sequence[ExceptionFact], analysis: Analysis | None, changes: Sequence[Change]) -> list[str]:
+def _missing(facts: Sequence[ExceptionFact], analysis: Analysis | None, changes: Sequence[Changed]) -> list[str]:
     found = []
     if analysis is None:
         found.append("spans: they were not kept, so there is no fixture, and times are those of the answer")

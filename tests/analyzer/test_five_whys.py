@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from analyzer.findings import Answer
-from analyzer.reports.five_whys import Change, five_whys
+from analyzer.reports.five_whys import Changed, five_whys
 from tests.support.answers import checkout
 from tests.support.drawing import draw
 from tests.support.fakes.clock import EPOCH_NS
@@ -69,9 +69,9 @@ def test_it_ends_where_the_other_side_sends_no_spans():
 
 
 def test_a_change_before_is_inferred_and_one_after_is_not_named():
-    before = Change(EPOCH_NS - 90_000_000_000, "release v2.3.1", "bank")
-    after = Change(EPOCH_NS + 90_000_000_000, "release v2.3.2", "bank")
-    elsewhere = Change(EPOCH_NS - 1_000_000_000, "release v9", "search")
+    before = Changed(EPOCH_NS - 90_000_000_000, "release v2.3.1", "bank")
+    after = Changed(EPOCH_NS + 90_000_000_000, "release v2.3.2", "bank")
+    elsewhere = Changed(EPOCH_NS - 1_000_000_000, "release v9", "search")
 
     whys = five_whys(checkout(), changes=[before, after, elsewhere]).whys
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from analyzer.errors.model import Frame, StackTrace, Thrown
 from analyzer.findings import Answer
 from analyzer.reports.clock_text import lasted, utc
-from analyzer.reports.five_whys import Change
+from analyzer.reports.five_whys import Changed
 from analyzer.reports.incident_report import report_of_incident
 from analyzer.reports.markdown import escaped, fenced, to_markdown
 from analyzer.reports.model import Fixture, Report, report_schema
@@ -222,7 +222,7 @@ def test_an_incident_takes_pattern_and_fixture_from_its_example(reporter: Report
     _, example = reporter.report(FAULTS[0].drawing())
 
     report = report_of_incident(
-        incident(), example, changes=[Change(EPOCH_NS - 60_000_000_000, "v2 of payment", "payment")]
+        incident(), example, changes=[Changed(EPOCH_NS - 60_000_000_000, "v2 of payment", "payment")]
     )
 
     assert report.testing.fixture == example.testing.fixture
@@ -279,12 +279,24 @@ def test_the_messages_of_an_incident_are_the_templates():
 
 
 def test_a_group_is_its_example_with_counts():
-    group = {"group_id": "g1", "count": 1234, "first_seen_ns": EPOCH_NS, "last_seen_ns": EPOCH_NS + 1_000_000_000}
+    group = {
+        "group_id": "g1",
+        "type": "KeyError",
+        "service": "cart",
+        "operation": "GET /cart",
+        "count": 1234,
+        "first_seen_ns": EPOCH_NS,
+        "last_seen_ns": EPOCH_NS + 1_000_000_000,
+        "services": [{"name": "cart", "count": 1234}, "gateway"],
+    }
 
     report = report_of_group(group, report_of_trace(checkout()))
 
     assert (report.subject, report.subject_id) == ("group", "g1")
+    assert report.title == "KeyError in cart GET /cart"
     assert report.summary.scope[0].text == "seen 1,234 times"
+    assert report.summary.scope[-1].text == "in cart, gateway"
+    assert report.summary.when == "first 2025-10-09 08:53:20 UTC, last 2025-10-09 08:53:21 UTC"
     with pytest.raises(ValueError, match="group_id"):
         report_of_group({}, report)
 
