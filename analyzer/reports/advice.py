@@ -66,7 +66,7 @@ def mitigation(patterns: Sequence[PatternMatch]) -> str:
     return _MITIGATE.get(best) or _MITIGATE.get(best.partition(".")[0], MITIGATE_DEFAULT)
 
 
-def prevention(patterns: Sequence[PatternMatch]) -> list[str]:
+def prevention(patterns: Sequence[PatternMatch], language: str = "") -> list[str]:
     """How such failures are kept away."""
     found = [match.prevention for match in patterns[:PATTERNS_MAX]]
     family = patterns[0].pattern.partition(".")[0] if patterns else ""
@@ -77,6 +77,8 @@ def prevention(patterns: Sequence[PatternMatch]) -> list[str]:
         )
     if family in ("code", "http") and any("input" in text or "payload" in text for text in found):
         found.append("Validate input at the border: pydantic in Python, zod in TypeScript, bean validation in Java.")
+    if language in ("webjs", "web"):
+        found.append("In the browser: an error boundary around each part of the page, with a fallback that says so.")
     found.append("Keep the regression fixture of this report in the test suite.")
     return list(dict.fromkeys(found))
 

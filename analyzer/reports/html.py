@@ -46,8 +46,8 @@ def to_html(report: Report, *, waterfall: str = "", graph: str = "") -> str:
         _timeline(report),
         _section(
             "Messages",
-            f"<h3>First message</h3><pre>{text_lines(report.messages.initial)}</pre>"
-            f"<h3>Mitigation</h3><pre>{text_lines(report.messages.mitigation)}</pre>",
+            f"<p>Channel: {_code(report.messages.channel)}</p><h3>First message</h3>{_pre(report.messages.initial)}"
+            f"<h3>Mitigation</h3>{_pre(report.messages.mitigation)}",
         ),
         _review(report),
         _section(
@@ -126,6 +126,8 @@ def _verdict(report: Report) -> str:
     first = next(iter(report.immediate_fix), None)
     now = f'<p class="now"><strong>Do now:</strong> {text(first.action)}</p>' if first is not None else ""
     mechanism = f"<p>{text(cause.mechanism)}</p>" if cause.mechanism else ""
+    if cause.next_probe:
+        mechanism += f"<p><strong>Look next:</strong> {text(cause.next_probe)}</p>"
     other = ""
     if cause.alternatives:
         other += f"<h3>Also possible</h3>{_list_of(_claim(one) for one in cause.alternatives)}"

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from analyzer.findings import Entity
 from analyzer.incident_words import Incident, Suspect
 from analyzer.reports import advice
-from analyzer.reports.clock_text import lasted, utc
+from analyzer.reports.clock_text import day, lasted, utc
 from analyzer.reports.evidence import Evidences
 from analyzer.reports.five_whys import Changed
 from analyzer.reports.messages import Notice, messages_of
@@ -185,6 +185,7 @@ def _cause(incident: Incident, top: Suspect | None, example: Report | None, evid
         location=inner.location if inner else "",
         patterns=inner.patterns if inner else [],
         mechanism=inner.mechanism if inner else "",
+        next_probe=incident.next_probe or "",
         alternatives=[
             Claim(text=other.sentence, level="inferred", numbers={"probability": other.probability})
             for other in incident.suspects[1:5]
@@ -267,6 +268,8 @@ def _notice(incident: Incident, top: Suspect | None, title: str, example: Report
         title=title,
         severity=_severity(incident),
         started=utc(incident.onset_ns),
+        day=day(incident.onset_ns),
+        about=(top.entity.service or top.entity.name) if top else "system",
         symptoms=symptoms,
         error=errors[0] if errors else "",
         cause=top.sentence if top else "",

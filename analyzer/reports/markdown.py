@@ -43,7 +43,12 @@ def to_markdown(report: Report, *, with_fixture: bool = True) -> str:
     parts += _runbook(report)
     parts += _whys(report)
     parts += _timeline(report)
-    parts += ["## Messages", "### First message", fenced(report.messages.initial)]
+    parts += [
+        "## Messages",
+        f"Channel: `{report.messages.channel}`",
+        "### First message",
+        fenced(report.messages.initial),
+    ]
     parts += ["### Mitigation", fenced(report.messages.mitigation)]
     parts += _review(report)
     parts += ["## What was there to look at", _bullets([f"there: {one}" for one in report.available])]
@@ -76,6 +81,8 @@ def _verdict(report: Report) -> list[str]:
     parts.append(_bullets_raw(facts))
     if cause.mechanism:
         parts.append(f"What it usually is: {escaped(cause.mechanism)}")
+    if cause.next_probe:
+        parts.append(f"Look next: {escaped(cause.next_probe)}")
     if cause.alternatives:
         parts += ["Also possible:", _bullets_raw([_claim(one) for one in cause.alternatives])]
     if cause.refuted:

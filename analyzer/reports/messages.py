@@ -5,6 +5,7 @@ In: what is known. Out: `Messages`. A field nobody knows reads "(not known: why)
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -13,6 +14,7 @@ from analyzer.words import shown
 
 _RISE = "\U0001f6a8"
 _DONE = "\u2705"
+CHANNEL_MAX = 40  # of the words in a channel's name; chat systems allow 80 in all
 
 
 class Notice(NamedTuple):
@@ -26,6 +28,8 @@ class Notice(NamedTuple):
     cause: str
     next_steps: Sequence[str]
     looked_at: Sequence[str]
+    day: str = ""
+    about: str = ""
     duration: str = ""
     status_after: str = ""
     error_share: str = ""
@@ -81,7 +85,9 @@ def messages_of(notice: Notice) -> Messages:
         *(f"- {_line(text)}" for text in notice.next_steps),
         "- Schedule the review within 48 hours",
     ]
-    return Messages(initial="\n".join(initial) + "\n", mitigation="\n".join(mitigation) + "\n")
+    words = re.sub(r"[^a-z0-9]+", "-", notice.about.lower()).strip("-")[:CHANNEL_MAX].strip("-")
+    channel = "-".join(word for word in ("#incident", notice.day, words) if word)
+    return Messages(channel=channel, initial="\n".join(initial) + "\n", mitigation="\n".join(mitigation) + "\n")
 
 
 def not_known(why: str) -> str:

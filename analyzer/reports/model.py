@@ -67,6 +67,7 @@ class Cause(Word):
     location: str = Field(default="", description="file:line to look at")
     patterns: list[str] = Field(default=[], description="ids of the pattern library, the surest first")
     mechanism: str = Field(default="", description="advice: what such a failure usually is")
+    next_probe: str = Field(default="", description="what to look at to decide between the suspects")
     alternatives: list[Claim] = []
     refuted: list[Claim] = []
 
@@ -181,6 +182,7 @@ class Timeline(Word):
 class Messages(Word):
     """Texts to send. What is not known is marked, never made up."""
 
+    channel: str = Field(description="a name for the chat channel")
     initial: str
     mitigation: str
 

@@ -26,6 +26,12 @@ def elastic_trace(trace_id: str) -> str:
     return _SEARCH + shlex.quote(json.dumps(query))
 
 
+def elastic_correlation(correlation_id: str) -> str:
+    """Elasticsearch: errors with one correlation id, in order of time."""
+    must = [{"match": {"correlation_id": shown(correlation_id)}}, {"term": {"level": "ERROR"}}]
+    return _SEARCH + shlex.quote(json.dumps({"query": {"bool": {"must": must}}, "sort": [{"timestamp": "asc"}]}))
+
+
 def elastic_window(service: str, start: str, end: str) -> str:
     """Elasticsearch: errors of a service between two times (ISO 8601, UTC)."""
     must = [

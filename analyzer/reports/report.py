@@ -15,7 +15,7 @@ from analyzer.errors.patterns import match_patterns
 from analyzer.errors.patterns.match import location_of
 from analyzer.findings import Answer, Entity, RootCause
 from analyzer.reports import advice
-from analyzer.reports.clock_text import lasted, utc
+from analyzer.reports.clock_text import day, lasted, utc
 from analyzer.reports.evidence import Evidences, answer_evidence, fact_evidence, pattern_evidence
 from analyzer.reports.five_whys import Changed, five_whys
 from analyzer.reports.fixture import fixture_of
@@ -79,6 +79,7 @@ def report_of_trace(
         location=location,
         module=_module(facts),
         language=_language(facts) or observed.language,
+        correlation_id=next((fact.correlation_id for fact in facts if fact.correlation_id), ""),
     )
     return Report(
         subject="trace",
@@ -98,7 +99,7 @@ def report_of_trace(
             fixture=fixture,
             fixture_missing="" if fixture else "the spans of the trace are not at hand, or are too many for a fixture",
         ),
-        prevention=advice.prevention(patterns),
+        prevention=advice.prevention(patterns, case.language),
         monitoring=advice.monitors(case.rule, culprit, answer.verdict, patterns),
         runbook=runbook_of(case, patterns),
         five_whys=five_whys(answer, facts, patterns, observed, changes),
@@ -235,6 +236,7 @@ def _cause(
         location=location,
         patterns=[match.pattern for match in patterns],
         mechanism=patterns[0].cause if patterns else "",
+        next_probe=answer.next_probe or "",
         alternatives=[
             Claim(
                 text=other.sentence,
@@ -308,6 +310,8 @@ def _notice(answer: Answer, cause: RootCause | None, patterns: Sequence[PatternM
         title=_title(answer),
         severity=answer.severity.value if answer.severity else "",
         started=utc(answer.start_ns),
+        day=day(answer.start_ns),
+        about=_culprit(cause) or answer.root_service,
         symptoms=symptoms,
         error=error,
         cause=cause.sentence if cause else "",

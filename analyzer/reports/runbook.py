@@ -13,7 +13,15 @@ from typing import NamedTuple
 from analyzer.errors.model import PatternMatch
 from analyzer.reports.advice import PATTERNS_MAX, mitigation
 from analyzer.reports.model import Runbook, RunbookStep
-from analyzer.reports.queries import elastic_trace, elastic_window, error_share, firstfault, log_ql, trace_ql
+from analyzer.reports.queries import (
+    elastic_correlation,
+    elastic_trace,
+    elastic_window,
+    error_share,
+    firstfault,
+    log_ql,
+    trace_ql,
+)
 from analyzer.words import shown
 
 RUNBOOK_RULES = "1"  # of this file; part of every version
@@ -72,6 +80,7 @@ class Case(NamedTuple):
     module: str = ""
     language: str = ""
     incident_id: str = ""
+    correlation_id: str = ""
 
 
 def runbook_of(case: Case, patterns: Sequence[PatternMatch]) -> Runbook:
@@ -144,6 +153,8 @@ def _confirm(case: Case) -> list[RunbookStep]:
             queries.append(elastic_window(case.service, case.started, case.ended))
     if case.trace_id:
         queries.append(elastic_trace(case.trace_id))
+    if case.correlation_id:
+        queries.append(elastic_correlation(case.correlation_id))
     if queries:
         text = "How much fails, since when, and what the logs say (PromQL, TraceQL, LogQL, Elasticsearch)."
         steps.append(RunbookStep(number=0, title="See how far it reaches", text=text, commands=queries))

@@ -40,6 +40,7 @@ class QuerySettings:
     body_bytes_max: int = 16 * 2**20  # POST /analyze, after decompression
     analyses_max: int = 2  # at the same time; each keeps a core busy
     answers_max: int = 1_000  # of one analysis
+    reports_max: int = 2  # written at the same time; each measures a trace, a second for ten thousand spans
     requests_max: int = 256  # at the same time, waiting ones included
     incidents_max: int = 200  # of a list; each is some 10 KB
     watchers_max: int = 8  # each holds a gRPC thread; as many watch incidents

@@ -5,6 +5,7 @@ style element by its hash, nothing else.
 """
 
 # No postponed annotations: FastAPI reads those of the routes, and they name bounds of the enclosing function.
+import threading
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Path, Query, Response
@@ -12,6 +13,7 @@ from fastapi import APIRouter, Path, Query, Response
 from analyzer.findings import Answer
 from analyzer.reports.html import CONTENT_SECURITY_POLICY
 from analyzer.reports.model import Report
+from collector.errors import OverloadedError
 from collector.query.desk import Desk
 from collector.query.incidents import NOT_KNOWN, read_incident_id
 from collector.query.lookup import MISSING, Look, look_everywhere, read_trace_id
@@ -32,6 +34,7 @@ _BODY = body_of(Report, _EXAMPLE, "The report: eight deliverables, five whys, ti
 def report_routes(desk: Desk) -> APIRouter:
     """Routes /traces/{trace_id}/report and /incidents/{incident_id}/report."""
     router = APIRouter()
+    desks = _Desks(desk.settings.reports_max)
 
     @router.get(
         "/traces/{trace_id}/report",
@@ -58,7 +61,8 @@ def report_routes(desk: Desk) -> APIRouter:
         answer = _require(found, desk.settings.retry_after_s)
         otlp = found.found.trace_otlp if found.found else None
         logs = found.found.logs_otlp if found.found else None
-        return _written(desk.report_trace(answer, otlp, logs, format), format)
+        with desks:
+            return _written(desk.report_trace(answer, otlp, logs, format), format)
 
     @router.get(
         "/incidents/{incident_id}/report",
@@ -89,9 +93,24 @@ def report_routes(desk: Desk) -> APIRouter:
                 expected="the id of an incident of GET /api/v1/incidents",
                 do=advice,
             )
-        return _written(desk.report_incident(incident, format), format)
+        with desks:
+            return _written(desk.report_incident(incident, format), format)
 
     return router
+
+
+class _Desks:
+    """How many reports are written at the same time; any thread."""
+
+    def __init__(self, most: int) -> None:
+        self._most, self._free = most, threading.BoundedSemaphore(most)
+
+    def __enter__(self) -> None:
+        if not self._free.acquire(blocking=False):
+            raise OverloadedError(f"{self._most} reports are being written; that is the bound", "reports")
+
+    def __exit__(self, *_: object) -> None:
+        self._free.release()
 
 
 def _require(found: Look, retry_after_s: int) -> Answer:

@@ -21,7 +21,7 @@ import analyzer.reports
 from analyzer.engine import Analyzer
 from analyzer.errors.patterns import LIBRARY
 from analyzer.findings import Answer
-from analyzer.reports.clock_text import lasted, utc
+from analyzer.reports.clock_text import day, lasted, utc
 from analyzer.reports.model import Report
 from analyzer.reports.report import report_of_trace
 from analyzer.reports.seen_facts import facts_of_trace
@@ -174,7 +174,7 @@ def recomputed(truth: Truth, answer: Answer) -> set[str]:
     for _, _, _, duration in truth.spans.values():
         found |= written(duration)
     found |= written(max(0, len(answer.causal_chain) - 1))
-    found |= _held(truth, answer)
+    found |= _held(truth, answer) | numbers_in(day(answer.start_ns))
     found |= written(answer.end_ns - answer.start_ns)
     return found
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -18,6 +19,7 @@ from analyzer.reports.incident_report import report_of_incident
 from analyzer.reports.markdown import escaped, fenced, to_markdown
 from analyzer.reports.model import Fixture, Report, report_schema
 from analyzer.reports.report import report_of_group, report_of_trace
+from analyzer.reports.rules import prometheus_rule
 from analyzer.reports.seen_facts import facts_of_trace
 from collector.contracts import Signal
 from collector.offline import analyze_bytes
@@ -276,6 +278,35 @@ def test_the_messages_of_an_incident_are_the_templates():
         "- Monitor for 30 minutes\n"
         "- Schedule the review within 48 hours\n"
     )
+
+
+def test_monitors_are_rules_that_prometheus_reads(reporter: Reporter):
+    """Balanced, quoted, named; a hostile service name ends no quotes."""
+    rule = prometheus_rule(reporter.report(FAULTS[0].drawing())[1])
+    hostile = prometheus_rule(report_of_trace(checkout(service='a"} or vector(1) or x{b="')))
+
+    (group,) = rule["spec"]["groups"]
+    assert [one["alert"] for one in group["rules"]] == ["ErrorShareOfTheCulprit", "NoData"]
+    for one in [*group["rules"], *hostile["spec"]["groups"][0]["rules"]]:
+        outside = re.sub(r'"(?:[^"\\]|\\.)*"', '""', one["expr"])
+        assert outside.count("{") == outside.count("}")
+        assert outside.count("(") == outside.count(")")
+        assert "vector" not in outside
+        assert '"' not in outside.replace('""', "")
+
+
+def test_the_channel_of_an_incident_has_day_and_culprit():
+    assert report_of_incident(incident()).messages.channel == "#incident-2025-10-09-payment"
+
+
+def test_logs_are_looked_up_by_correlation_id():
+    """An opaque text, quoted for the shell."""
+    told = fact("KeyError", "'sku'", correlation_id="req-7f3b'; rm -rf /")
+
+    commands = [one for step in report_of_trace(checkout(), [told]).runbook.steps for one in step.commands]
+
+    (asked,) = [shlex.split(one) for one in commands if "correlation_id" in one]
+    assert json.loads(asked[-1])["query"]["bool"]["must"][0] == {"match": {"correlation_id": "req-7f3b'; rm -rf /"}}
 
 
 def test_a_group_is_its_example_with_counts():

@@ -16,7 +16,7 @@ from analyzer.incident_words import Incident
 from analyzer.reports.model import Report
 from collector.cli import app
 from collector.contracts import Found, StoredIncident
-from collector.query.desk import ReportFormat
+from collector.query.desk import QuerySettings, ReportFormat
 from collector.query.rest import RestServer, create_app
 from collector.reporting import page_of_incident, page_of_trace
 from tests.collector.query.answers import HOSTILE_TEXTS, TRACE, full
@@ -141,6 +141,22 @@ def test_without_an_analyzer_there_are_no_reports(store: Shelf):
 
     problem(bare.get(PATH), 501, "no_reports")
     problem(bare.get(INCIDENT), 501, "no_reports")
+
+
+def test_only_so_many_reports_are_written_at_once(store: Shelf):
+    """The third of two is refused, and may ask again."""
+    answers: list[int] = []
+
+    def busy(answer: Answer, spans: bytes | None, logs: bytes | None, format: ReportFormat) -> str:
+        answers.append(inner.get(PATH).status_code)
+        return "{}"
+
+    inner = Client(create_app(store, FakeOpenTraces(), QuerySettings(reports_max=1), report_trace=busy))
+
+    outer = inner.get(PATH)
+
+    assert (outer.status_code, answers) == (200, [503])
+    assert inner.get(PATH).status_code == 200
 
 
 def test_an_incident_is_reported_with_its_example(client: Client):
