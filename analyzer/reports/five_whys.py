@@ -19,6 +19,7 @@ from analyzer.words import named, shown
 
 WHYS_MAX = 8
 _UNSEEN = ("error.peer.unseen", "error.refused.no_server", "error.timeout.silent_callee", "latency.peer")
+_TIMEOUTS = ("error.timeout.slow_server", "error.timeout.silent_callee")
 _PEOPLE = "needs people: telemetry ends here"
 
 
@@ -104,7 +105,8 @@ def _mechanism(walk: _Walk) -> Why:
     where = named(origin.service, origin.operation) if origin else shown(cause.entity.name)
     ids = [span.span_id for span in cause.origin_spans]
     ask = {"error": "Why did {} fail?", "mixed": "Why did {} fail?", "latency": "Why did {} take so long?"}
-    question = ask.get(walk.answer.verdict, "Why there, in {}?").format(where)
+    asked = "Why did {} take so long?" if cause.rule in _TIMEOUTS else ask.get(walk.answer.verdict)
+    question = (asked or "Why there, in {}?").format(where)
     if best is None:
         return Why(question=question, because=words, level="measured", span_ids=ids)
     ids = list(dict.fromkeys([*ids, *(span_id for _, spans in best.evidence for span_id in spans)]))

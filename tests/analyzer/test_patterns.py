@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from analyzer.errors.patterns import LIBRARY, match_patterns
+from analyzer.findings import SpanRole
 from tests.support.pattern_cases import (
     ARRAY_LIST,
     CASES,
@@ -98,6 +99,15 @@ def test_what_stands_at_the_origin_is_surer_than_what_stands_elsewhere():
     matches = {match.pattern: match.confidence for match in match_patterns(answer, [here, elsewhere])}
 
     assert matches["code.missing_key"] > matches["code.division_by_zero"]
+
+
+def test_what_a_victim_wrote_is_not_what_went_wrong():
+    """A sibling was cancelled: its exception is no pattern of the failure."""
+    answer = decided("error.origin.local", origin=span(1, "POST /order", 0, 100)).answer
+    role = SpanRole(span_id="00000000000000ff", service="cart", operation="GET", role="victim")
+    cancelled = fact("Cancelled", "request cancelled: a sibling failed", span_id="00000000000000ff")
+
+    assert match_patterns(answer.model_copy(update={"roles": [role]}), [cancelled]) == []
 
 
 def test_evidence_names_the_span():

@@ -31,6 +31,7 @@ from tests.support.fakes.clock import EPOCH_NS
 from tests.support.pattern_cases import HASH_MAP, fact
 from tests.support.reported import Reporter, shop_reporter
 from tests.support.shop import FAULTS, DrawnFault
+from tests.support.situations import SITUATIONS
 
 ERRORS = [fault for fault in FAULTS if fault.verdict == "error"]
 NAMES = ("summary", "root_cause", "evidence", "immediate_fix", "testing", "prevention", "monitoring", "runbook")
@@ -129,6 +130,19 @@ def test_the_fixture_gets_the_answer_that_it_expects(reporter: Reporter, fault: 
     assert not expects.needs_baseline
     assert (answer.status, answer.verdict, first.rule) == (expects.status, expects.verdict, expects.rule)
     assert first.origin_spans[0].span_id == expects.origin_span_id
+
+
+def test_most_situations_are_answered_alike_from_their_fixture():
+    """50 of 53; what is lost stood in a log, in an attribute of one's own, or in words that are no names."""
+    alike = 0
+    for situation in SITUATIONS:
+        answer, report = Reporter().report(situation.drawing())
+        assert report.testing.fixture is not None
+        again = ask(report.testing.fixture).root_causes[0]
+        expects = report.testing.fixture.expects
+        alike += (again.rule, again.origin_spans[0].span_id) == (answer.root_causes[0].rule, expects.origin_span_id)
+
+    assert (alike, len(SITUATIONS)) == (50, 53)
 
 
 def test_nothing_private_stays_in_a_fixture():

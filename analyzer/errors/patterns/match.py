@@ -24,6 +24,8 @@ SPANS_MAX = 20
 TYPE_AND_MESSAGE, TYPE, MESSAGE, CODE = 0.95, 0.85, 0.75, 0.6
 ELSEWHERE = 0.6  # factor of a fact that neither stands at the origin nor on the way up from it
 ON_THE_WAY = 0.9
+ASIDE = 0.3  # of a span that was cancelled, recovered or handled: what it wrote is not what went wrong
+CONFIDENCE_MIN = 0.35  # less is not named
 
 LIBRARY: tuple[Pattern, ...] = (
     *code.PATTERNS,
@@ -35,6 +37,7 @@ LIBRARY: tuple[Pattern, ...] = (
     *settings.PATTERNS,
     *shapes.PATTERNS,
 )
+_ASIDE_ROLES = ("victim", "recovered", "handled", "noise")
 _MESSAGES = {pattern.id: tuple(re.compile(text) for text in pattern.messages) for pattern in LIBRARY}
 
 
@@ -77,7 +80,7 @@ def match_patterns(answer: Answer, facts: Sequence[ExceptionFact]) -> list[Patte
         for fact in facts:
             _by_fact(pattern, fact, weights.get(fact.span_id, ELSEWHERE) if weights else 1.0, one)
         _by_answer(pattern, answer, facts, one)
-        if one.confidence > 0.0:
+        if one.confidence * pattern.weight >= CONFIDENCE_MIN:
             found[pattern.id] = one
     hidden = {
         broader
@@ -97,7 +100,8 @@ def _weights(answer: Answer) -> dict[str, float]:
     """How near to the origin a span stands; empty when no origin is known."""
     if not answer.root_causes:
         return {}
-    weights = {step.span.span_id: ON_THE_WAY for step in answer.causal_chain}
+    weights = {role.span_id: ASIDE for role in answer.roles if role.role in _ASIDE_ROLES}
+    weights |= {step.span.span_id: ON_THE_WAY for step in answer.causal_chain}
     return weights | {span.span_id: 1.0 for span in answer.root_causes[0].origin_spans}
 
 
