@@ -23,9 +23,10 @@ from analyzer.analysis import Analysis
 from analyzer.answers import ErrorFacts, Findings, Story, brief, compose
 from analyzer.baselines import Baselines
 from analyzer.config import AnalysisConfig
-from analyzer.errors.exceptions import exceptions_of, no_stack
+from analyzer.errors.exceptions import exceptions_of
 from analyzer.errors.fingerprint import fingerprint_of
 from analyzer.errors.sightings import Parse
+from analyzer.errors.stack_traces import parse_stack
 from analyzer.errors.trace_groups import Explained, Group, grouped
 from analyzer.findings import Answer, VerdictKind
 from analyzer.forest import Forest, build_forest
@@ -70,7 +71,7 @@ class Analyzer:
     Parameters
     ----------
     config : AnalysisConfig, optional
-    parse : reads the text of a stack; without it stacks stay text and errors are grouped by what they say
+    parse : reads the text of a stack
     group : exception fact -> fingerprint; None: it belongs to no group
 
     Examples
@@ -82,7 +83,7 @@ class Analyzer:
     """
 
     def __init__(
-        self, config: AnalysisConfig | None = None, parse: Parse = no_stack, group: Group = fingerprint_of
+        self, config: AnalysisConfig | None = None, parse: Parse = parse_stack, group: Group = fingerprint_of
     ) -> None:
         self.config = config or AnalysisConfig()
         self._parse, self._group = parse, group

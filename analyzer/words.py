@@ -9,7 +9,7 @@ import numpy as np
 
 from analyzer.analysis import Analysis
 from analyzer.findings import Entity, SpanRef
-from analyzer.forest import NodeFlag
+from analyzer.node_words import NodeFlag
 from analyzer.spans import MISSING_NAME, MISSING_SERVICE, PeerKind, SpanFlag, SpanKind, hex_id
 
 TEXT_SHOWN_MAX = 300

@@ -17,6 +17,7 @@ import numpy as np
 from rich.console import Console
 from rich.progress import Progress
 
+from analyzer.engine import Analyzer, Verdicts
 from analyzer.errors.rules import Rule, replay
 from collector.errors import BadRequestError
 from collector.group_text import replay_json, replay_text
@@ -31,6 +32,31 @@ T = TypeVar("T")
 
 def analyze_files(files: Sequence[str], baseline: Sequence[str], *, as_json: bool, everything: bool) -> int:
     """Read, learn, judge, print."""
+    judged = judge_files(files, baseline)
+    if isinstance(judged, int):
+        return judged
+    analyzer, verdicts = judged
+    traces = verdicts.analysis.traces
+    wanted = np.arange(traces.trace_count) if everything else np.flatnonzero(verdicts.suspicious)
+    printer = Printer(as_json)
+    for index in _with_progress(wanted.tolist(), "explaining"):
+        answer = analyzer.explain(verdicts, index)
+        if everything or answer.status not in ("clean", "partial"):
+            printer.show(answer)
+    if not as_json:
+        spans = len(verdicts.analysis.forest.row)
+        found = "nothing to report" if not printer.count else f"{printer.count} with something to say"
+        _say(f"{_count(traces.trace_count, 'trace')}, {_count(spans, 'span')}; {found}")
+        if not baseline and traces.trace_count < analyzer.config.baseline_count_min:
+            _say(
+                f"what is slow or missing can be told from {analyzer.config.baseline_count_min} traces on: "
+                "give healthy ones with --baseline"
+            )
+    return 0
+
+
+def judge_files(files: Sequence[str], baseline: Sequence[str]) -> tuple[Analyzer, Verdicts] | int:
+    """Read files and judge every trace in them; the exit status when there is nothing to judge (it was said why)."""
     complaints = _Complaints()
     try:
         reader = _read(files, "reading", TraceReader(), complaints)
@@ -50,23 +76,7 @@ def analyze_files(files: Sequence[str], baseline: Sequence[str], *, as_json: boo
     included = None if baseline else analyzer.learn_file(traces, 0)
     if baseline:
         analyzer.learn_file(healthy, 0)
-    verdicts = analyzer.analyse(traces, included)
-    wanted = np.arange(traces.trace_count) if everything else np.flatnonzero(verdicts.suspicious)
-    printer = Printer(as_json)
-    for index in _with_progress(wanted.tolist(), "explaining"):
-        answer = analyzer.explain(verdicts, index)
-        if everything or answer.status not in ("clean", "partial"):
-            printer.show(answer)
-    if not as_json:
-        spans = len(verdicts.analysis.forest.row)
-        found = "nothing to report" if not printer.count else f"{printer.count} with something to say"
-        _say(f"{_count(traces.trace_count, 'trace')}, {_count(spans, 'span')}; {found}")
-        if not baseline and traces.trace_count < analyzer.config.baseline_count_min:
-            _say(
-                f"what is slow or missing can be told from {analyzer.config.baseline_count_min} traces on: "
-                "give healthy ones with --baseline"
-            )
-    return 0
+    return analyzer, analyzer.analyse(traces, included)
 
 
 def regroup_files(files: Sequence[str], rules: Sequence[Rule], before: Sequence[Rule], *, as_json: bool) -> int:

@@ -97,6 +97,25 @@ def ask_groups(
     return 0
 
 
+def fetch_report(server: str, wanted: str, format: str) -> tuple[bytes, str] | int:
+    """Ask for the report of a trace, else of an incident, of that id; the exit status when there is none."""
+    if _address(server) is None:
+        return _no_address(server)
+    told = ""
+    for kind in ("traces", "incidents"):
+        found = _get(server, f"/api/v1/{kind}/{wanted}/report?format={format}", TIMEOUT_S)
+        if isinstance(found, int):
+            return found
+        status, body = found
+        if status == 200:
+            return body, kind
+        told = told or _problem(status, body)
+        if status != 404:
+            break
+    sys.stderr.write(plain(told) + "\n")
+    return 1
+
+
 def _no_address(server: str) -> int:
     sys.stderr.write(f"{server[:80]!r} is not an address; expected for example http://127.0.0.1:8080\n")
     return 2

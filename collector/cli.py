@@ -1,4 +1,4 @@
-"""The command line: `firstfault serve | root-cause | incidents | groups | analyze | evaluate | demo | config`.
+"""The command line: `firstfault serve | root-cause | incidents | groups | analyze | report | evaluate | demo | ...`.
 
 Answers go to standard output, everything else to standard error. Exit status: 0 done, 1 the answer is
 not there (or the demo is not all right), 2 wrong use.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Literal, NoReturn
 
@@ -28,6 +29,15 @@ app = typer.Typer(
 )
 config_app = typer.Typer(name="config", help="Check, print or describe the configuration.", no_args_is_help=True)
 app.add_typer(config_app)
+
+
+class ReportFormat(StrEnum):
+    """How a report is written."""
+
+    json = "json"
+    markdown = "markdown"
+    html = "html"
+
 
 ConfigPath = Annotated[
     Path | None, typer.Option("--config", "-c", help="YAML file; without one the defaults (loopback only) hold.")
@@ -152,6 +162,25 @@ def evaluate(
     from collector.evaluate import evaluate as run
 
     raise typer.Exit(run(directory, method or [], json_out=json_out, window=window, plot=plot, seed=seed))
+
+
+@app.command()
+def report(
+    target: Annotated[
+        str, typer.Argument(metavar="TRACE_ID|INCIDENT_ID|FILE", help="An id to ask a server, or a file.")
+    ],
+    format: Annotated[ReportFormat, typer.Option("--format", "-f", help="How it is written.")] = ReportFormat.markdown,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="File to write to; of several reports: a folder.")
+    ] = None,
+    baseline: Annotated[list[str] | None, typer.Option(help="FILE only: healthy traces to learn from.")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="FILE only: reports at most.")] = 20,
+    server: Annotated[str, typer.Option(help="Address of a running firstfault.")] = "http://127.0.0.1:8080",
+) -> None:
+    """Write a report: summary, cause, evidence, fix, tests, prevention, monitoring, runbook, five whys."""
+    from collector.report_command import write_report
+
+    raise typer.Exit(write_report(target, format.value, output, baseline or [], limit, server))
 
 
 @app.command()

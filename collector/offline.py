@@ -16,7 +16,6 @@ import numpy.typing as npt
 
 from analyzer.config import AnalysisConfig
 from analyzer.engine import Analyzer, Verdicts
-from analyzer.errors.exceptions import no_stack
 from analyzer.errors.rules import Grouping, Rule
 from analyzer.findings import Answer
 from analyzer.spans import SPAN_DTYPE, Bytes, ReleaseReason, Rows, TraceBatch, Vocabulary
@@ -38,7 +37,7 @@ FILE_LIMITS = RequestLimits(bytes_max=2**31, spans_max=5_000_000, messages_max=2
 
 def new_analyzer(config: AnalysisConfig | None = None, rules: Sequence[Rule] = ()) -> Analyzer:
     """Make an analyzer as every part of the program uses it: the same stacks are read, errors grouped the same way."""
-    return Analyzer(config, no_stack, Grouping(rules))
+    return Analyzer(config, group=Grouping(rules))
 
 
 class TraceReader:

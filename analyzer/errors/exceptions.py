@@ -15,8 +15,9 @@ import numpy as np
 
 from analyzer.analysis import Analysis
 from analyzer.error_classes import ErrorClass
-from analyzer.errors.model import Breadcrumb, ExceptionFact, StackTrace
+from analyzer.errors.model import Breadcrumb, ExceptionFact
 from analyzer.errors.sightings import Parse, Sighting, correlation_of, joined, log_text, of_log, of_span, steering
+from analyzer.errors.stack_traces import parse_stack
 from analyzer.spans import FLAG_LOG, NO_RPC_STATUS, SpanDetail, SpanFlag, StatusCode, hex_id
 
 SPANS_MAX = 64  # opened for one trace; failed ones first
@@ -26,11 +27,6 @@ CRUMBS_MAX = 20  # of one fact: what was written last before it
 CRUMB_MAX = 300  # characters
 SAME_NS = 1_000_000_000  # one exception is recorded on its way out within this time
 _EXCEPTION = int(SpanFlag.EXCEPTION)
-
-
-def no_stack(text: str, language: str) -> StackTrace | None:
-    """No parser: stacks stay text."""
-    return None
 
 
 @dataclass(slots=True)
@@ -66,7 +62,7 @@ class _Fact:
             self.node, self.depth, self.span_id = node, depth, span_id
 
 
-def exceptions_of(analysis: Analysis, trace: int, parse: Parse = no_stack) -> list[ExceptionFact]:
+def exceptions_of(analysis: Analysis, trace: int, parse: Parse = parse_stack) -> list[ExceptionFact]:
     """Read the exceptions of one trace.
 
     Parameters

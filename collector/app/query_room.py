@@ -12,12 +12,13 @@ from pathlib import Path
 
 from analyzer.errors.rules import Rule
 from analyzer.findings import NOT_EXPLAINED, Answer
+from analyzer.incident_words import Incident
 from analyzer.service_graph import Graph
 from collector.app.endpoints import host_port, is_loopback
 from collector.clock import SystemClock
 from collector.config import Config
 from collector.contracts import STATE_NAME, Decisions, Encoding, Found, OpenTraces, Signal
-from collector.query.desk import Desk, QuerySettings
+from collector.query.desk import Desk, QuerySettings, ReportFormat
 from collector.query.grpc import GrpcServer
 from collector.query.rest import RestServer, create_app
 from collector.store.changes import ChangeShelf
@@ -65,6 +66,8 @@ class QueryRoom:
             settings=QuerySettings(wait_max_s=config.query.wait_max_s),
             analyze=self._analyze,
             draw_trace=_draw,
+            report_trace=_report_trace,
+            report_incident=self._report_incident,
             stats=stats,
             changes=self._changes,
             decisions=decisions,
@@ -75,6 +78,8 @@ class QueryRoom:
             desk.settings,
             desk.analyze,
             draw_trace=desk.draw_trace,
+            report_trace=desk.report_trace,
+            report_incident=desk.report_incident,
             stats=desk.stats,
             clock=desk.clock,
             changes=desk.changes,
@@ -94,6 +99,17 @@ class QueryRoom:
         if encoding is Encoding.JSON:
             payload = translate_json(payload, signal, RequestLimits())
         return analyze_bytes(self._store.load_state(STATE_NAME), [(payload, signal)], self._rules)
+
+    def _report_incident(self, incident: Incident, format: ReportFormat) -> str:
+        from collector.reporting import Page, page_of_incident, page_of_trace
+
+        def find(trace_id: str) -> Page | None:
+            found = self._store.find(bytes.fromhex(trace_id))
+            if found.answer is None or not found.trace_otlp:
+                return None
+            return page_of_trace(found.answer, found.trace_otlp, found.logs_otlp)
+
+        return page_of_incident(incident, find).write(format)
 
     def start(self) -> None:
         self.ports["rest"] = self._rest.start()
@@ -118,3 +134,9 @@ def _draw(trace_otlp: bytes, logs_otlp: bytes | None, answer: Answer | None) -> 
     from collector.offline import draw_bytes
 
     return draw_bytes(trace_otlp, logs_otlp, answer)
+
+
+def _report_trace(answer: Answer, trace_otlp: bytes | None, logs_otlp: bytes | None, format: ReportFormat) -> str:
+    from collector.reporting import page_of_trace
+
+    return page_of_trace(answer, trace_otlp, logs_otlp).write(format)

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 from analyzer.findings import Answer
+from analyzer.incident_words import Incident
 from analyzer.service_graph import Graph
 from collector.contracts import ChangeLog, Clock, Decisions, Encoding, OpenTraces, Signal, Store
 
+ReportFormat: TypeAlias = Literal["json", "markdown", "html"]
 # Request bytes -> answers, nothing stored. Raises `collector.errors.RefusedError`.
 Analyze: TypeAlias = Callable[[bytes, Signal, Encoding], list[Answer]]
 # ExportTraceServiceRequest, ExportLogsServiceRequest or None, the answer or None -> graph of the one trace in it.
 DrawTrace: TypeAlias = Callable[[bytes, bytes | None, Answer | None], Graph]
+
+# The answer, its spans and logs as OTLP or None, "json", "markdown" or "html" -> the report, written.
+ReportTrace: TypeAlias = Callable[[Answer, bytes | None, bytes | None, ReportFormat], str]
+ReportIncident: TypeAlias = Callable[[Incident, ReportFormat], str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +40,7 @@ class QuerySettings:
     body_bytes_max: int = 16 * 2**20  # POST /analyze, after decompression
     analyses_max: int = 2  # at the same time; each keeps a core busy
     answers_max: int = 1_000  # of one analysis
+    reports_max: int = 2  # written at the same time; each measures a trace, a second for ten thousand spans
     requests_max: int = 256  # at the same time, waiting ones included
     incidents_max: int = 200  # of a list; each is some 10 KB
     changes_max: int = 1_000  # of a list
@@ -55,6 +62,8 @@ class Desk:
     settings: QuerySettings = field(default_factory=QuerySettings)
     analyze: Analyze | None = None
     draw_trace: DrawTrace | None = None
+    report_trace: ReportTrace | None = None
+    report_incident: ReportIncident | None = None
     stats: Callable[[], Mapping[str, float]] = dict
     changes: ChangeLog | None = None
     decisions: Decisions | None = None

@@ -1,8 +1,8 @@
 """REST: the query room over HTTP.
 
 In: questions under /api/v1. Out: JSON (or DOT, Mermaid), errors as RFC 9457 problems. Writes nothing but the changes it
-is told of; the store and the engine are asked through their contracts. No page of HTML and nothing fetched from
-elsewhere.
+is told of; the store and the engine are asked through their contracts. No page of HTML but reports, and nothing
+fetched from elsewhere.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from analyzer.version import __version__
 from collector.asgi_thread import AsgiThread
 from collector.clock import SystemClock
 from collector.contracts import ChangeLog, Clock, Decisions, OpenTraces, Store
-from collector.query.desk import Analyze, Desk, DrawTrace, QuerySettings
+from collector.query.desk import Analyze, Desk, DrawTrace, QuerySettings, ReportIncident, ReportTrace
 from collector.query.middleware import QueryCounters, QueryMiddleware
 from collector.query.problems import Problem, install
 from collector.query.rest_analyze import analyze_routes
@@ -26,6 +26,7 @@ from collector.query.rest_changes import change_routes
 from collector.query.rest_groups import group_routes
 from collector.query.rest_incidents import incident_routes
 from collector.query.rest_lists import list_routes
+from collector.query.rest_reports import report_routes
 from collector.query.rest_traces import trace_routes
 
 PREFIX = "/api/v1"
@@ -38,6 +39,8 @@ def create_app(
     analyze: Analyze | None = None,
     *,
     draw_trace: DrawTrace | None = None,
+    report_trace: ReportTrace | None = None,
+    report_incident: ReportIncident | None = None,
     stats: Callable[[], Mapping[str, float]] = dict,
     clock: Clock | None = None,
     changes: ChangeLog | None = None,
@@ -52,6 +55,7 @@ def create_app(
     settings : bounds; None takes the defaults
     analyze : request bytes, signal, encoding -> answers, nothing stored; None: POST /analyze says 501
     draw_trace : spans, logs, answer -> graph of the one trace in them; None: /graph says 501
+    report_trace, report_incident : answer or incident -> report, written; None: /report says 501
     stats : samples shown under /stats
     changes : where changes are kept; None: /changes says 501
     clock : for windows without bounds, and for trends
@@ -70,6 +74,8 @@ def create_app(
         settings or QuerySettings(),
         analyze,
         draw_trace,
+        report_trace,
+        report_incident,
         stats,
         changes=changes,
         decisions=decisions,
@@ -94,6 +100,7 @@ def create_app(
         incident_routes(desk, stopping),
         *group_routes(desk),
         change_routes(desk),
+        report_routes(desk),
         analyze_routes(desk),
     ):
         app.include_router(router, prefix=PREFIX)

@@ -137,6 +137,24 @@ def test_findings_are_written_back(house: House):
     assert not known & {span.span_id for span in spans.spans}
 
 
+def test_a_report_is_written(house: House):
+    """JSON, a page, and the command line; the fixture in it was tried by the running program."""
+    server, drawing = house.server, house.send(FAILING)
+    trace_id = drawing.trace_id.hex()
+    server.root_cause(drawing.trace_id)
+
+    report = server.get(f"/api/v1/traces/{trace_id}/report").json()
+    page = server.get(f"/api/v1/traces/{trace_id}/report?format=html")
+    printed = firstfault("report", trace_id, "--server", server.url)
+
+    assert report["root_cause"]["entity"]["service"] == "payment"
+    assert report["testing"]["fixture"]["reproduces"] is True
+    assert page.headers["content-security-policy"].startswith("default-src 'none'; style-src 'sha256-")
+    assert page.text.count("<svg") == 2
+    assert printed.returncode == 0, printed.stderr
+    assert printed.stdout.decode().startswith("# frontend POST /checkout failed\n")
+
+
 def test_what_we_wrote_is_not_analysed_again(house: House):
     """A Collector that sends everything back to us makes no finding, no revision and no storm."""
     server = house.server

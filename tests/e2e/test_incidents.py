@@ -98,6 +98,19 @@ def test_rest_grpc_and_command_line_say_the_same(house: tuple[Server, GrpcSink, 
     assert server.get("/api/v1/incidents?status=open").json()["incidents"] == []
 
 
+def test_it_is_reported_on(house: tuple[Server, GrpcSink, str]):
+    """Without an example trace: all is there, and what is not known says so."""
+    server, _, incident_id = house
+
+    report = server.get(f"/api/v1/incidents/{incident_id}/report").json()
+    printed = firstfault("report", incident_id, "--server", server.url)
+
+    assert (report["subject"], report["subject_id"]) == ("incident", incident_id)
+    assert report["testing"]["fixture"] is None
+    assert report["missing"]
+    assert printed.returncode == 0, printed.stderr
+
+
 def test_its_end_is_written_back(house: tuple[Server, GrpcSink, str]):
     server, sink, incident_id = house
 

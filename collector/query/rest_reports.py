@@ -1,0 +1,147 @@
+"""Reports over REST: of one trace, of one incident; as JSON, Markdown or HTML.
+
+In: an id and a format. Out: the report. HTML is self-contained and brings its own content security policy: the one
+style element by its hash, nothing else.
+"""
+
+# No postponed annotations: FastAPI reads those of the routes, and they name bounds of the enclosing function.
+import threading
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Path, Query, Response
+
+from analyzer.findings import Answer
+from analyzer.reports.html import CONTENT_SECURITY_POLICY
+from analyzer.reports.model import Report
+from collector.errors import OverloadedError
+from collector.query.desk import Desk
+from collector.query.incidents import NOT_KNOWN, read_incident_id
+from collector.query.lookup import MISSING, Look, look_everywhere, read_trace_id
+from collector.query.models import TRACE_ID, body_of
+from collector.query.models_incidents import INCIDENT_ID
+from collector.query.problems import ProblemError, harmless, problem_responses
+
+Format = Annotated[Literal["json", "markdown", "html"], Query(description="default json", examples=["html"])]
+TYPES = {
+    "json": "application/json",
+    "markdown": "text/markdown; charset=utf-8",
+    "html": "text/html; charset=utf-8",
+}
+_EXAMPLE = {"schema_version": "1", "subject": "trace", "subject_id": TRACE_ID, "title": "gateway GET /checkout failed"}
+_BODY = body_of(Report, _EXAMPLE, "The report: eight deliverables, five whys, timeline, messages, review draft")
+
+
+def report_routes(desk: Desk) -> APIRouter:
+    """Routes /traces/{trace_id}/report and /incidents/{incident_id}/report."""
+    router = APIRouter()
+    desks = _Desks(desk.settings.reports_max)
+
+    @router.get(
+        "/traces/{trace_id}/report",
+        tags=["traces"],
+        summary="The report of this trace: summary, cause, evidence, fix, tests, prevention, monitoring, runbook",
+        response_model=None,
+        responses={200: _BODY, **problem_responses(400, 404, 410, 501, 503)},
+    )
+    def trace_report(
+        trace_id: Annotated[
+            str,
+            Path(
+                pattern="^[0-9a-fA-F]{32}$",
+                description="32 hex digits, either case",
+                openapi_examples={"trace": {"value": TRACE_ID}},
+            ),
+        ],
+        format: Format = "json",
+    ) -> Response:
+        """All eight deliverables are always there; what is not known says so. Without spans there is no fixture."""
+        if desk.report_trace is None:
+            raise _no_reports()
+        found = look_everywhere(desk, read_trace_id(trace_id))
+        answer = _require(found, desk.settings.retry_after_s)
+        otlp = found.found.trace_otlp if found.found else None
+        logs = found.found.logs_otlp if found.found else None
+        with desks:
+            return _written(desk.report_trace(answer, otlp, logs, format), format)
+
+    @router.get(
+        "/incidents/{incident_id}/report",
+        tags=["incidents"],
+        summary="The report of this incident",
+        response_model=None,
+        responses={200: _BODY, **problem_responses(400, 404, 501, 503)},
+    )
+    def incident_report(
+        incident_id: Annotated[
+            str, Path(description="32 hex digits", openapi_examples={"incident": {"value": INCIDENT_ID}})
+        ],
+        format: Format = "json",
+    ) -> Response:
+        """Who and since when from the incident; pattern, location and fixture from an example trace that is kept."""
+        if desk.report_incident is None:
+            raise _no_reports()
+        wanted = read_incident_id(incident_id)
+        incident = desk.store.incident(wanted)
+        if incident is None:
+            title, advice = NOT_KNOWN
+            raise ProblemError(
+                404,
+                "incident_unknown",
+                title,
+                f"no incident {wanted} is kept",
+                found=wanted,
+                expected="the id of an incident of GET /api/v1/incidents",
+                do=advice,
+            )
+        with desks:
+            return _written(desk.report_incident(incident, format), format)
+
+    return router
+
+
+class _Desks:
+    """How many reports are written at the same time; any thread."""
+
+    def __init__(self, most: int) -> None:
+        self._most, self._free = most, threading.BoundedSemaphore(most)
+
+    def __enter__(self) -> None:
+        if not self._free.acquire(blocking=False):
+            raise OverloadedError(f"{self._most} reports are being written; that is the bound", "reports")
+
+    def __exit__(self, *_: object) -> None:
+        self._free.release()
+
+
+def _require(found: Look, retry_after_s: int) -> Answer:
+    if found.answer is not None:
+        return found.answer
+    title, advice = MISSING[found.state]
+    raise ProblemError(
+        404 if found.state == "unknown" else 410,
+        f"trace_{found.state}",
+        title,
+        found.reason or f"trace {found.trace_id} is {found.state}",
+        found=found.trace_id,
+        expected="the id of a trace that was sent here and is still kept",
+        do=advice,
+        headers={"Retry-After": str(retry_after_s)} if found.state == "unknown" else {},
+    )
+
+
+def _no_reports() -> ProblemError:
+    return ProblemError(
+        501,
+        "no_reports",
+        "No reports here",
+        "this firstfault was started without an analyzer",
+        do="ask one that was started with `firstfault serve`",
+    )
+
+
+def _written(body: str, format: str) -> Response:
+    headers = {"Cache-Control": "no-cache"}
+    if format == "html":
+        headers["Content-Security-Policy"] = f"{CONTENT_SECURITY_POLICY}; frame-ancestors 'none'"
+    raw = body.encode("utf-8", "replace")
+    return Response(harmless(raw) if format == "json" else raw, 200, headers, TYPES[format])

@@ -1,0 +1,117 @@
+"""Reports of stored traces and incidents, written down: JSON, Markdown or HTML.
+
+In: an answer or an incident, and the bytes of a trace when its spans are kept. Out: text. Numba is loaded when spans
+are measured, so only callers that report import this file, and when they do.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from analyzer.analysis import Analysis
+from analyzer.engine import Analyzer
+from analyzer.errors.exceptions import exceptions_of
+from analyzer.findings import Answer
+from analyzer.incident_words import Incident
+from analyzer.reports.graph_svg import graph_svg
+from analyzer.reports.html import to_html
+from analyzer.reports.incident_report import report_of_incident
+from analyzer.reports.markdown import to_markdown
+from analyzer.reports.model import Fixture, Report
+from analyzer.reports.report import report_of_trace
+from analyzer.reports.waterfall_svg import waterfall_svg
+from analyzer.service_graph import to_json, trace_graph
+from collector.contracts import Signal
+from collector.errors import BadRequestError
+from collector.offline import TraceReader, analyze_bytes
+from collector.wire.otlp_json import translate_json
+from collector.wire.request_limits import RequestLimits
+
+Format = Literal["json", "markdown", "html"]
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A report with the drawings that belong to it; empty text: there is none."""
+
+    report: Report
+    waterfall: str = ""
+    graph: str = ""
+
+    def write(self, format: Format) -> str:
+        """Write it down."""
+        if format == "json":
+            return self.report.model_dump_json()
+        if format == "markdown":
+            return to_markdown(self.report)
+        return to_html(self.report, waterfall=self.waterfall, graph=self.graph)
+
+
+def page_of_trace(answer: Answer, trace_otlp: bytes | None, logs_otlp: bytes | None = None) -> Page:
+    """Report on a stored trace; without its spans from the answer alone.
+
+    Raises
+    ------
+    BadRequestError
+        The stored bytes cannot be read.
+    """
+    if not trace_otlp:
+        return Page(report_of_trace(answer))
+    reader = TraceReader()
+    reader.add(trace_otlp, Signal.TRACES)
+    if logs_otlp:
+        reader.add(logs_otlp, Signal.LOGS)
+    return page_of_analysis(answer, Analyzer().analyse(reader.batch()).analysis, 0)
+
+
+def page_of_analysis(answer: Answer, analysis: Analysis, trace: int) -> Page:
+    """Report on a measured trace, with its drawings; its fixture is tried."""
+    report = report_of_trace(answer, exceptions_of(analysis, trace), analysis, trace)
+    origins = [span.service for cause in answer.root_causes[:1] for span in cause.origin_spans]
+    return Page(
+        _tried(report),
+        waterfall_svg(analysis, trace, answer),
+        graph_svg(to_json(trace_graph(analysis, trace, answer)), origins[0] if origins else ""),
+    )
+
+
+def page_of_incident(incident: Incident, find: Callable[[str], Page | None]) -> Page:
+    """Report on an incident, with the first of its example traces that is still kept.
+
+    Parameters
+    ----------
+    find : trace id -> its page, None when it is not kept
+    """
+    for trace_id in incident.example_trace_ids:
+        example = find(trace_id)
+        if example is not None and example.report.root_cause.entity is not None:
+            return Page(report_of_incident(incident, example.report), example.waterfall, example.graph)
+    return Page(report_of_incident(incident))
+
+
+def _tried(report: Report) -> Report:
+    """Ask for the fixture as its reader would, and note whether it is answered as it says."""
+    fixture = report.testing.fixture
+    if fixture is None or fixture.expects.needs_baseline:
+        return report
+    tried = fixture.model_copy(update={"reproduces": _reproduces(fixture)})
+    return report.model_copy(update={"testing": report.testing.model_copy(update={"fixture": tried})})
+
+
+def _reproduces(fixture: Fixture) -> bool:
+    try:
+        payload = translate_json(json.dumps(fixture.otlp).encode(), Signal.TRACES, RequestLimits())
+        (answer,) = analyze_bytes(None, [(payload, Signal.TRACES)])
+    except (BadRequestError, ValueError):  # names that JSON or OTLP does not take, or no span that can be read
+        return False
+    first = answer.root_causes[0] if answer.root_causes else None
+    origin = first.origin_spans[0].span_id if first is not None and first.origin_spans else ""
+    expects = fixture.expects
+    return (answer.verdict, first.rule if first else "", origin) == (
+        expects.verdict,
+        expects.rule,
+        expects.origin_span_id,
+    )
