@@ -16,6 +16,8 @@ README = (ROOT / "README.md").read_text()
 RULE = re.compile(r'"((?:error|latency|structure)\.[a-z_]+(?:\.[a-z_]+)?)"')
 # Attribute keys that look like rules.
 NOT_RULES = {"error.type", "error.message"}
+# Names of fields in the logs of others.
+NOT_RULES |= {"error.kind", "error.name", "error.stack", "error.stack_trace", "error.fingerprint"}
 
 
 def rules_in_code() -> set[str]:
