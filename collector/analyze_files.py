@@ -1,16 +1,19 @@
 """`firstfault analyze FILE...`: the engine of the server, over files.
 
 What is normal is learned from the input itself, robustly (one bad trace among hundreds does not become
-normal), or from `--baseline` files. Answers go to standard output, progress and complaints to standard error.
+normal), or from `--baseline` files. A log of JSON lines or a stack trace is told from OTLP by its first bytes.
+Answers go to standard output, progress and complaints to standard error.
 `firstfault regroup FILE...` says of the same files what rules of grouping would change.
 Exit status: 0 answered, 1 nothing could be read, 2 a file could not be opened.
 """
 
 from __future__ import annotations
 
+import io
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
@@ -23,15 +26,23 @@ from collector.errors import BadRequestError
 from collector.group_text import replay_json, replay_text
 from collector.offline import FILE_LIMITS, TraceReader, new_analyzer
 from collector.receivers.files import FileComplaint, read_requests
+from collector.text_analysis import HEAD_BYTES, analyze_text, is_text_evidence, text_lines
 from collector.verdict_text import Printer, plain
 from collector.wire.otlp_json import translate_json
 
 COMPLAINTS_SHOWN = 5
+TEXT_BYTES_MAX = 256 * 2**20  # of one log file; 100,000 records of it are looked at
 T = TypeVar("T")
 
 
 def analyze_files(files: Sequence[str], baseline: Sequence[str], *, as_json: bool, everything: bool) -> int:
     """Read, learn, judge, print."""
+    try:
+        texts = [name for name in files if is_text_evidence(_head(name))]
+        if texts:
+            return _analyze_texts(texts, [name for name in files if name not in texts], baseline, as_json, everything)
+    except OSError as error:
+        return _cannot_read(error)
     judged = judge_files(files, baseline)
     if isinstance(judged, int):
         return judged
@@ -62,8 +73,7 @@ def judge_files(files: Sequence[str], baseline: Sequence[str]) -> tuple[Analyzer
         reader = _read(files, "reading", TraceReader(), complaints)
         normal = _read(baseline, "reading the baseline", TraceReader(reader.vocabulary), complaints)
     except OSError as error:
-        _say(f"cannot read {error.filename or 'standard input'}: {error.strerror or error}")
-        return 2
+        return _cannot_read(error)
     complaints.tell()
     traces, healthy = reader.batch(), normal.batch()
     if not traces.trace_count:
@@ -85,8 +95,7 @@ def regroup_files(files: Sequence[str], rules: Sequence[Rule], before: Sequence[
     try:
         traces = _read(files, "reading", TraceReader(), complaints).batch()
     except OSError as error:
-        _say(f"cannot read {error.filename or 'standard input'}: {error.strerror or error}")
-        return 2
+        return _cannot_read(error)
     complaints.tell()
     if not traces.trace_count:
         _say("no spans were read; expected OTLP traces as JSON, JSON lines or protobuf")
@@ -102,6 +111,53 @@ def regroup_files(files: Sequence[str], rules: Sequence[Rule], before: Sequence[
     found = replay(rules, facts, before)
     sys.stdout.write(replay_json(found) if as_json else replay_text(found, [rule.name for rule in rules]))
     return 0
+
+
+def analyze_words(text: str, *, as_json: bool) -> int:
+    """Say what can be said of a message or a stack trace that was given on the command line."""
+    _print_text(text, as_json)
+    return 0
+
+
+def _analyze_texts(
+    texts: Sequence[str], others: Sequence[str], baseline: Sequence[str], as_json: bool, everything: bool
+) -> int:
+    """Logs and stack traces each for itself, then the traces in the other files."""
+    for name in texts:
+        raw = sys.stdin.buffer.read(TEXT_BYTES_MAX + 1) if name == "-" else _read_bytes(name)
+        if len(raw) > TEXT_BYTES_MAX:
+            _say(f"{name} has more than {TEXT_BYTES_MAX} bytes; only its beginning was read")
+        _print_text(raw[:TEXT_BYTES_MAX].decode("utf-8", "replace"), as_json)
+    return analyze_files(others, baseline, as_json=as_json, everything=everything) if others else 0
+
+
+def _print_text(text: str, as_json: bool) -> None:
+    answer = analyze_text(text)
+    lines = [answer.model_dump_json()] if as_json else text_lines(answer)
+    if as_json and isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(encoding="utf-8")
+    sys.stdout.write("\n".join(lines) + "\n")
+
+
+def _read_bytes(name: str) -> bytes:
+    with open(name, "rb") as file:
+        return file.read(TEXT_BYTES_MAX + 1)
+
+
+def _head(name: str) -> bytes:
+    """First bytes of a file; of standard input without taking them. Empty when there is nothing to tell by."""
+    if name == "-":
+        buffer = sys.stdin.buffer
+        return buffer.peek(HEAD_BYTES) if isinstance(buffer, io.BufferedReader) else b""
+    if not Path(name).is_file():
+        return b""  # the reader of traces says what is the matter with it
+    with open(name, "rb") as file:
+        return file.read(HEAD_BYTES)
+
+
+def _cannot_read(error: OSError) -> int:
+    _say(f"cannot read {error.filename or 'standard input'}: {error.strerror or error}")
+    return 2
 
 
 @dataclass(slots=True)

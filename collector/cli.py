@@ -110,18 +110,26 @@ def groups(
 @app.command()
 def analyze(
     files: Annotated[
-        list[str], typer.Argument(help="OTLP JSON, JSON lines or protobuf; plain, gz or zst; - is stdin.")
-    ],
+        list[str] | None,
+        typer.Argument(
+            help="OTLP JSON, JSON lines or protobuf; plain, gz or zst; a JSON log; a stack trace; - is stdin."
+        ),
+    ] = None,
+    text: Annotated[str, typer.Option(help="An error message or a stack trace, instead of files.")] = "",
     baseline: Annotated[
         list[str] | None, typer.Option(help="File of healthy traces to learn from; default: the input itself.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object of the answer's schema per line.")] = False,
     everything: Annotated[bool, typer.Option("--all", help="Answer for every trace, clean ones too.")] = False,
 ) -> None:
-    """Find root causes in files, without a server."""
-    from collector.analyze_files import analyze_files
+    """Find root causes in files, without a server; or say what a message, a stack trace or a log tells."""
+    from collector.analyze_files import analyze_files, analyze_words
 
-    raise typer.Exit(analyze_files(files, baseline or [], as_json=as_json, everything=everything))
+    if bool(text) == bool(files):
+        _fail("give files to analyze, or --text with a message or a stack trace")
+    if text:
+        raise typer.Exit(analyze_words(text, as_json=as_json))
+    raise typer.Exit(analyze_files(files or [], baseline or [], as_json=as_json, everything=everything))
 
 
 @app.command()

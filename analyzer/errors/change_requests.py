@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from analyzer.errors.change_words import Change, ChangeEffect
 from analyzer.errors.changes import ChangeSettings, Requests, deployments, judge_change
+from analyzer.errors.edge_sums import visits_of
 from analyzer.incidents.facts import TraceFacts
 from analyzer.spans import SpanKind, Vocabulary
 
@@ -21,7 +22,7 @@ _CALLS = (int(SpanKind.CLIENT), int(SpanKind.PRODUCER))
 
 def requests_of(facts: TraceFacts, vocabulary: Vocabulary, service: int) -> Requests:
     """Return the visits to one service (string id), in the order of the facts."""
-    visit = _visits(facts)
+    visit = visits_of(facts)
     heads = np.flatnonzero((visit == np.arange(len(facts))) & (facts.service == service))
     return _requests(facts, vocabulary, visit, heads)
 
@@ -35,7 +36,7 @@ def requests_elsewhere(facts: TraceFacts, vocabulary: Vocabulary, service: int) 
     trace = facts.trace
     touched[trace[facts.service == service]] = True
     apart = ~np.isin(facts.service, np.unique(facts.service[touched[trace]]))
-    visit = _visits(facts)
+    visit = visits_of(facts)
     heads = np.flatnonzero((visit == np.arange(len(facts))) & apart)
     return _requests(facts, vocabulary, visit, heads)
 
@@ -99,17 +100,6 @@ def _services_of_versions(facts: TraceFacts, vocabulary: Vocabulary) -> list[int
         if service and version:
             versions.setdefault(service, set()).add(version)
     return [service for service, found in versions.items() if len(found) > 1]
-
-
-def _visits(facts: TraceFacts) -> npt.NDArray[np.int64]:
-    """int64[n]: the span by which the request entered the service that this span is of."""
-    visit = np.where(facts.entering, np.arange(len(facts)), facts.parent.astype(np.int64))
-    while len(visit):
-        above = visit[visit]
-        if np.array_equal(above, visit):
-            break
-        visit = above  # pointer jumping: as many rounds as the depth has binary digits
-    return visit
 
 
 def _requests(

@@ -252,7 +252,7 @@ def _judge_before_after(scene: _Scene) -> ChangeEffect:
         "expected_share": found.expected / sides[1],
     }
     rise = f"{found.count} of {sides[1]} requests {_verb(measure)} where {found.expected:.3g} were to be expected"
-    factor = _elsewhere(scene, measure)
+    factor = _elsewhere(scene, measure, (found.count - found.expected) / sides[1])
     if factor > 1.0:
         again = _compare(scene, bad, np.ones(len(requests), bool), factor)
         if not scene.harmful(again, sides[1], measure):
@@ -348,8 +348,11 @@ def _began_before(scene: _Scene) -> tuple[str, str] | None:
     return measure, f"{words} {began}"
 
 
-def _elsewhere(scene: _Scene, measure: str) -> float:
-    """How many times as many bad requests those have that the change cannot have reached; 1 when it is not sure."""
+def _elsewhere(scene: _Scene, measure: str, rise: float) -> float:
+    """How many times as many bad requests those have that the change cannot have reached; 1 when it is not sure.
+
+    A rise there that is small beside the `rise` (of the bad share) here is another matter, however many times it is.
+    """
     other = scene.elsewhere
     if other is None or not len(other):
         return 1.0
@@ -359,7 +362,8 @@ def _elsewhere(scene: _Scene, measure: str) -> float:
     bad = _bad(other, ~is_after, measure, scene.settings.slow_quantile)
     strata = int(other.stratum.max()) + 1
     found = before_after(bad, is_after, other.stratum, strata, scene.slices(other.time_ns), 1.0)
-    if found.p >= scene.p_max or found.expected <= 0.0:
+    same = found.count - found.expected >= 0.5 * rise * int(is_after.sum())
+    if found.p >= scene.p_max or found.expected <= 0.0 or not same:
         return 1.0
     return found.count / found.expected
 

@@ -149,20 +149,16 @@ def shape_of(counts: Sequence[int] | npt.NDArray[np.int64]) -> Shape:
     if n < 8 or values.sum() < EVENTS_MIN:
         return "too_few"
     sums = np.concatenate([[0.0], np.cumsum(values)])
-    fits = {
-        "steady": (_log_flat(values.sum(), n), 1),
-        "step": _step(sums, n),
-        "burst": _box(sums, n),
-        "leak": _line(values),
-    }
-    scores: dict[Shape, float] = {
-        name: 2.0 * log - parameters * math.log(n) for name, (log, parameters) in fits.items()
-    }
-    best = max(scores, key=lambda name: scores[name])
+    fits: list[tuple[Shape, tuple[float, int]]] = [
+        ("steady", (_log_flat(float(values.sum()), n), 1)),
+        ("step", _step(sums, n)),
+        ("burst", _box(sums, n)),
+        ("leak", _line(values)),
+    ]
+    scores = [(2.0 * log - parameters * math.log(n), name) for name, (log, parameters) in fits]
+    top, best = max(scores, key=lambda one: one[0])
     # Ten: "very strong" in Kass and Raftery, 1995; below it nothing is claimed.
-    if best == "steady" or scores[best] - scores["steady"] < 10.0:
-        return "steady"
-    return best
+    return best if top - scores[0][0] >= 10.0 else "steady"
 
 
 def _log_flat(count: float, windows: float) -> float:

@@ -7,6 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from analyzer.errors.text_words import EvidenceKinds
 from collector.contracts import FindingRow
 
 TRACE_ID = "4bf92f3577b34da6a3ce929d0e0e4736"
@@ -291,6 +292,8 @@ class Analysed(BaseModel):
 
     answers: list[dict[str, Any]] = Field(description="an Answer each (see /api/v1/schema)")
     answers_left_out: int = 0
+    text: dict[str, Any] | None = Field(None, description="of a text: its kind, what it says, where to look, errors")
+    evidence: EvidenceKinds = Field(description="which evidence was there, and what the missing one would tell")
 
 
 class Stats(BaseModel):

@@ -237,7 +237,7 @@ def test_hostile_names_are_harmless_in_sentences():
 
 def test_simulated_deployments_are_judged_rightly():
     """A few systems only; `python -m tests.support.drawn_changes 0 60` has the figures of docs/trends.md."""
-    guilty, benign = measure(range(100, 104))
+    guilty, benign = measure(range(100, 106))
 
     blamed, wrongly = shares(guilty, benign)
     assert guilty.total() >= 3
