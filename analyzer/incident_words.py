@@ -10,7 +10,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from analyzer.findings import SCHEMA_VERSION, Entity, EntityKind, Evidence, Nanoseconds, Probability, Word
+from analyzer.findings import SCHEMA_VERSION, Entity, EntityKind, Evidence, Judgement, Nanoseconds, Probability, Word
 
 IncidentStatus = Literal["open", "closed"]
 IncidentVerdict = Literal["cause", "insufficient_evidence"]
@@ -82,3 +82,6 @@ class Incident(Word):
     next_probe: str | None = None
     revision: int = 1
     engine_version: str = ""
+    severity: Judgement | None = None
+    type: Judgement | None = None
+    observability: Judgement | None = None

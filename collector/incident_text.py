@@ -51,6 +51,10 @@ def incident_text(incident: Incident) -> Text:
     lasted = f", {_lasted(end_ns - incident.onset_ns)}" if end_ns is not None else ""
     out.append(f" {plain(incident.incident_id)}  since {clock_text(incident.onset_ns)}{lasted}\n")
     out.append(plain(f"  {incident.summary}") + "\n")
+    axes = (("severity", incident.severity), ("type", incident.type), ("observability", incident.observability))
+    for name, axis in axes:
+        if axis is not None:
+            out.append(plain(f"  {name} {axis.value}: {axis.reason}") + "\n", style="dim")
     named = incident.verdict == "cause"
     for suspect in incident.suspects[:SUSPECTS_MAX]:
         _suspect(out, suspect, named and suspect.rank == 1)

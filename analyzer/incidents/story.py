@@ -16,6 +16,7 @@ from analyzer.incidents.examples import example_traces
 from analyzer.incidents.facts import join_facts
 from analyzer.incidents.impact import blast_radius, service_changes
 from analyzer.incidents.recent import Sample
+from analyzer.incidents.taxonomy import judged
 from analyzer.spans import MISSING_SERVICE, Vocabulary
 from analyzer.version import __version__
 from analyzer.words import shown
@@ -93,7 +94,7 @@ def cause_services(case: Case) -> set[str]:
 def tell(case: Case, now_ns: int) -> Incident:
     """Write an incident."""
     named = bool(case.cause) and not case.why_not
-    return Incident(
+    incident = Incident(
         incident_id=case.incident_id,
         status=case.status,
         verdict="cause" if named else "insufficient_evidence",
@@ -114,6 +115,7 @@ def tell(case: Case, now_ns: int) -> Incident:
         revision=case.revision,
         engine_version=__version__,
     )
+    return judged(incident)
 
 
 def _by_alarms(case: Case) -> list[Affected]:

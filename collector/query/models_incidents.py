@@ -49,6 +49,9 @@ INCIDENT_EXAMPLE: dict[str, Any] = {
     ],
     "example_trace_ids": [TRACE_ID],
     "coverage": 1.0,
+    "severity": {"value": "high", "reason": "60 of 120 requests failed"},
+    "type": {"value": "runtime", "reason": "calls fail where it began; its groups of errors say more"},
+    "observability": {"value": "deterministic", "reason": "100 % of the cause's calls fail"},
     "revision": 2,
     "engine_version": "0.1.0",
 }

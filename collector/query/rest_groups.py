@@ -8,13 +8,15 @@ and holds when it says so.
 import re
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Query, Response
-from pydantic import TypeAdapter
+from fastapi import APIRouter, Path, Query, Request, Response
+from fastapi.exceptions import RequestValidationError
+from pydantic import TypeAdapter, ValidationError
+from starlette.concurrency import run_in_threadpool
 
 from analyzer.errors.group_words import ErrorGroup, GroupChange, GroupStatus
 from analyzer.errors.trends import trend_of
 from collector.contracts import GroupQuery
-from collector.errors import BadRequestError
+from collector.errors import BadRequestError, TooLargeError
 from collector.group_words import why
 from collector.query.desk import Desk
 from collector.query.models import body_of
@@ -30,6 +32,7 @@ from collector.query.models_groups import (
 from collector.query.problems import ProblemError, harmless, problem_responses
 
 _NAME_MAX = 1024
+_BODY_BYTES_MAX = 2_048  # what the control socket takes, and some
 _LIST, _TOP = TypeAdapter(GroupList), TypeAdapter(TopErrors)
 _GROUP_ID = re.compile(r"[0-9a-fA-F]{16}", re.ASCII)
 _TOP_EXAMPLE = {
@@ -105,10 +108,21 @@ def group_routes(desk: Desk) -> tuple[APIRouter, APIRouter]:
         response_model=None,
         responses={
             200: body_of(ErrorGroup, GROUP_EXAMPLE, "The group as it is now"),
-            **problem_responses(400, 404, 501, 503),
+            **problem_responses(400, 404, 413, 501, 503),
+        },
+        openapi_extra={
+            "requestBody": {
+                "required": True,
+                "content": {
+                    "application/json": {
+                        "schema": GroupChange.model_json_schema(),
+                        "example": {"status": "resolved", "in_version": "2.4.1"},
+                    }
+                },
+            }
         },
     )
-    def decide(group_id: GroupId, change: GroupChange) -> Response:
+    async def decide(group_id: GroupId, request: Request) -> Response:
         """A resolved group that is seen again (with `in_version`: in that release or a newer one) is regressed."""
         wanted = _read_id(group_id)
         if desk.decisions is None:
@@ -119,7 +133,8 @@ def group_routes(desk: Desk) -> tuple[APIRouter, APIRouter]:
                 "this firstfault was started without an engine to tell",
                 do="send it to the server that receives the traces",
             )
-        found = desk.decisions.decide(wanted, change, settings.decide_timeout_s)
+        change = await _change(request)
+        found = await run_in_threadpool(desk.decisions.decide, wanted, change, settings.decide_timeout_s)
         if found is None:
             raise _not_known(wanted)
         return _json(found.model_dump_json().encode())
@@ -145,6 +160,20 @@ def group_routes(desk: Desk) -> tuple[APIRouter, APIRouter]:
         return _json(_TOP.dump_json(TopErrors(by_count=rankings[0], by_users=rankings[1])))
 
     return router, errors
+
+
+async def _change(request: Request) -> GroupChange:
+    """Read the decision; its bytes are counted as they come."""
+    body = bytearray()
+    async for piece in request.stream():
+        body += piece
+        if len(body) > _BODY_BYTES_MAX:
+            raise TooLargeError(f"the body has more than {_BODY_BYTES_MAX} bytes; a decision is some hundred")
+    try:
+        return GroupChange.model_validate_json(bytes(body))
+    except ValidationError as error:
+        faults = [{**fault, "loc": ("body", *fault["loc"])} for fault in error.errors()]
+        raise RequestValidationError(faults) from error
 
 
 def _line(group: ErrorGroup) -> TopError:

@@ -98,6 +98,18 @@ def test_a_decision_that_cannot_hold_is_refused_with_a_reason(
     assert answer.json()["type"] == f"urn:firstfault:problem:{word}"
 
 
+@pytest.mark.parametrize(
+    ("body", "status"), [(b"", 400), (b"nonsense", 400), (b"[]", 400), (b"\xff", 400), (b" " * 100_000, 413)]
+)
+def test_a_body_that_is_no_decision_is_refused(room: Room, body: bytes, status: int):
+    room.store.put_groups([ONE])
+
+    answer = room.client.patch(f"/api/v1/groups/{ONE.group_id}", content=body)
+
+    assert (answer.status_code, answer.headers["content-type"]) == (status, "application/problem+json")
+    assert room.decisions.decided == []
+
+
 def test_a_silent_engine_is_said_to_be_silent(room: Room):
     room.store.put_groups([ONE])
     room.decisions.answers = False

@@ -14,7 +14,7 @@ from google.rpc import error_details_pb2
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
 from grpc_status import rpc_status
 
-from analyzer.findings import Entity, Evidence
+from analyzer.findings import Entity, Evidence, Judgement
 from analyzer.incident_words import Affected, Incident, IncidentStatus, IncidentVerdict, Symptom
 from collector.contracts import StoredIncident
 from collector.pb.firstfault.v1 import incidents_pb2 as pb
@@ -228,6 +228,7 @@ def full(text: str = "words") -> Incident:
     ]
     return base.model_copy(
         update={"suspects": [suspect], "affected": affected, "coverage": 0.25, "next_probe": "look at payment"}
+        | {axis: Judgement(value=text, reason=text) for axis in ("severity", "type", "observability")}
     )
 
 

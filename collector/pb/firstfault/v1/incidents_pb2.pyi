@@ -412,6 +412,9 @@ class Incident(_message.Message):
     NEXT_PROBE_FIELD_NUMBER: _builtins.int
     REVISION_FIELD_NUMBER: _builtins.int
     ENGINE_VERSION_FIELD_NUMBER: _builtins.int
+    SEVERITY_FIELD_NUMBER: _builtins.int
+    TYPE_FIELD_NUMBER: _builtins.int
+    OBSERVABILITY_FIELD_NUMBER: _builtins.int
     schema_version: _builtins.str
     incident_id: _builtins.str
     status: Global___IncidentStatus.ValueType
@@ -445,6 +448,12 @@ class Incident(_message.Message):
     def timeline(self) -> _containers.RepeatedCompositeFieldContainer[Global___TimelineEntry]: ...
     @_builtins.property
     def example_trace_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    @_builtins.property
+    def severity(self) -> _root_cause_pb2.Judgement: ...
+    @_builtins.property
+    def type(self) -> _root_cause_pb2.Judgement: ...
+    @_builtins.property
+    def observability(self) -> _root_cause_pb2.Judgement: ...
     def __init__(
         self,
         *,
@@ -468,10 +477,13 @@ class Incident(_message.Message):
         next_probe: _builtins.str | None = ...,
         revision: _builtins.int = ...,
         engine_version: _builtins.str = ...,
+        severity: _root_cause_pb2.Judgement | None = ...,
+        type: _root_cause_pb2.Judgement | None = ...,
+        observability: _root_cause_pb2.Judgement | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_ended_ns", b"_ended_ns", "_next_probe", b"_next_probe", "blast_radius", b"blast_radius", "ended_ns", b"ended_ns", "next_probe", b"next_probe"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_ended_ns", b"_ended_ns", "_next_probe", b"_next_probe", "blast_radius", b"blast_radius", "ended_ns", b"ended_ns", "next_probe", b"next_probe", "observability", b"observability", "severity", b"severity", "type", b"type"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_ended_ns", b"_ended_ns", "_next_probe", b"_next_probe", "affected", b"affected", "blast_radius", b"blast_radius", "candidate_set", b"candidate_set", "coverage", b"coverage", "detected_ns", b"detected_ns", "ended_ns", b"ended_ns", "engine_version", b"engine_version", "example_trace_ids", b"example_trace_ids", "incident_id", b"incident_id", "next_probe", b"next_probe", "onset_ns", b"onset_ns", "revision", b"revision", "roots", b"roots", "schema_version", b"schema_version", "status", b"status", "summary", b"summary", "suspects", b"suspects", "timeline", b"timeline", "updated_ns", b"updated_ns", "verdict", b"verdict"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_ended_ns", b"_ended_ns", "_next_probe", b"_next_probe", "affected", b"affected", "blast_radius", b"blast_radius", "candidate_set", b"candidate_set", "coverage", b"coverage", "detected_ns", b"detected_ns", "ended_ns", b"ended_ns", "engine_version", b"engine_version", "example_trace_ids", b"example_trace_ids", "incident_id", b"incident_id", "next_probe", b"next_probe", "observability", b"observability", "onset_ns", b"onset_ns", "revision", b"revision", "roots", b"roots", "schema_version", b"schema_version", "severity", b"severity", "status", b"status", "summary", b"summary", "suspects", b"suspects", "timeline", b"timeline", "type", b"type", "updated_ns", b"updated_ns", "verdict", b"verdict"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__ended_ns: _TypeAlias = _typing.Literal["ended_ns"]  # noqa: Y015
     _WhichOneofArgType__ended_ns: _TypeAlias = _typing.Literal["_ended_ns", b"_ended_ns"]  # noqa: Y015
