@@ -52,7 +52,7 @@ def languages(text: str) -> list[str]:
         found.append("ruby")
     if "goroutine " in text or _GO.search(text):
         found.append("go")
-    if "panicked at " in text or "tack backtrace:" in text:
+    if "panicked at " in text or "tack backtrace:" in text or "━ BACKTRACE" in text:
         found.append("rust")
     if " --->" in text or "--- End of " in text:
         found.append("dotnet")
@@ -71,7 +71,7 @@ def languages(text: str) -> list[str]:
         found.append("elixir")
     if "@" in text:
         found.append("javascript")
-    if "[0x" in text:
+    if "[0x" in text or " @ " in text or "0# " in text:
         found.append("c")
     # "at" in the machine's language; last, for it looks through the whole text.
     if not found and _DOTNET.search(text):

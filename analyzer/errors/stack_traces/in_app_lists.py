@@ -38,7 +38,7 @@ LIBRARY_PREFIXES: dict[str, tuple[str, ...]] = {
         """,
         "c": """
             std:: __gnu_cxx:: __cxxabi __cxa_ __gxx_ __libc_ __GI_ __asan __ubsan __tsan __msan __interceptor
-            __sanitizer __pthread __restore_rt __assert _IO_ boost:: _Unwind_ g_assert g_log
+            __sanitizer __pthread __restore_rt __assert _IO_ boost:: _Unwind_ g_assert g_log google::LogMessage:: absl::
         """,
         "elixir": """
             : Enum. Stream. Task. GenServer. Agent. Supervisor. DynamicSupervisor. Kernel. Code. Module.

@@ -17,7 +17,7 @@ from analyzer.errors.stack_traces.in_app import Calls, InAppRules, Stack
 
 # A call may hold spaces (Kotlin) only where "(" follows at once, else prose and JavaScript would be frames.
 _FRAME = re.compile(
-    r"\n[ \t]*at ([^(\s.:]+\.[^(\s:]+(?: [^(\n]*[^( \n](?=\())?)(?:\(([^:)\n]*):?([0-9]{0,9})|(?![^\n]))"
+    r"\n[ \t]*at ([^(\s.:]*\.[^(\s:]+(?: [^(\n]*[^( \n](?=\())?)(?:\(([^:)\n]*):?([0-9]{0,9})|(?![^\n]))"
 )
 _SECTION = re.compile(r"\n([ \t]*)(Caused by: |Suppressed: |Wrapped by: )")
 _MORE = re.compile(r"\n[ \t]*\.\.\. ([0-9]{1,5}) (?:more|common frames omitted)")

@@ -57,6 +57,7 @@ def parse(text: str, rules: InAppRules) -> list[Thrown]:
 def split(call: str, file: str) -> tuple[str, str, str]:
     """Function, npm package ("" outside of node_modules) and file without the scheme of a loader."""
     function = call.partition(" [as ")[0]
+    file = file.removeprefix("address at ")  # Hermes, of bytecode
     if file.startswith(("file:", "webpack", "app:")):
         file = _SCHEME.sub("", file, count=1)
     # The last is whose code it is: node_modules/a/node_modules/b.

@@ -1,4 +1,4 @@
-"""C and C++: gdb's "bt", sanitizers, glibc's backtrace and catchsegv; innermost frame first.
+"""C and C++: gdb's "bt", sanitizers, glibc's backtrace and catchsegv, Boost, std::stacktrace, glog; innermost first.
 
 Reads several threads of gdb, the second and third stack of a sanitizer ("freed by", "allocated by"), the signal or
 the check that failed. Format: gdb's backtrace, compiler-rt's stack printer, backtrace_symbols(3).
@@ -24,6 +24,10 @@ _SANITIZER = re.compile(
 _PLACE = re.compile(r"(.*) ((?:[A-Za-z]:)?[^\s():]+):([0-9]{1,9})(?::([0-9]{1,9}))?$")
 _OBJECT = re.compile(r"(?:(.*) )?\(([^()]*)\+0x[0-9a-fA-F]+\)$")
 _GLIBC = re.compile(r"\n[ \t]*([^\s()]+)\(([^()+\n]*)(?:\+0x[0-9a-fA-F]{1,16})?\) ?\[0x[0-9a-fA-F]{1,16}\]")
+# Boost and std::stacktrace: " 0# acme::buy(int) at /srv/app/shop.cc:12"; glog and Abseil: "    @  0x55d2  acme::buy()".
+_NUMBERED = re.compile(r"\n[ \t]*[0-9]{1,4}# +([^\n]*)")
+_NUMBERED_PLACE = re.compile(r"(.*) (?:at|in) ([^\n]*?)(?::([0-9]{1,9}))?(?: \[0x[0-9a-f]{1,16}\])?$")
+_GLOG = re.compile(r"\n[ \t]*(?:PC: )?@ +0x[0-9a-fA-F]{1,16} +(?:[0-9]{1,9} +)?([^\n]*)")
 # A template's name may be longer; what lies behind is rarely missed.
 _CALL_LENGTH_MAX = 2048
 _STACK_START = re.compile(r"\n[ \t]*#0 ")
@@ -34,7 +38,7 @@ _KINDS = (
     (": runtime error: ", re.compile(r":[0-9]{1,9}: (runtime error): ([^\n]*)")),
     ("terminate called ", re.compile(r"an instance of '([^'\n]*)'(?:\n[ \t]*what\(\):  ?([^\n]*))?")),
     (" signal SIG", re.compile(r" signal (SIG[A-Z]+), ([^\n]*)")),
-    ("*** ", re.compile(r"\*\*\* (Segmentation fault|Aborted|[a-z ]{1,60})()")),
+    ("*** ", re.compile(r"\*\*\* (Segmentation fault|Aborted|[A-Za-z][a-z ]{1,60})()")),
 )
 
 
@@ -44,9 +48,7 @@ def parse(text: str, rules: InAppRules) -> list[Thrown]:
     kind, message = _what(text)
     starts = [one.start() for one in _STACK_START.finditer(text)]
     if not starts:
-        found = _GLIBC.findall(text)
-        places = [(function or "??", file, "", "") for file, function in found]
-        return [Thrown(kind, message, frames_with_columns(places, calls))] if places else []
+        return [Thrown(kind, message, calls.stack(text, _read_unnumbered)[0])]
     chain: list[Thrown] = []
     for start, end in zip(starts, [*starts[1:], len(text)], strict=True):
         relation: Relation = "goroutine" if chain else "thrown"
@@ -87,6 +89,18 @@ def _what(text: str) -> tuple[str, str]:
 
 def _read(block: str, calls: Calls) -> Stack:
     return frames_with_columns(_places(block), calls), ()
+
+
+def _read_unnumbered(text: str, calls: Calls) -> Stack:
+    places: list[tuple[str, str, str, str]] = []
+    for rest in _NUMBERED.findall(text):
+        place = _NUMBERED_PLACE.match(rest)
+        places.append((place[1], place[2], place[3] or "", "") if place else (rest, "", "", ""))
+    if not places:
+        places = [(call, "", "", "") for call in _GLOG.findall(text)]
+    if not places:
+        places = [(function or "??", file, "", "") for file, function in _GLIBC.findall(text)]
+    return frames_with_columns(places, calls), ()
 
 
 def _places(stack: str) -> list[tuple[str, str, str, str]]:

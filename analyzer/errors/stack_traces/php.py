@@ -19,6 +19,9 @@ from analyzer.errors.stack_traces.in_app import Calls, InAppRules, Stack
 _FRAME = re.compile(r"\n[ \t]*#[0-9]{1,6} (?:([^(\n]*)\(([0-9]{1,9})\)[^:\n]*|(\[internal function\])): ([^(\n]*)")
 _NEXT = re.compile(r"\n[ \t]*Next (?=[A-Za-z_\\])")
 _PLACE = re.compile(r"((?:[A-Za-z]:)?[^\n:]*):([0-9]{1,9})\)?$")
+_JAVA_LIKE = re.compile(r"(\n[ \t]*at )(?=[^(\s.:]+\()")
+# Laravel: "[object] (Acme\\Gone(code: 0): no price at /srv/app/shop.php:12)"
+_OBJECT = re.compile(r"\[object\] \(([\w\\]{1,300})\(code: [^)\n]{0,40}\): ")
 _MAIN = re.compile(r"\n[ \t]*#[0-9]{1,6} \{main\}")
 _STACK = re.compile(r"\n[ \t]*(?:Stack trace:|\[stacktrace\])")
 
@@ -26,7 +29,8 @@ _STACK = re.compile(r"\n[ \t]*(?:Stack trace:|\[stacktrace\])")
 def parse(text: str, rules: InAppRules) -> list[Thrown]:
     """The chain of a trace: what was thrown last, then what it was thrown for; empty when it has no frame."""
     if "#0 " not in text:
-        return java.parse(text, rules, "php")
+        # A function without a class has no dot there.
+        return java.parse(_JAVA_LIKE.sub(r"\1.", text), rules, "php")
     calls = rules.calls("php", split)
     found = [one for section in _NEXT.split(text) if (one := _thrown("\n" + section, calls)) is not None]
     return [
@@ -58,7 +62,8 @@ def _thrown(section: str, calls: Calls) -> Thrown | None:
             header, file, line = message, place[1], place[2]
             break
     frames, _ = calls.stack(f"{file}:{line}" + section[at.start() :], _read)
-    kind, message = type_and_message(header)
+    logged = _OBJECT.search(header)
+    kind, message = (logged[1].replace("\\\\", "\\"), header[logged.end() :]) if logged else type_and_message(header)
     return Thrown(kind.lstrip("\\"), message, frames)
 
 

@@ -18,6 +18,8 @@ _FRAME = re.compile(r"\n[ \t]*(?:[0-9]{1,5}: )?(?:from )?" + _PLACE)
 # A place with a message behind it begins an exception.
 _HEAD = re.compile(r"\n[ \t]*(?!from )" + _PLACE + ": ")
 _TYPE = re.compile(r" ?\(([A-Z][\w:]*)\)(?![^\n])")
+# Rails: "NoMethodError (undefined method `price'):"
+_RAILS = re.compile(r"\n[ \t]*([A-Z][\w:]{0,200}) \(([^\n]*)\):(?![^\n])")
 _REVERSED = "Traceback (most recent call last):"
 
 
@@ -32,7 +34,9 @@ def parse(text: str, rules: InAppRules) -> list[Thrown]:
         if first is None:
             return []
         frames, _ = calls.stack(text[first.start() :], _read)
-        return [Thrown(*type_and_message(text[: first.start()]), frames)]
+        header = text[: first.start()]
+        logged = _RAILS.search(header)
+        return [Thrown(*((logged[1], logged[2]) if logged else type_and_message(header)), frames)]
     chain: list[Thrown] = []
     for head, end in zip(heads, [one.start() for one in heads[1:]] + [len(text)], strict=True):
         # Further lines of the message stand between the head and its callers.

@@ -16,11 +16,12 @@ _FRAME = re.compile(
     r"\n[ \t]*[0-9]{1,6}: +(?:0x[0-9a-f]{1,16} - )?([^\n]+)"
     r"(?:\n[ \t]+at ([^\n:]*(?::[^\n:0-9][^\n:]*)*):([0-9]{1,9})(?::([0-9]{1,9}))?(?![^\n]))?"
 )
-_BACKTRACE = re.compile(r"\n[ \t]*[Ss]tack backtrace:")
+# color-eyre draws a line with the word in it.
+_BACKTRACE = re.compile(r"\n[ \t]*(?:[Ss]tack backtrace:|━[━ ]*BACKTRACE[^\n]*)")
 _PANIC = re.compile(r"\n[^\n]{0,200}? panicked at ")
 _NEW_PLACE = re.compile(r"([^\n]*):([0-9]{1,9}):([0-9]{1,9}):(?![^\n])")
 _OLD_PLACE = re.compile(r"([^\n:]*(?::[^\n:0-9][^\n:]*)*):([0-9]{1,9}):([0-9]{1,9})(?![^\n])")
-_NOTE = re.compile(r"\nnote: |\n[ \t]*[Ss]tack backtrace:")
+_NOTE = re.compile(r"\nnote: |\n[ \t]*[Ss]tack backtrace:|\n[ \t]*━")
 _CAUSES = re.compile(r"\n[ \t]*Caused by:[ \t]*(?=\n)")
 _CAUSE_NUMBER = re.compile(r"\n[ \t]+(?:[0-9]{1,4}: )")
 # Of the build; the first in the old mangling, the second in the new.

@@ -106,7 +106,7 @@ segments = st.lists(
 ).map(sorted)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(st.lists(segments, min_size=1, max_size=6), st.data())
 def test_every_place_is_found_as_in_the_plain_list(lines: list[list[Segment]], data: st.DataObject):
     """Segments of 1, 4 and 5 numbers, empty lines, columns between and before segments."""

@@ -192,7 +192,8 @@ def test_php_of_opentelemetry():
         """
         Acme.CheckoutException: no price
          at Acme.Shop.buy(Shop.php:12)
-         at main(index.php:3)
+         at array_map(Unknown Source)
+         at {main}(index.php:3)
         Caused by: PDOException: gone
          at PDO.query(Till.php:7)
          ... 2 more
@@ -203,8 +204,106 @@ def test_php_of_opentelemetry():
     assert found == drawn("""
         thrown Acme.CheckoutException: no price
           + Acme.Shop.buy Shop.php:12
+          ? array_map
+          + {main} index.php:3
         cause PDOException: gone
           + PDO.query Till.php:7
+          ? array_map
+          + {main} index.php:3
+    """)
+
+
+def test_php_in_a_log_of_laravel():
+    found = read("""
+        [2026-03-01 12:00:00] production.ERROR: no price {"exception":"[object] (Acme\\\\Gone(code: 0): no price at /srv/app/Till.php:7)
+        [stacktrace]
+        #0 /srv/app/vendor/laravel/framework/Pipeline.php(12): Acme\\Till->count()
+        #1 /srv/app/public/index.php(3): Illuminate\\Pipeline->then(Object(Closure))
+        #2 {main}
+        "}
+    """)
+
+    assert found == drawn("""
+        thrown Acme\\Gone: no price
+          + Acme\\Till.count /srv/app/Till.php:7
+          - Illuminate\\Pipeline.then /srv/app/vendor/laravel/framework/Pipeline.php:12
+          + {main} /srv/app/public/index.php:3
+    """)
+
+
+def test_ruby_in_a_log_of_rails():
+    found = read("""
+        NoMethodError (undefined method `price' for nil:NilClass):
+
+        app/models/till.rb:7:in `count'
+        /srv/gems/rack-3.1/lib/rack.rb:3:in `call'
+    """)
+
+    assert found == drawn("""
+        thrown NoMethodError: undefined method `price' for nil:NilClass
+          + count app/models/till.rb:7
+          - call /srv/gems/rack-3.1/lib/rack.rb:3
+    """)
+
+
+def test_rust_in_colour():
+    found = read("""
+        The application panicked (crashed).
+        Message:  gone
+        Location: src/till.rs:7
+
+          ━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━ BACKTRACE ━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━
+                                        ⋮ 5 frames hidden ⋮
+           6: shop::till::count::h0123456789abcdef
+              at /srv/app/src/till.rs:7
+           7: core::ops::function::FnOnce::call_once
+    """)
+
+    assert found == drawn("""
+        thrown : The application panicked (crashed).
+          + shop::till.count /srv/app/src/till.rs:7
+          - core::ops::function::FnOnce.call_once
+    """)
+
+
+def test_boost_and_glog():
+    boost = read("""
+         0# acme::(anonymous namespace)::count(int) at /srv/app/till.cc:7
+         1# main in ./shop
+         2# __libc_start_main in /lib/x86_64-linux-gnu/libc.so.6
+    """)
+    glog = read("""
+        *** Check failure stack trace: ***
+            @     0x7f3b1c0a5d1d  google::LogMessage::Fail()
+            @     0x55d241ab83b2  acme::Till::count()
+            @     0x55d241ab859d  main
+    """)
+
+    assert boost == drawn("""
+        thrown\x20
+          + acme::<anonymous>.count /srv/app/till.cc:7
+          + main ./shop
+          - __libc_start_main /lib/x86_64-linux-gnu/libc.so.6
+    """)
+    assert glog == drawn("""
+        thrown Check failure stack trace
+          - google::LogMessage.Fail
+          + acme::Till.count
+          + main
+    """)
+
+
+def test_react_native():
+    found = read("""
+        TypeError: cart is undefined
+            at total (address at index.android.bundle:1:2345)
+            at forEach (native)
+    """)
+
+    assert found == drawn("""
+        thrown TypeError: cart is undefined
+          + total index.android.bundle:1:2345
+          - forEach native
     """)
 
 
