@@ -7,14 +7,16 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 NODE_STAMP := .tools/node/.installed
 GO_PROGRAM := .tools/go/payment
+DEBIAN_STAMP := .tools/debian/.installed
 PYTEST := $(BIN)/pytest -p no:cacheprovider
 WORKERS ?= 2
 
 # Kernels and all that is built of them run in three modes; each mode has a kernel cache of its own.
 # What has no kernel of its own (it is numpy over facts, or whole cases) runs compiled only.
 NO_KERNELS := simulator* evaluation* incident_ranking onset recent tracker detection_false_alarms \
-  stack_* in_app source_maps
+  report* patterns five_whys
 KERNEL_TESTS := tests/analyzer tests/collector/wire tests/collector/assembly \
+  --ignore=tests/analyzer/errors --ignore=tests/analyzer/reports \
   $(foreach name,$(NO_KERNELS),--ignore-glob='*test_$(name).py')
 BOUNDS := NUMBA_BOUNDSCHECK=1 NUMBA_CACHE_DIR=.tools/numba-bounds
 INTERPRETED := NUMBA_DISABLE_JIT=1
@@ -44,13 +46,18 @@ $(GO_PROGRAM): $(wildcard tests/go/payment/*)
 	@if command -v go >/dev/null; then cd tests/go/payment && go build -trimpath -o ../../../$@ .; \
 	else echo "go not found: the Go client is not tried"; fi
 
+# Other people's programs that read what we write; see the script.
+$(DEBIAN_STAMP): tests/tools/debian.sh
+	@sh tests/tools/debian.sh
+	@mkdir -p $(dir $@) && touch $@
+
 demo: $(STAMP) ## play ten faults in a small shop and see what is answered (ARGS=--once ends by itself)
 	$(BIN)/firstfault demo $(ARGS)
 
 serve: $(STAMP) ## run the server on loopback (ARGS="--config FILE")
 	$(BIN)/firstfault serve $(ARGS)
 
-test: lint $(NODE_STAMP) $(GO_PROGRAM) ## lint, types, every test but the deep ones; kernels in three modes
+test: lint $(NODE_STAMP) $(GO_PROGRAM) $(DEBIAN_STAMP) ## lint, types, every test but the deep ones; kernels in three modes
 	$(PYTEST) -n $(WORKERS) -m "not deep and not e2e"
 	$(PYTEST) -m "e2e and not deep"
 	$(BOUNDS) $(PYTEST) -n $(WORKERS) -m "not deep" $(KERNEL_TESTS)

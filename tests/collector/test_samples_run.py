@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import re
@@ -21,7 +20,6 @@ from analyzer.errors.log_schema import faults_of
 
 SAMPLES = Path(__file__).parents[2] / "docs" / "samples"
 NODE = shutil.which("node")
-FLASK = importlib.util.find_spec("flask")
 
 
 @contextmanager
@@ -79,7 +77,6 @@ def test_the_node_sample_tells_of_a_failure_under_the_id():
     assert faults_of(failed) == []
 
 
-@pytest.mark.skipif(FLASK is None, reason="Flask is no dependency of ours; install it to run its sample")
 def test_the_flask_sample_reads_makes_echoes_and_logs_the_id():
     program = """
 import app
