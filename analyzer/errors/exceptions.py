@@ -26,6 +26,8 @@ FACTS_MAX = 64  # of one trace
 CRUMBS_MAX = 20  # of one fact: what was written last before it
 CRUMB_MAX = 300  # characters
 SAME_NS = 1_000_000_000  # one exception is recorded on its way out within this time
+# What telemetry.sdk.language calls differently from `StackTrace.language`.
+LANGUAGES = {"nodejs": "javascript", "webjs": "javascript", "cpp": "c", "erlang": "elixir"}
 _EXCEPTION = int(SpanFlag.EXCEPTION)
 
 
@@ -69,7 +71,7 @@ def exceptions_of(analysis: Analysis, trace: int, parse: Parse = parse_stack) ->
     ----------
     analysis : Analysis
     trace : index of the trace in the batch
-    parse : text of a stack, language of its process -> StackTrace or None
+    parse : text of a stack, language of its process (as `StackTrace.language`, or empty) -> StackTrace or None
         Called once for each text.
 
     Returns
@@ -245,7 +247,8 @@ class _Reader:
         return traces.vocabulary.strings.text(int(traces.rows[row]["service"]))
 
     def _language(self, row: np.void) -> str:
-        return self.analysis.traces.vocabulary.resources.resource(int(row["resource"])).language
+        said = self.analysis.traces.vocabulary.resources.resource(int(row["resource"])).language
+        return LANGUAGES.get(said, said)
 
     def _depth(self, node: int) -> int:
         """Steps from the entry; -1 of what belongs to no span."""

@@ -16,7 +16,7 @@ from tests.support.drawn_stacks import parse_drawn
 NPE = "NullPointerException: user is null\n  lib.HashMap.hash(HashMap.java:339)\n  app.Users.find(Users.java:45)\n"
 
 
-def facts(drawing: Drawing, change=lambda traces, logs: None) -> list[ExceptionFact]:
+def facts(drawing: Drawing, change=lambda traces, logs: None, parse=parse_drawn) -> list[ExceptionFact]:
     """Read the facts of a drawing, after `change` had its way with the requests."""
     traces, logs = ExportTraceServiceRequest(), ExportLogsServiceRequest()
     raw_traces, raw_logs = drawing.requests()
@@ -26,7 +26,7 @@ def facts(drawing: Drawing, change=lambda traces, logs: None) -> list[ExceptionF
     reader = TraceReader()
     reader.add(traces.SerializeToString(), Signal.TRACES)
     reader.add(logs.SerializeToString(), Signal.LOGS)
-    return exceptions_of(Analyzer().analyse(reader.batch()).analysis, 0, parse_drawn)
+    return exceptions_of(Analyzer().analyse(reader.batch()).analysis, 0, parse)
 
 
 def spans(traces: ExportTraceServiceRequest) -> list:
@@ -182,6 +182,30 @@ def test_users_and_the_word_of_the_program_come_from_the_span():
     (fact,) = facts(draw('cart  GET /c  0..9  ERROR  !E: "x"  user.id=u-1  error.fingerprint=mine  other=1'))
 
     assert fact.attributes == (("error.fingerprint", "mine"), ("user.id", "u-1"))
+
+
+def test_a_parser_is_told_the_language_and_asked_once_for_each_text():
+    drawing = draw("users  GET /user  0..100  ERROR  @telemetry.sdk.language=nodejs")
+    asked: list[tuple[str, str]] = []
+
+    def parse(text: str, language: str):
+        asked.append((text, language))
+        return parse_drawn(text, language)
+
+    def twice(traces, logs):
+        for at_ms in (90, 91):
+            put(logs, drawing, at_ms)
+
+    def put(logs, drawing, at_ms):
+        add_log(logs, drawing, "users GET /user", at_ms, "failed", 17, exception__stacktrace=NPE)
+        pair = logs.resource_logs[-1].resource.attributes.add()
+        pair.key, pair.value.string_value = "telemetry.sdk.language", "nodejs"
+
+    (fact,) = facts(drawing, twice, parse)
+
+    assert asked == [(NPE, "javascript")]
+    assert fact.stack is not None
+    assert fact.stack.language == "javascript"
 
 
 def test_a_flood_of_exceptions_is_bounded():
