@@ -14,7 +14,7 @@ from analyzer.errors.stack_traces.in_app import Calls, InAppRules, Stack
 
 # gdb parts a call from its arguments by " ("; a call may hold "(" itself: "f<main(int)::<lambda()> > (this=0x0)".
 _GDB = re.compile(
-    r"\n[ \t]*#[0-9]{1,6} +(?:0x[0-9a-fA-F]{1,16} in )?(?:(<signal handler called>)|"
+    r"\n[ \t]*#[0-9]{1,6} +(?=[^ \n])(?:0x[0-9a-fA-F]{1,16} in )?(?:(<signal handler called>)|"
     r"([^ \n]*(?: (?!\()[^ \n]*)*) \((?:[^\n]*\) at ([^\n]*)|[^\n]*\) from ([^\n]*)|[^\n]*))"
 )
 _GDB_PLACE = re.compile(r"([^\n]*):([0-9]{1,9})$")
