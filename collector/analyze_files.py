@@ -20,6 +20,8 @@ from rich.console import Console
 from rich.progress import Progress
 
 from analyzer.engine import Analyzer
+from analyzer.errors.overview import look_over
+from analyzer.incidents import gather_facts
 from collector.errors import BadRequestError
 from collector.offline import FILE_LIMITS, TraceReader
 from collector.receivers.files import FileComplaint, read_requests
@@ -66,6 +68,9 @@ def analyze_files(files: Sequence[str], baseline: Sequence[str], *, as_json: boo
         if everything or answer.status not in ("clean", "partial"):
             printer.show(answer)
     if not as_json:
+        facts = gather_facts(verdicts.analysis, analyzer.propagation)
+        for sentence in look_over(facts, reader.vocabulary).sentences:
+            sys.stdout.write(f"TOGETHER   {plain(sentence)}\n")
         spans = len(verdicts.analysis.forest.row)
         found = "nothing to report" if not printer.count else f"{printer.count} with something to say"
         _say(f"{_count(traces.trace_count, 'trace')}, {_count(spans, 'span')}; {found}")
