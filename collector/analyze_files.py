@@ -21,7 +21,9 @@ from rich.console import Console
 from rich.progress import Progress
 
 from analyzer.engine import Analyzer, Verdicts
+from analyzer.errors.overview import look_over
 from analyzer.errors.rules import Rule, replay
+from analyzer.incidents import gather_facts
 from collector.errors import BadRequestError
 from collector.group_text import replay_json, replay_text
 from collector.offline import FILE_LIMITS, TraceReader, new_analyzer
@@ -55,6 +57,9 @@ def analyze_files(files: Sequence[str], baseline: Sequence[str], *, as_json: boo
         if everything or answer.status not in ("clean", "partial"):
             printer.show(answer)
     if not as_json:
+        facts = gather_facts(verdicts.analysis, analyzer.propagation)
+        for sentence in look_over(facts, reader.vocabulary).sentences:
+            sys.stdout.write(f"TOGETHER   {plain(sentence)}\n")
         spans = len(verdicts.analysis.forest.row)
         found = "nothing to report" if not printer.count else f"{printer.count} with something to say"
         _say(f"{_count(traces.trace_count, 'trace')}, {_count(spans, 'span')}; {found}")

@@ -95,16 +95,20 @@ def _next(state: BreakerState, at_once: float, failed: float) -> BreakerState:
     return "closed"
 
 
-def conditions_of(sums: SystemSums, named: Mapping[tuple[str, str], int] | None = None) -> list[Condition]:
-    """Find what wears out now: in the last third of the windows, against those before.
+def conditions_of(
+    sums: SystemSums, named: Mapping[tuple[str, str], int] | None = None, *, split: int | None = None
+) -> list[Condition]:
+    """Find what wears out: in the windows from `split` on, against those before.
 
     Parameters
     ----------
+    split : int or None
+        First window that is not usual; None: the last third.
     named : mapping of (caller, callee) to a count
         See `breaker_of`.
     """
     found: list[Condition] = []
-    split = sums.windows - max(1, sums.windows // 3)
+    split = sums.windows - max(1, sums.windows // 3) if split is None else split
     for key, edge in sums.edges.items():
         breaker = breaker_of(edge, (named or {}).get(key, 0))
         if breaker.now != "closed":
