@@ -11,7 +11,7 @@ WORKERS ?= 2
 
 # Kernels and all that is built of them run in three modes; each mode has a kernel cache of its own.
 # What has no kernel of its own (it is numpy over facts, or whole cases) runs compiled only.
-NO_KERNELS := simulator* evaluation* incident_ranking onset recent tracker detection_false_alarms
+NO_KERNELS := simulator* evaluation* incident_ranking onset recent tracker detection_false_alarms patterns report* five_whys
 KERNEL_TESTS := tests/analyzer tests/collector/wire tests/collector/assembly \
   $(foreach name,$(NO_KERNELS),--ignore-glob='*test_$(name).py')
 BOUNDS := NUMBA_BOUNDSCHECK=1 NUMBA_CACHE_DIR=.tools/numba-bounds

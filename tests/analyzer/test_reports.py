@@ -150,7 +150,7 @@ def test_nothing_private_stays_in_a_fixture():
     report = Reporter().report(
         draw(
             """
-            shop  GET /cart 0..100 ERROR !Refused: "card 4711 of jane@example.com" user.id=jane url.full=secret-url
+            shop  GET /cart 0..100 ERROR !Refused: "card 4711 of jane@example.com" user.id=jane url.full=secret-url error.type="jane was here"
               shop  CLIENT POST 10..90 ERROR server.address=bank.internal http.response.status_code=500 status: "jane@example.com"
             """,
             trace_id=b"private-trace-id",
