@@ -211,6 +211,20 @@ def test_a_file_is_reported_on_without_a_server(run: Run, file: Path, tmp_path: 
     assert out.read_text().startswith("<!DOCTYPE html>")
 
 
+def test_a_fixture_is_answered_as_the_report_says(run: Run, file: Path, tmp_path: Path):
+    """The very commands that the report names: save the fixture, analyse it, see the rule again."""
+    testing = json.loads(run(file, "--format", "json").stdout)["testing"]
+    saved = tmp_path / "fixture.json"
+    saved.write_text(json.dumps(testing["fixture"]["otlp"]))
+
+    answered = CliRunner().invoke(app, ["analyze", str(saved), "--json"], catch_exceptions=False)
+
+    cause = json.loads(answered.stdout)["root_causes"][0]
+    assert any("firstfault analyze fixture.json --json" in step for step in testing["steps"])
+    assert cause["rule"] == testing["fixture"]["expects"]["rule"]
+    assert cause["origin_spans"][0]["span_id"] == testing["fixture"]["expects"]["origin_span_id"]
+
+
 def test_several_reports_go_into_a_folder(run: Run, tmp_path: Path):
     many = tmp_path / "many.pb"
     many.write_bytes(CHECKOUT.requests()[0] + CHECKOUT.jitter(5).requests()[0])
