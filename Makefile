@@ -6,12 +6,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 NODE_STAMP := .tools/node/.installed
+GO_PROGRAM := .tools/go/payment
 PYTEST := $(BIN)/pytest -p no:cacheprovider
 WORKERS ?= 2
 
 # Kernels and all that is built of them run in three modes; each mode has a kernel cache of its own.
 # What has no kernel of its own (it is numpy over facts, or whole cases) runs compiled only.
-NO_KERNELS := simulator* evaluation* incident_ranking onset recent tracker detection_false_alarms patterns report* five_whys
+NO_KERNELS := simulator* evaluation* incident_ranking onset recent tracker detection_false_alarms \
+  stack_* in_app patterns report* five_whys
 KERNEL_TESTS := tests/analyzer tests/collector/wire tests/collector/assembly \
   $(foreach name,$(NO_KERNELS),--ignore-glob='*test_$(name).py')
 BOUNDS := NUMBA_BOUNDSCHECK=1 NUMBA_CACHE_DIR=.tools/numba-bounds
@@ -36,19 +38,25 @@ $(NODE_STAMP): tests/node/package-lock.json
 	else echo "npm not found: the Node.js exporter is not tried"; fi
 	@mkdir -p $(dir $@) && touch $@
 
+# A client in Go, built once; without Go its tests are skipped, except in CI.
+$(GO_PROGRAM): $(wildcard tests/go/payment/*)
+	@mkdir -p $(dir $@)
+	@if command -v go >/dev/null; then cd tests/go/payment && go build -trimpath -o ../../../$@ .; \
+	else echo "go not found: the Go client is not tried"; fi
+
 demo: $(STAMP) ## play ten faults in a small shop and see what is answered (ARGS=--once ends by itself)
 	$(BIN)/firstfault demo $(ARGS)
 
 serve: $(STAMP) ## run the server on loopback (ARGS="--config FILE")
 	$(BIN)/firstfault serve $(ARGS)
 
-test: lint $(NODE_STAMP) ## lint, types, every test but the deep ones; kernels in three modes
+test: lint $(NODE_STAMP) $(GO_PROGRAM) ## lint, types, every test but the deep ones; kernels in three modes
 	$(PYTEST) -n $(WORKERS) -m "not deep and not e2e"
 	$(PYTEST) -m "e2e and not deep"
 	$(BOUNDS) $(PYTEST) -n $(WORKERS) -m "not deep" $(KERNEL_TESTS)
 	$(INTERPRETED) $(PYTEST) -n $(WORKERS) -m "not deep" $(KERNEL_TESTS)
 
-test-deep: $(STAMP) $(NODE_STAMP) ## what takes minutes: a million spans, long fuzzing, the demo
+test-deep: $(STAMP) $(NODE_STAMP) $(GO_PROGRAM) ## what takes minutes: a million spans, long fuzzing, the demo
 	$(PYTEST) -m deep --timeout 1800
 
 bench: $(STAMP) ## measure, beside the plain way to do the same work (ARGS=--quick)

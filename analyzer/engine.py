@@ -12,7 +12,7 @@ time comes in as an argument.
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -23,6 +23,11 @@ from analyzer.analysis import Analysis
 from analyzer.answers import ErrorFacts, Findings, Story, brief, compose
 from analyzer.baselines import Baselines
 from analyzer.config import AnalysisConfig
+from analyzer.errors.exceptions import exceptions_of
+from analyzer.errors.fingerprint import fingerprint_of
+from analyzer.errors.sightings import Parse
+from analyzer.errors.stack_traces import parse_stack
+from analyzer.errors.trace_groups import Explained, Group, grouped
 from analyzer.findings import Answer, VerdictKind
 from analyzer.forest import Forest, build_forest
 from analyzer.kernels.critical_path import critical_time, own_time
@@ -66,6 +71,8 @@ class Analyzer:
     Parameters
     ----------
     config : AnalysisConfig, optional
+    parse : reads the text of a stack
+    group : exception fact -> fingerprint; None: it belongs to no group
 
     Examples
     --------
@@ -75,8 +82,11 @@ class Analyzer:
     >>> analyzer.learn(verdicts, now_ns)                        # doctest: +SKIP
     """
 
-    def __init__(self, config: AnalysisConfig | None = None) -> None:
+    def __init__(
+        self, config: AnalysisConfig | None = None, parse: Parse = parse_stack, group: Group = fingerprint_of
+    ) -> None:
         self.config = config or AnalysisConfig()
+        self._parse, self._group = parse, group
         self.baselines = Baselines(self.config)
         self.structure = StructureMemory(self.config)
         self.propagation = PropagationMemory()
@@ -132,6 +142,18 @@ class Analyzer:
 
     def explain(self, verdicts: Verdicts, trace: int) -> Answer:
         """Say what one trace of the batch has to say, in words."""
+        return self.explain_errors(verdicts, trace).answer
+
+    def explain_errors(self, verdicts: Verdicts, trace: int) -> Explained:
+        """Like `explain`, with the exceptions of the trace and the groups it counts in."""
+        answer, share, count = self._explain(verdicts, trace)
+        if not verdicts.failed[trace]:
+            return Explained(answer)
+        found = grouped(answer, exceptions_of(verdicts.analysis, trace, self._parse), self._group)
+        return replace(found, failed_share=share, call_count=count)
+
+    def _explain(self, verdicts: Verdicts, trace: int) -> tuple[Answer, float | None, int]:
+        """Answer, the failing share of the origin's operation, and the calls that rests on."""
         analysis = verdicts.analysis
         forest = analysis.forest
         self.baselines.add_durations(analysis.duration, analysis.traces, forest, forest.nodes(trace), verdicts.included)
@@ -156,7 +178,7 @@ class Analyzer:
             error_share=share,
             call_count=count,
         )
-        return compose(analysis, trace, found, self.config.unknown_below)
+        return compose(analysis, trace, found, self.config.unknown_below), share, count
 
     def brief(self, verdicts: Verdicts, trace: int) -> Answer:
         """Say what was found in one trace of the batch without looking for where it began."""

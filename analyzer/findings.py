@@ -177,6 +177,16 @@ class Judgement(Word):
     reason: str
 
 
+class TraceGroup(Word):
+    """Which group of errors the trace belongs to: the group of its origin."""
+
+    id: str  # of GET /api/v1/groups/{id}
+    fine: str  # same way into the same failure
+    coarse: str  # same heart of the failure
+    tier: str  # what it rests on: custom, stack, message, status
+    version: str  # of the rules; groups of different versions never equal
+
+
 class Answer(Word):
     """What firstfault says of one trace."""
 
@@ -204,6 +214,7 @@ class Answer(Word):
     revision: int = 0
     engine_version: str = ""
     links: dict[str, str] = {}
+    group: TraceGroup | None = None  # of traces that failed with an error somebody wrote down
 
 
 def answer_schema() -> dict[str, object]:

@@ -2,6 +2,7 @@
 
 What is normal is learned from the input itself, robustly (one bad trace among hundreds does not become
 normal), or from `--baseline` files. Answers go to standard output, progress and complaints to standard error.
+`firstfault regroup FILE...` says of the same files what rules of grouping would change.
 Exit status: 0 answered, 1 nothing could be read, 2 a file could not be opened.
 """
 
@@ -17,8 +18,10 @@ from rich.console import Console
 from rich.progress import Progress
 
 from analyzer.engine import Analyzer, Verdicts
+from analyzer.errors.rules import Rule, replay
 from collector.errors import BadRequestError
-from collector.offline import FILE_LIMITS, TraceReader
+from collector.group_text import replay_json, replay_text
+from collector.offline import FILE_LIMITS, TraceReader, new_analyzer
 from collector.receivers.files import FileComplaint, read_requests
 from collector.verdict_text import Printer, plain
 from collector.wire.otlp_json import translate_json
@@ -69,11 +72,36 @@ def judge_files(files: Sequence[str], baseline: Sequence[str]) -> tuple[Analyzer
     if baseline and not healthy.trace_count:
         _say("no spans were read from the baseline; expected healthy OTLP traces, or no --baseline at all")
         return 1
-    analyzer = Analyzer()
+    analyzer = new_analyzer()
     included = None if baseline else analyzer.learn_file(traces, 0)
     if baseline:
         analyzer.learn_file(healthy, 0)
     return analyzer, analyzer.analyse(traces, included)
+
+
+def regroup_files(files: Sequence[str], rules: Sequence[Rule], before: Sequence[Rule], *, as_json: bool) -> int:
+    """Say what rules of grouping would change in some traces; nothing is applied."""
+    complaints = _Complaints()
+    try:
+        traces = _read(files, "reading", TraceReader(), complaints).batch()
+    except OSError as error:
+        _say(f"cannot read {error.filename or 'standard input'}: {error.strerror or error}")
+        return 2
+    complaints.tell()
+    if not traces.trace_count:
+        _say("no spans were read; expected OTLP traces as JSON, JSON lines or protobuf")
+        return 1
+    analyzer = new_analyzer()
+    verdicts = analyzer.analyse(traces, analyzer.learn_file(traces, 0))
+    failed = np.flatnonzero(verdicts.failed).tolist()
+    facts = [
+        one.fact
+        for index in _with_progress(failed, "grouping")
+        for one in analyzer.explain_errors(verdicts, index).groups
+    ]
+    found = replay(rules, facts, before)
+    sys.stdout.write(replay_json(found) if as_json else replay_text(found, [rule.name for rule in rules]))
+    return 0
 
 
 @dataclass(slots=True)

@@ -1,4 +1,4 @@
-"""`firstfault root-cause | incidents`: one question to a running server."""
+"""`firstfault root-cause | incidents | groups`: one question to a running server."""
 
 from __future__ import annotations
 
@@ -11,14 +11,18 @@ from urllib.parse import SplitResult, urlencode, urlsplit
 import orjson
 from pydantic import TypeAdapter, ValidationError
 
+from analyzer.errors.group_words import ErrorGroup, Trend
 from analyzer.findings import Answer
 from analyzer.incident_words import Incident
+from collector.correlation import outgoing
+from collector.group_text import GroupPrinter
 from collector.incident_text import IncidentPrinter
 from collector.verdict_text import Printer, plain
 
 ANSWER_BYTES_MAX = 64 * 2**20
 TIMEOUT_S = 30.0
 _TRACE_ID = re.compile(r"[0-9a-fA-F]{32}", re.ASCII)
+_GROUP_ID = re.compile(r"[0-9a-fA-F]{16}", re.ASCII)
 
 
 def ask_server(server: str, trace_id: str, wait_s: float, as_json: bool) -> int:
@@ -62,6 +66,37 @@ def ask_incidents(
     return 0
 
 
+def ask_groups(
+    server: str, group_id: str | None, status: str | None, service: str | None, sort: str, limit: int, as_json: bool
+) -> int:
+    """Ask for one group of errors or a list, print, and return the exit status as `ask_server` does."""
+    if _address(server) is None:
+        return _no_address(server)
+    if group_id is not None and not _GROUP_ID.fullmatch(group_id):
+        sys.stderr.write(plain(f"{group_id[:80]!r} is not the id of a group; expected 16 hex digits") + "\n")
+        return 2
+    wanted = {key: value for key, value in (("status", status), ("service", service)) if value is not None}
+    path = f"/{group_id}" if group_id is not None else f"?{urlencode(wanted | {'sort': sort, 'limit': limit})}"
+    found = _get(server, f"/api/v1/groups{path}", TIMEOUT_S)
+    if isinstance(found, int):
+        return found
+    code, body = found
+    if code != 200:
+        sys.stderr.write(plain(_problem(code, body)) + "\n")
+        return 2 if code in (400, 422) else 1
+    printer = GroupPrinter(as_json)
+    try:
+        whole = orjson.loads(body)
+        if group_id is None:
+            printer.show(TypeAdapter(list[ErrorGroup]).validate_python(whole["groups"]))
+        else:
+            trend = Trend.model_validate(whole["trend"])
+            printer.show_one(ErrorGroup.model_validate(whole["group"]), str(whole["why"]), trend)
+    except (ValueError, KeyError, TypeError):
+        return _another_program()
+    return 0
+
+
 def fetch_report(server: str, wanted: str, format: str) -> tuple[bytes, str] | int:
     """Ask for the report of a trace, else of an incident, of that id; the exit status when there is none."""
     if _address(server) is None:
@@ -93,7 +128,9 @@ def _get(server: str, path: str, timeout_s: float) -> tuple[int, bytes] | int:
     kind = http.client.HTTPSConnection if address.scheme == "https" else http.client.HTTPConnection
     connection = kind(address.hostname or "", address.port, timeout=timeout_s)
     try:
-        connection.request("GET", address.path.rstrip("/") + path, headers={"accept": "application/json"})
+        connection.request(
+            "GET", address.path.rstrip("/") + path, headers={"accept": "application/json"} | outgoing("firstfault-cli")
+        )
         response = connection.getresponse()
         return response.status, response.read(ANSWER_BYTES_MAX)
     except (OSError, http.client.HTTPException) as error:

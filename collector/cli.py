@@ -1,4 +1,4 @@
-"""The command line: `firstfault serve | root-cause | incidents | analyze | report | evaluate | demo | ...`.
+"""The command line: `firstfault serve | root-cause | incidents | groups | analyze | report | evaluate | demo | ...`.
 
 Answers go to standard output, everything else to standard error. Exit status: 0 done, 1 the answer is
 not there (or the demo is not all right), 2 wrong use.
@@ -90,6 +90,24 @@ def incidents(
 
 
 @app.command()
+def groups(
+    group_id: Annotated[str | None, typer.Argument(help="16 hex digits; without it: a list.")] = None,
+    status: Annotated[
+        str | None, typer.Option(help="new, ongoing, regressed, resolved or ignored; default all.")
+    ] = None,
+    service: Annotated[str | None, typer.Option(help="Only errors this service was seen in.")] = None,
+    sort: Annotated[str, typer.Option(help="last_seen, first_seen, count or users.")] = "last_seen",
+    limit: Annotated[int, typer.Option(min=1, max=500, help="Lines of the list.")] = 20,
+    server: Annotated[str, typer.Option(help="Address of a running firstfault.")] = "http://127.0.0.1:8080",
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object of a group per line.")] = False,
+) -> None:
+    """Ask a running server which errors there are: each once, however many traces failed with it."""
+    from collector.ask import ask_groups
+
+    raise typer.Exit(ask_groups(server, group_id, status, service, sort, limit, as_json))
+
+
+@app.command()
 def analyze(
     files: Annotated[
         list[str], typer.Argument(help="OTLP JSON, JSON lines or protobuf; plain, gz or zst; - is stdin.")
@@ -104,6 +122,26 @@ def analyze(
     from collector.analyze_files import analyze_files
 
     raise typer.Exit(analyze_files(files, baseline or [], as_json=as_json, everything=everything))
+
+
+@app.command()
+def regroup(
+    files: Annotated[list[str], typer.Argument(help="Traces with errors, as `analyze` takes them.")],
+    config: Annotated[Path, typer.Option("--config", "-c", help="YAML file with errors.rules to be tried.")],
+    against: Annotated[
+        Path | None, typer.Option(help="YAML file with the rules that hold now; default: no rules.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Say which groups of errors rules would merge, split or leave out, before they hold."""
+    from collector.analyze_files import regroup_files
+
+    try:
+        wanted = load_config(config).errors.rules
+        before = load_config(against).errors.rules if against is not None else []
+    except ConfigError as error:
+        _fail(str(error))
+    raise typer.Exit(regroup_files(files, wanted, before, as_json=as_json))
 
 
 @app.command()

@@ -15,6 +15,8 @@ import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
 from analyzer.config import AnalysisConfig
+from analyzer.errors.rules import RULES_MAX, Rule
+from analyzer.errors.taxonomy import Overrule
 from analyzer.incident_config import IncidentConfig
 from collector.config_text import ConfigTextError, substitute
 
@@ -106,6 +108,15 @@ class Incidents(IncidentConfig):
     cold_count: int = Field(200, ge=1, description="calls of an entity before its own history is believed")
 
 
+class Errors(Section):
+    groups_max: int = Field(5_000, ge=16, le=10_000, description="groups of errors in memory; the longest unseen leave")
+    new_hours: float = Field(24.0, gt=0, description="how long a group counts as new, or as regressed")
+    rules: list[Rule] = Field([], max_length=RULES_MAX, description="merge, split, ignore, name; the first that fits")
+    taxonomy: list[Overrule] = Field(
+        [], max_length=RULES_MAX, description="severity, type, observability of some groups"
+    )
+
+
 class Storage(Section):
     path: Path = Field(Path("var/firstfault"), description="directory; made with mode 0700")
     retention_hours: float = Field(72.0, gt=0)
@@ -142,6 +153,7 @@ class Metrics(Section):
 class Logs(Section):
     level: Literal["debug", "info", "warning", "error"] = "info"
     format: Literal["text", "json"] = "text"
+    environment: Literal["dev", "staging", "production"] = "production"  # told in every JSON line
 
 
 class Telemetry(Section):
@@ -167,6 +179,7 @@ class Config(Section):
     assembly: Assembly = Assembly()
     analysis: AnalysisConfig = AnalysisConfig()
     incidents: Incidents = Incidents()
+    errors: Errors = Errors()
     storage: Storage = Storage()
     exporters: Exporters = Exporters()
     query: Query = Query()

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Protocol
 
+from analyzer.errors.change_words import Change
+from analyzer.errors.group_words import ErrorGroup, GroupChange
 from analyzer.findings import Answer
 from analyzer.incident_words import Incident
 from analyzer.spans import Bytes, Rows, TraceBatch
@@ -17,6 +19,8 @@ from analyzer.spans import Bytes, Rows, TraceBatch
 STATE_NAME = "analyzer"  # what the engine's learned state is kept under, and found by who analyses on request
 DETECTION_STATE_NAME = "detection"  # what is usual for every service, operation and edge; alarms that are raised
 INCIDENTS_STATE_NAME = "incidents"  # incidents that are open
+GROUPS_STATE_NAME = "groups"  # users of every group, and which traces were counted last
+GROUP_SORTS = ("last_seen", "first_seen", "count", "users")
 
 
 class Signal(IntEnum):
@@ -177,6 +181,38 @@ class IncidentChange:
 
 
 @dataclass(frozen=True, slots=True)
+class ChangeQuery:
+    """Which changes to list, newest first; from_ns <= time_ns < to_ns."""
+
+    service: str | None = None
+    kind: str | None = None
+    from_ns: int | None = None
+    to_ns: int | None = None
+    limit: int = 100
+
+
+class ChangeLog(Protocol):
+    """Keeps what was changed in the system. Any thread."""
+
+    def put_change(self, change: Change) -> bool:
+        """Keep one; on disk when it returns. False: its id is kept already, and nothing was changed."""
+
+    def changes(self, query: ChangeQuery) -> list[Change]: ...
+
+    def close(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class GroupQuery:
+    """Which groups of errors to list. `sort`: one of `GROUP_SORTS`, largest or latest first."""
+
+    status: str | None = None
+    service: str | None = None
+    sort: str = "last_seen"
+    limit: int = 100
+
+
+@dataclass(frozen=True, slots=True)
 class Rollup:
     """One minute of one operation."""
 
@@ -253,6 +289,13 @@ class Store(Protocol):
     def last_incident_change(self) -> int:
         """Return the number of the last change; 0 when there was none."""
 
+    def put_groups(self, groups: Sequence[ErrorGroup]) -> None:
+        """Keep the highest revision of each; the same or a lower one is ignored."""
+
+    def group(self, group_id: str) -> ErrorGroup | None: ...
+
+    def groups(self, query: GroupQuery) -> list[ErrorGroup]: ...
+
     def outbox_take(self, destination: str, limit: int, now_ns: int) -> list[OutboxItem]:
         """Return the oldest rows that are due; they stay until `outbox_done`."""
 
@@ -281,6 +324,19 @@ class OpenTraces(Protocol):
 
     def ask(self, trace_id: bytes, timeout_s: float) -> Answer | None:
         """Return an `in_progress` answer, or None when the engine does not hold the trace."""
+
+
+class Decisions(Protocol):
+    """Tell the engine what a person decided about a group; it owns the groups. Any thread."""
+
+    def decide(self, group_id: str, change: GroupChange, timeout_s: float) -> ErrorGroup | None:
+        """Return the group as it is now; None when there is no such group.
+
+        Raises
+        ------
+        OverloadedError
+            The engine did not answer in time; the decision may hold or not. Send it again.
+        """
 
 
 @dataclass(slots=True)

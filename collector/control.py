@@ -1,6 +1,7 @@
 """How the processes of one firstfault talk: one Unix socket each, short questions, whole answers.
 
-A question is one message: a word, and for `ask` the 16 bytes of a trace id behind it. An answer is one
+A question is one message: a word, and what it is about behind it: for `ask` the 16 bytes of a trace id, for `decide`
+the id of a group and the decision as JSON. An answer is one
 message: JSON, or empty for "I do not hold that". No pickle: messages are bytes. The sockets stand in a
 directory of mode 0700.
 """
@@ -15,11 +16,14 @@ from pathlib import Path
 
 import orjson
 
+from analyzer.errors.group_words import ErrorGroup, GroupChange
 from analyzer.findings import Answer
+from collector.errors import OverloadedError
 
-QUESTION_BYTES_MAX = 64
+QUESTION_BYTES_MAX = 4096  # a decision of a person is the longest
 ANSWER_BYTES_MAX = 64 * 2**20
 LOOK_UP_S = 0.2  # how often a resting connection looks whether we are stopping
+DECIDE_S = 5.0  # the engine's thread comes to it between two batches
 CONNECTIONS_MAX = 64  # one a process of ours and some; more are closed at once
 
 Responder = Callable[[bytes], bytes]
@@ -134,3 +138,34 @@ class RemoteOpenTraces:
     def ask(self, trace_id: bytes, timeout_s: float) -> Answer | None:
         found = self._client.question("ask", trace_id, timeout_s)
         return Answer.model_validate_json(found) if found else None
+
+
+class RemoteDecisions:
+    """`contracts.Decisions` over a control socket of the engine process."""
+
+    def __init__(self, client: ControlClient) -> None:
+        self._client = client
+
+    def decide(self, group_id: str, change: GroupChange, timeout_s: float) -> ErrorGroup | None:
+        """Tell the engine.
+
+        Raises
+        ------
+        OverloadedError
+            It did not answer in time; the decision may hold or not.
+        """
+        rest = group_id.encode() + b" " + change.model_dump_json().encode()
+        found = self._client.question("decide", rest, timeout_s)
+        if not found:
+            raise OverloadedError(f"the engine did not answer within {timeout_s:g} s", "engine_silent")
+        return None if found == b"null" else ErrorGroup.model_validate_json(found)
+
+
+def answer_decision(decide: Callable[[str, GroupChange, float], ErrorGroup | None], rest: bytes) -> bytes:
+    """The engine's side of `RemoteDecisions`: empty when it could not be done in time."""
+    group_id, _, change = rest.partition(b" ")
+    try:
+        group = decide(group_id.decode("ascii"), GroupChange.model_validate_json(change), DECIDE_S)
+    except (OverloadedError, ValueError):
+        return b""
+    return b"null" if group is None else group.model_dump_json().encode()

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from analyzer.engine import Analyzer, Verdicts
+from analyzer.errors.group_words import ErrorGroup
+from analyzer.errors.trace_groups import Explained
 from analyzer.findings import Answer
 from analyzer.spans import TraceBatch
 from collector.contracts import (
@@ -59,6 +61,8 @@ class Shelf(Protocol):
 
     def put_incidents(self, incidents: Sequence[StoredIncident]) -> None: ...
 
+    def put_groups(self, groups: Sequence[ErrorGroup]) -> None: ...
+
     def save_state(self, name: str, blob: bytes) -> None: ...
 
 
@@ -73,6 +77,25 @@ class Incidents(Protocol):
 
     def save(self) -> None:
         """Hand what was learned to the shelf."""
+
+
+class Groups(Protocol):
+    """Who keeps the groups of errors (collector.groups). Owner: the engine's thread."""
+
+    def observe(self, verdicts: Verdicts) -> None:
+        """Count the calls of a batch. Never raises."""
+
+    def take(self, explained: Explained, index: int) -> None:
+        """Count the errors of one explained trace of the batch observed last; -1: it is not of it. Never raises."""
+
+    def rest(self, explained: Collection[int]) -> None:
+        """Count the failing traces of the batch observed last that were not explained. Never raises."""
+
+    def keep_house(self) -> None:
+        """Let decisions of people hold, let time pass, tell what changed. Never raises."""
+
+    def save(self) -> None:
+        """Hand everything to the shelf."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +114,7 @@ class Desk:
     recall: Callable[[bytes, TraceBatch, int], TraceBatch | None] = lambda trace_id, traces, index: None
     clean_traces_per_second: float = 20.0
     incidents: Incidents | None = None
+    groups: Groups | None = None
 
 
 @dataclass(slots=True)

@@ -49,7 +49,7 @@ def incident_text(incident: Incident) -> Text:
     out.append(f"{incident.status.upper():<7}", style=_STYLES.get(incident.status, ""))
     end_ns = incident.ended_ns
     lasted = f", {_lasted(end_ns - incident.onset_ns)}" if end_ns is not None else ""
-    out.append(f" {plain(incident.incident_id)}  since {_clock(incident.onset_ns)}{lasted}\n")
+    out.append(f" {plain(incident.incident_id)}  since {clock_text(incident.onset_ns)}{lasted}\n")
     out.append(plain(f"  {incident.summary}") + "\n")
     named = incident.verdict == "cause"
     for suspect in incident.suspects[:SUSPECTS_MAX]:
@@ -70,7 +70,7 @@ def incident_text(incident: Incident) -> Text:
         out.append(f"  hit: {numbers}\n")
     for entry in incident.timeline:
         where = f"{entry.service}: " if entry.service else ""
-        out.append(plain(f"    {_clock(entry.at_ns)}  {where}{entry.what}") + "\n", style="dim")
+        out.append(plain(f"    {clock_text(entry.at_ns)}  {where}{entry.what}") + "\n", style="dim")
     if incident.coverage < 1.0:
         out.append(f"  {incident.coverage:.0%} of the called services' spans were seen\n", style="dim")
     if incident.next_probe:
@@ -84,7 +84,7 @@ def incident_line(incident: Incident) -> Text:
     """One line of a list."""
     out = Text()
     out.append(f"{incident.status.upper():<7}", style=_STYLES.get(incident.status, ""))
-    out.append(f" {plain(incident.incident_id)}  {_clock(incident.onset_ns)}  {plain(incident.summary)}")
+    out.append(f" {plain(incident.incident_id)}  {clock_text(incident.onset_ns)}  {plain(incident.summary)}")
     return out
 
 
@@ -106,7 +106,7 @@ def _more(out: Text, count: int) -> None:
         out.append(f"    and {count} more\n", style="dim")
 
 
-def _clock(time_ns: int) -> str:
+def clock_text(time_ns: int) -> str:
     """UTC, to the second; the number when the calendar does not reach there."""
     try:
         moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=time_ns // 1000)

@@ -1,34 +1,62 @@
-"""Our own logs: one line an event, text or JSON; control characters escaped, so no line can be forged."""
+"""Our own logs: one line an event, text or JSON; control characters escaped, so no line can be forged.
+
+JSON lines keep the log schema of docs/logs.md and carry the correlation id of the request they are about.
+"""
 
 from __future__ import annotations
 
 import logging
+import socket
 import sys
 import time
+from hashlib import blake2b
 
 import orjson
 
+from analyzer.version import __version__
+from collector import correlation
 from collector.config import Logs
+
+_LEVELS = {"CRITICAL": "ERROR", "WARNING": "WARN", "NOTSET": "TRACE"}
 
 
 class _Json(logging.Formatter):
+    """Lines that keep `analyzer.errors.log_schema`; written by hand here, so that no process loads the analyzer."""
+
     converter = staticmethod(time.gmtime)
 
-    def __init__(self, process: str) -> None:
+    def __init__(self, process: str, environment: str) -> None:
         super().__init__()
-        self._process = process
+        self._process, self._environment, self._host = process, environment, socket.gethostname()
 
     def format(self, record: logging.LogRecord) -> str:
-        line = {
+        level = _LEVELS.get(record.levelname, record.levelname)
+        message = record.getMessage()
+        line: dict[str, object] = {
             "timestamp": self.formatTime(record, "%Y-%m-%dT%H:%M:%S") + f".{int(record.msecs):03d}Z",
-            "level": record.levelname,
-            "process": self._process,
-            "logger": record.name,
-            "message": record.getMessage(),
+            "level": level,
+            "message": message,
+            "correlation_id": correlation.current.get(),
+            "trace_id": "",  # we do not trace ourselves
+            "span_id": "",
+            "service": "firstfault",
+            "environment": self._environment,
+            "host": self._host,
+            "version": __version__,
         }
+        if level == "ERROR" or record.exc_info:
+            line["error"] = self._error(record, message)
+        line["context"] = {"process": self._process, "logger": record.name}
+        return orjson.dumps(line, default=str).decode()
+
+    def _error(self, record: logging.LogRecord, message: str) -> dict[str, str]:
+        kind = record.exc_info[0].__name__ if record.exc_info and record.exc_info[0] else "Error"
+        # The template, not the message: what is filled in differs from line to line.
+        seed = f"{record.name}\0{record.msg}\0{kind}".encode("utf-8", "surrogatepass")
+        found = {"type": kind, "message": message, "fingerprint": blake2b(seed, digest_size=8).hexdigest()}
         if record.exc_info:
-            line["exception"] = self.formatException(record.exc_info)
-        return orjson.dumps(line).decode()
+            found["stack_trace"] = self.formatException(record.exc_info)
+        return found
 
 
 class _Text(logging.Formatter):
@@ -52,7 +80,7 @@ def set_up_logging(section: Logs, process: str) -> None:
     """Send our logs to standard error, marked with the name of the process."""
     handler = logging.StreamHandler(sys.stderr)
     if section.format == "json":
-        handler.setFormatter(_Json(process))
+        handler.setFormatter(_Json(process, section.environment))
     else:
         handler.setFormatter(_Text())
         handler.addFilter(_Named(process))

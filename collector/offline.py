@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
+from analyzer.config import AnalysisConfig
 from analyzer.engine import Analyzer, Verdicts
+from analyzer.errors.rules import Grouping, Rule
 from analyzer.findings import Answer
 from analyzer.spans import SPAN_DTYPE, Bytes, ReleaseReason, Rows, TraceBatch, Vocabulary
 from analyzer.strings import new_vocabulary
@@ -31,6 +33,11 @@ logger = logging.getLogger(__name__)
 STATE_NS = 60_000_000_000  # how often the engine writes down what it learned
 # A file may hold anything its owner likes; these only bound what one line or message of it may cost.
 FILE_LIMITS = RequestLimits(bytes_max=2**31, spans_max=5_000_000, messages_max=200_000_000, resources_max=1_000_000)
+
+
+def new_analyzer(config: AnalysisConfig | None = None, rules: Sequence[Rule] = ()) -> Analyzer:
+    """Make an analyzer as every part of the program uses it: the same stacks are read, errors grouped the same way."""
+    return Analyzer(config, group=Grouping(rules))
 
 
 class TraceReader:
@@ -96,7 +103,9 @@ def _answers(analyzer: Analyzer, verdicts: Verdicts) -> list[Answer]:
     return [analyzer.explain(verdicts, index) for index in range(verdicts.analysis.traces.trace_count)]
 
 
-def analyze_bytes(state: bytes | None, payloads: list[tuple[bytes, Signal]]) -> list[Answer]:
+def analyze_bytes(
+    state: bytes | None, payloads: list[tuple[bytes, Signal]], rules: Sequence[Rule] = ()
+) -> list[Answer]:
     """Answer for every trace in some requests, against a saved state or, without one, against themselves.
 
     Raises
@@ -107,7 +116,7 @@ def analyze_bytes(state: bytes | None, payloads: list[tuple[bytes, Signal]]) -> 
     reader = TraceReader(limits=RequestLimits())
     for payload, signal in payloads:
         reader.add(payload, signal)
-    analyzer = Analyzer()
+    analyzer = new_analyzer(rules=rules)
     traces = reader.batch()
     included = None
     if state:
@@ -123,7 +132,8 @@ class Explainer:
     Any thread: one question at a time, under a lock.
     """
 
-    def __init__(self, load_state: Callable[[], bytes | None], clock: Clock) -> None:
+    def __init__(self, load_state: Callable[[], bytes | None], clock: Clock, rules: Sequence[Rule] = ()) -> None:
+        self._rules = rules
         self._load_state = load_state
         self._clock = clock
         self._lock = threading.Lock()
@@ -142,7 +152,7 @@ class Explainer:
         with self._lock:
             now = self._clock.monotonic_ns()
             if self._analyzer is None or now >= self._read_again_ns:
-                analyzer, self._vocabulary = Analyzer(), new_vocabulary()
+                analyzer, self._vocabulary = new_analyzer(rules=self._rules), new_vocabulary()
                 try:
                     analyzer.load(self._load_state() or b"")
                 except ValueError as error:  # the engine said so too when it started; errors need no baseline

@@ -103,6 +103,8 @@ class Pipeline:
             self._overloaded = False
             if self._desk.incidents is not None:
                 self._desk.incidents.keep_house()
+            if self._desk.groups is not None:
+                self._desk.groups.keep_house()
             if self._requests_wait:
                 self._stood_still_ns += self._desk.clock.monotonic_ns() - now
             if now >= self._next_rollup_ns:
@@ -171,6 +173,8 @@ class Pipeline:
         self.counts.analysed_spans += len(verdicts.analysis.forest.row)
         if self._desk.incidents is not None:
             self._desk.incidents.observe(verdicts)
+        if self._desk.groups is not None:
+            self._desk.groups.observe(verdicts)
         self._teller.tell(released, verdicts, hurried=self._requests_wait)
         self._desk.analyzer.learn(verdicts, clock.now_ns())
         self._announce(self._desk.analyzer.take_announcements())
@@ -222,6 +226,8 @@ class Pipeline:
         self._desk.shelf.save_state(STATE_NAME, self._desk.analyzer.save())
         if self._desk.incidents is not None:
             self._desk.incidents.save()
+        if self._desk.groups is not None:
+            self._desk.groups.save()
 
     def _answer_asks(self) -> None:
         while True:

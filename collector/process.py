@@ -20,7 +20,14 @@ import orjson
 
 from collector.config import Config, check
 from collector.contracts import OpenTraces, Signal
-from collector.control import ControlClient, ControlServer, RemoteOpenTraces, Responder
+from collector.control import (
+    ControlClient,
+    ControlServer,
+    RemoteDecisions,
+    RemoteOpenTraces,
+    Responder,
+    answer_decision,
+)
 from collector.logs import set_up_logging
 from collector.ring import RingReader, RingWriter, wait_any
 from collector.supervisor import socket_path
@@ -120,6 +127,7 @@ def _room(
             [engine.snapshot, source.snapshot],
             {
                 "ask": lambda trace_id: _ask(engine.open_traces, trace_id),
+                "decide": lambda rest: answer_decision(engine.decisions.decide, rest),
                 "stuck": lambda _: orjson.dumps(engine.stuck()),
             },
         )
@@ -137,7 +145,9 @@ def _room(
     folder = Path(told["control_folder"])
     client = ControlClient(socket_path(folder, "engine"))
     others = [ControlClient(socket_path(folder, name)) for name in told["others"]]
-    query = QueryRoom(config, RemoteOpenTraces(client), lambda: merge([_stats(other) for other in others]))
+    # Of its own: a decision may wait for the engine, and questions about traces must not wait for it.
+    decisions = RemoteDecisions(ControlClient(socket_path(folder, "engine")))
+    query = QueryRoom(config, RemoteOpenTraces(client), decisions, lambda: merge([_stats(other) for other in others]))
     return query, [query.snapshot], {}
 
 

@@ -13,6 +13,7 @@ from typing import Literal
 
 from analyzer.analysis import Analysis
 from analyzer.engine import Analyzer
+from analyzer.errors.exceptions import exceptions_of
 from analyzer.findings import Answer
 from analyzer.incident_words import Incident
 from analyzer.reports.graph_svg import graph_svg
@@ -21,7 +22,6 @@ from analyzer.reports.incident_report import report_of_incident
 from analyzer.reports.markdown import to_markdown
 from analyzer.reports.model import Fixture, Report
 from analyzer.reports.report import report_of_trace
-from analyzer.reports.seen_facts import facts_of_trace
 from analyzer.reports.waterfall_svg import waterfall_svg
 from analyzer.service_graph import to_json, trace_graph
 from collector.contracts import Signal
@@ -69,7 +69,7 @@ def page_of_trace(answer: Answer, trace_otlp: bytes | None, logs_otlp: bytes | N
 
 def page_of_analysis(answer: Answer, analysis: Analysis, trace: int) -> Page:
     """Report on a measured trace, with its drawings; its fixture is tried."""
-    report = report_of_trace(answer, facts_of_trace(analysis, trace), analysis, trace)
+    report = report_of_trace(answer, exceptions_of(analysis, trace), analysis, trace)
     origins = [span.service for cause in answer.root_causes[:1] for span in cause.origin_spans]
     return Page(
         _tried(report),

@@ -107,7 +107,9 @@ class _OneProcess:
         grpc, http = config.receivers.otlp.protocols.grpc, config.receivers.otlp.protocols.http
         self._source = DirectSource(2 * max(grpc.message_bytes_max, http.message_bytes_max))
         self._engine = EngineRoom(config, self._source)
-        self._query = QueryRoom(config, self._engine.open_traces, lambda: self._telemetry.snapshot())
+        self._query = QueryRoom(
+            config, self._engine.open_traces, self._engine.decisions, lambda: self._telemetry.snapshot()
+        )
         self._receivers = ReceiverRoom(config, self._source, shared_port=False)
         self._telemetry = Telemetry()
         self._running: list[str] = []

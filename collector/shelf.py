@@ -13,6 +13,7 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from analyzer.errors.group_words import ErrorGroup
 from collector.contracts import Clock, EdgeRollup, Rollup, Store, StoredIncident, StoredTrace
 
 logger = logging.getLogger(__name__)
@@ -36,19 +37,24 @@ class _Incidents:
 
 
 @dataclass(frozen=True, slots=True)
+class _Groups:
+    groups: Sequence[ErrorGroup]
+
+
+@dataclass(frozen=True, slots=True)
 class _State:
     name: str
     blob: bytes
 
 
 class ShelfWriter:
-    """Owner of every `put` of one store. `put`, `put_incidents` and `save_state` from the engine's thread only."""
+    """Owner of every `put` of one store. `put*` and `save_state` from the engine's thread only."""
 
     def __init__(self, store: Store, clock: Clock, on_stored: Callable[[], None] = lambda: None) -> None:
         self._store = store
         self._clock = clock
         self._on_stored = on_stored
-        self._queue: queue.Queue[_Batch | _Incidents | _State | None] = queue.Queue(BATCHES_MAX)
+        self._queue: queue.Queue[_Batch | _Incidents | _Groups | _State | None] = queue.Queue(BATCHES_MAX)
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="shelf", daemon=True)
         self.stored_traces = 0
@@ -71,6 +77,10 @@ class ShelfWriter:
     def put_incidents(self, incidents: Sequence[StoredIncident]) -> None:
         if incidents:
             self._queue.put(_Incidents(incidents))
+
+    def put_groups(self, groups: Sequence[ErrorGroup]) -> None:
+        if groups:
+            self._queue.put(_Groups(groups))
 
     def save_state(self, name: str, blob: bytes) -> None:
         self._queue.put(_State(name, blob))
@@ -101,9 +111,12 @@ class ShelfWriter:
                 next_retain_ns = now + int(RETAIN_S * 1e9)
                 self._guarded(lambda: self._store.retain(self._clock.now_ns()))
 
-    def _write(self, item: _Batch | _Incidents | _State) -> None:
+    def _write(self, item: _Batch | _Incidents | _Groups | _State) -> None:
         if isinstance(item, _State):
             self._guarded(lambda: self._store.save_state(item.name, item.blob))
+            return
+        if isinstance(item, _Groups):
+            self._kept(lambda: self._store.put_groups(item.groups))
             return
         if isinstance(item, _Incidents):
             if self._kept(lambda: self._store.put_incidents(item.incidents)) and any(

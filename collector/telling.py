@@ -67,11 +67,13 @@ class Teller:
         self._brief = Allowance(BRIEF_SHARE, now)
         self._clean_tokens = desk.clean_traces_per_second
         self._clean_at_ns = now
+        self._explained: list[int] = []  # of the batch that is told
 
     def tell(self, released: Released, verdicts: Verdicts, *, hurried: bool) -> None:
         """Explain what time allows (less of it while requests wait), and hand all that was decided to the shelf."""
         self._full.share = HURRIED_SHARE if hurried else EXPLAIN_SHARE
         stored: list[StoredTrace] = []
+        self._explained = []
         clean = np.ones(released.traces.trace_count, np.bool_)
         suspicious, others = self._worth_telling(verdicts)
         for place, index in enumerate(suspicious + others):
@@ -83,6 +85,8 @@ class Teller:
             told = self._told(released, verdicts, index)
             if told is not None:
                 stored.append(told)
+        if self._desk.groups is not None:
+            self._desk.groups.rest(self._explained)
         ids = _trace_ids(released.traces, clean)
         self._counts.clean_traces += len(ids)
         self._desk.shelf.put(stored, ids, (), ())
@@ -118,11 +122,19 @@ class Teller:
         recalled = None
         if late and late == int(traces.trace_ptr[index + 1] - traces.trace_ptr[index]):
             recalled = desk.recall(verdicts.trace_id(index), traces, index)
-        answer = desk.analyzer.explain(verdicts, index) if recalled is None else desk.analyzer.answer(recalled)
+        analyzer = desk.analyzer
+        if recalled is None:
+            explained = analyzer.explain_errors(verdicts, index)
+        else:
+            explained = analyzer.explain_errors(analyzer.analyse(recalled), 0)
+        answer = explained.answer
         whole = _Whole(traces, index) if recalled is None else _Whole(recalled, 0)
         self._counts.explained_traces += 1
         self._counts.recalled_traces += recalled is not None
         answer = _with_late(answer, late)
+        if desk.groups is not None:
+            desk.groups.take(explained, index if recalled is None else -1)
+            self._explained.append(index)
         return StoredTrace(
             trace_id=verdicts.trace_id(index),
             answer=answer,

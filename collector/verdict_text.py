@@ -55,6 +55,8 @@ def verdict_text(answer: Answer) -> Text:
         words.append("the user saw it" if answer.user_visible else "the user did not see it")
     if words:
         out.append(plain(f"  {answer.verdict}: {', '.join(words)}") + "\n", style="dim")
+    if answer.group is not None:
+        out.append(f"  group {plain(answer.group.id)} (by its {plain(answer.group.tier)})\n", style="dim")
     for cause in answer.root_causes:
         _cause(out, cause)
     if answer.latency is not None and answer.latency.excess:

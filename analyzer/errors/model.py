@@ -47,7 +47,8 @@ class Thrown:
 class StackTrace:
     """A parsed stack trace.
 
-    chain : outermost first: what was reported, then its cause, and so on; never empty
+    chain : outermost first: what was reported, then its cause, and so on; behind these what was printed beside them
+        (suppressed, members of a group, other goroutines or threads), each with its own causes; never empty
     language : "java", "python", "javascript", "go", "dotnet", "ruby", "php", "rust", "c", "elixir"
     truncated : the text or the frames were cut to their bounds
     """
@@ -58,11 +59,18 @@ class StackTrace:
 
     @property
     def root(self) -> Thrown:
-        """The innermost cause: the last of the chain that is a cause, else what was thrown."""
+        """The innermost cause of what was thrown, else what was thrown.
+
+        A group without a cause says nothing itself: its first member and that one's causes do. Causes of what was
+        only printed beside it (suppressed exceptions, other members and goroutines) are not its causes.
+        """
         found = self.chain[0]
         for thrown in self.chain[1:]:
-            if thrown.relation in ("cause", "context"):
-                found = thrown
+            if thrown.relation not in ("cause", "context") and not (
+                thrown.relation == "member" and found is self.chain[0]
+            ):
+                break
+            found = thrown
         return found
 
     @property
@@ -79,12 +87,23 @@ class StackTrace:
         return self.root.frames[0] if self.root.frames else None
 
 
+class Breadcrumb(NamedTuple):
+    """Something the trace wrote down before an exception. kind : "log" or "event"."""
+
+    time_ns: int
+    service: str
+    kind: str
+    text: str
+
+
 @dataclass(frozen=True, slots=True)
 class ExceptionFact:
     """One exception, however often it was written down.
 
-    sources : where it was found: "event", "log", "attributes"; one fact may have all three
+    sources : where it was found: "event", "log", "attributes"; one fact may have all three; "status" alone when a
+        span failed without naming an exception
     stack_text : as it came, cut to 64 KiB; empty when there is none
+    span_ids : every span it was written under, `span_id` (the innermost) first
     """
 
     trace_id: str
@@ -106,6 +125,8 @@ class ExceptionFact:
     escaped: bool | None = None
     correlation_id: str = ""
     attributes: tuple[tuple[str, str], ...] = ()  # of event and log, without the exception.* ones; bounded
+    span_ids: tuple[str, ...] = ()
+    breadcrumbs: tuple[Breadcrumb, ...] = ()  # oldest first; bounded
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import numpy as np
 
+from analyzer.errors.change_requests import judge_deployments
 from analyzer.incident_config import IncidentConfig
 from analyzer.incident_words import Affected, Incident, Symptom, TimelineEntry
 from analyzer.incidents.case import Case
 from analyzer.incidents.entries import EntryCounts
 from analyzer.incidents.examples import example_traces
+from analyzer.incidents.facts import join_facts
 from analyzer.incidents.impact import blast_radius, service_changes
 from analyzer.incidents.recent import Sample
 from analyzer.spans import MISSING_SERVICE, Vocabulary
@@ -68,7 +70,11 @@ def look_around(
     case.blast_radius = blast_radius(before, entries.between(case.onset_ns, now_ns), len(affected), vocabulary)
     ids = {index for index in np.unique(window.facts.service).tolist() if vocabulary.strings.text(index) in causes}
     case.example_trace_ids = example_traces(window, ids) or case.example_trace_ids
-    case.happened = [*_first_errors(window, vocabulary, causes), *_new_versions(reference, window, vocabulary)]
+    case.happened = [
+        *_first_errors(window, vocabulary, causes),
+        *_new_versions(reference, window, vocabulary),
+        *_effects_of_versions(reference, window, vocabulary),
+    ]
 
 
 def cause_services(case: Case) -> set[str]:
@@ -205,3 +211,15 @@ def _new_versions(reference: Sample, window: Sample, vocabulary: Vocabulary) -> 
             what = f"version {shown(resource.version)} was seen first"
             found.append(TimelineEntry(at_ns=at_ns, what=what, service=shown(resource.service)))
     return sorted(found, key=lambda entry: entry.at_ns)[:VERSIONS_MAX]
+
+
+def _effects_of_versions(reference: Sample, window: Sample, vocabulary: Vocabulary) -> list[TimelineEntry]:
+    """What the new versions did, where there is more to say than that nothing got worse."""
+    if not reference.facts.trace_count or window.bad_rate != window.good_rate:
+        return []  # drawn at two rates, the shares in the sentences would not be those of the traffic
+    judged = judge_deployments(join_facts([reference.facts, window.facts]), vocabulary)
+    return [
+        TimelineEntry(at_ns=change.time_ns, what=effect.sentence, service=shown(change.service))
+        for change, effect in judged
+        if effect.verdict != "no_harm" and effect.test != "none"
+    ][:VERSIONS_MAX]

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from analyzer.errors.model import PatternMatch
 from analyzer.findings import Answer, RootCause
 from analyzer.reports.clock_text import lasted
+from analyzer.reports.commands import error_share, prom_label
 from analyzer.reports.model import Expectation, Fix, Monitor
-from analyzer.reports.queries import error_share, prom_label
 
 PATTERNS_MAX = 3  # whose advice is given; more confuses
 UNSURE = 0.4  # of a fix that rests on no known pattern

@@ -74,8 +74,8 @@ def report_of_trace(
         service=culprit,
         entry=named(answer.root_service, answer.root_operation),
         trace_id=answer.trace_id,
-        started=_iso(answer.start_ns),
-        ended=_iso(answer.end_ns + 60_000_000_000),
+        from_ns=answer.start_ns,
+        to_ns=answer.end_ns + 60_000_000_000,
         location=location,
         module=_module(facts),
         language=_language(facts) or observed.language,
@@ -333,8 +333,3 @@ def _contributing(answer: Answer, evidence: list[str]) -> list[Claim]:
         numbers = {"missing_parents": float(done.missing_parents), "dropped_spans": float(done.dropped_spans)}
         found.append(Claim(text=text, trace_ids=[answer.trace_id], numbers=numbers))
     return found
-
-
-def _iso(time_ns: int) -> str:
-    text = utc(time_ns, 3)
-    return text.removesuffix(" UTC").replace(" ", "T") + "Z" if text.endswith("UTC") else ""

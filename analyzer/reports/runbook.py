@@ -12,8 +12,7 @@ from typing import NamedTuple
 
 from analyzer.errors.model import PatternMatch
 from analyzer.reports.advice import PATTERNS_MAX, mitigation
-from analyzer.reports.model import Runbook, RunbookStep
-from analyzer.reports.queries import (
+from analyzer.reports.commands import (
     elastic_correlation,
     elastic_trace,
     elastic_window,
@@ -22,6 +21,7 @@ from analyzer.reports.queries import (
     log_ql,
     trace_ql,
 )
+from analyzer.reports.model import Runbook, RunbookStep
 from analyzer.words import shown
 
 RUNBOOK_RULES = "1"  # of this file; part of every version
@@ -74,8 +74,8 @@ class Case(NamedTuple):
     service: str
     entry: str
     trace_id: str = ""
-    started: str = ""  # ISO 8601
-    ended: str = ""
+    from_ns: int = 0  # 0: not known
+    to_ns: int = 0
     location: str = ""
     module: str = ""
     language: str = ""
@@ -149,8 +149,8 @@ def _confirm(case: Case) -> list[RunbookStep]:
         queries += [error_share(case.service), trace_ql(case.service)]
         if case.trace_id:
             queries.append(log_ql(case.service, case.trace_id))
-        if case.started and case.ended:
-            queries.append(elastic_window(case.service, case.started, case.ended))
+        if case.from_ns and case.to_ns:
+            queries.append(elastic_window(case.service, case.from_ns, case.to_ns))
     if case.trace_id:
         queries.append(elastic_trace(case.trace_id))
     if case.correlation_id:

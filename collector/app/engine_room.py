@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from analyzer.detection import DetectionConfig, Detector
 from analyzer.engine import Analyzer
+from analyzer.errors.groups import GroupsConfig
 from analyzer.incident_config import IncidentConfig
 from analyzer.incident_words import Incident
 from analyzer.incidents.ranking import rank_incident
@@ -17,12 +18,15 @@ from collector.app import warming
 from collector.assembly.buffer import Assembler
 from collector.assembly.release import AssemblyConfig
 from collector.clock import SystemClock
-from collector.config import Assembly, Config, Incidents, OtlpExporterConfig
+from collector.config import Assembly, Config, Errors, Incidents, OtlpExporterConfig
 from collector.contracts import (
     DETECTION_STATE_NAME,
+    GROUPS_STATE_NAME,
     INCIDENTS_STATE_NAME,
     STATE_NAME,
     Clock,
+    Decisions,
+    GroupQuery,
     IncidentQuery,
     OpenTraces,
     OutboxItem,
@@ -33,8 +37,9 @@ from collector.exporters.findings import ExportSettings, finding_exports
 from collector.exporters.incidents import incident_exports
 from collector.exporters.otlp import OtlpExporter, connect
 from collector.exporters.transport import OtlpSettings
+from collector.groups import GroupRoom
 from collector.incidents import IncidentRoom
-from collector.offline import TraceReader
+from collector.offline import TraceReader, new_analyzer
 from collector.pipeline import Pipeline
 from collector.samples import analyzer_samples, assembly_samples, exporter_samples, pipeline_samples, shelf_samples
 from collector.shelf import ShelfWriter
@@ -65,10 +70,13 @@ class EngineRoom:
         self._exporter = _exporter(config.exporters.otlp, self._store, clock)
         wake = self._exporter.wake if self._exporter is not None else _nothing
         self._shelf = ShelfWriter(self._store, clock, wake)
-        self._analyzer = Analyzer(config.analysis)
+        self._analyzer = new_analyzer(config.analysis, config.errors.rules)
         vocabulary = new_vocabulary()
         self._assembler = Assembler(assembly_config(config.assembly), Decoder(vocabulary), vocabulary, read_detail)
         self._incidents = _incidents(config, self._analyzer, self._shelf, clock)
+        self._groups = GroupRoom(
+            self._shelf, clock, groups_config(config.errors), self._store.group, overrules=config.errors.taxonomy
+        )
         self._pipeline = Pipeline(
             Desk(
                 source=source,
@@ -82,6 +90,7 @@ class EngineRoom:
                 recall=self._recall,
                 clean_traces_per_second=config.storage.clean_traces_per_second,
                 incidents=self._incidents,
+                groups=self._groups,
             )
         )
         self._ready = False
@@ -114,6 +123,8 @@ class EngineRoom:
             names = (DETECTION_STATE_NAME, INCIDENTS_STATE_NAME)
             self._incidents.load({name: self._store.load_state(name) for name in names})
             self._incidents.close_forgotten(self._store.incidents(IncidentQuery(status="open", limit=LIMIT_MAX)))
+        kept = self._store.groups(GroupQuery(limit=self._config.errors.groups_max))
+        self._groups.load(kept, self._store.load_state(GROUPS_STATE_NAME))
         self._shelf.start()
         if self._exporter is not None:
             self._exporter.start()
@@ -134,6 +145,10 @@ class EngineRoom:
     def open_traces(self) -> OpenTraces:
         return self._pipeline
 
+    @property
+    def decisions(self) -> Decisions:
+        return self._groups
+
     def not_ready(self) -> str:
         return "" if self._ready else "starting or stopping"
 
@@ -147,6 +162,7 @@ class EngineRoom:
             analyzer_samples(self._analyzer),
             shelf_samples(self._shelf, self._store.counters()),
         ]
+        parts.append(self._groups.snapshot())
         if self._incidents is not None:
             parts.append(self._incidents.snapshot())
         if self._exporter is not None:
@@ -241,6 +257,11 @@ def _incidents(config: Config, analyzer: Analyzer, shelf: ShelfWriter, clock: Cl
 def incident_config(section: Incidents) -> IncidentConfig:
     """Turn the section of the configuration into what the tracker takes."""
     return IncidentConfig(**section.model_dump(include=set(IncidentConfig.model_fields)))
+
+
+def groups_config(section: Errors) -> GroupsConfig:
+    """Turn the section of the configuration into what the groups take."""
+    return GroupsConfig(groups_max=section.groups_max, new_s=section.new_hours * 3600)
 
 
 def _nothing() -> None:

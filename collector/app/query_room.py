@@ -6,19 +6,22 @@ by trace id need neither, a third of the memory, and half of the time to start.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
 
+from analyzer.errors.rules import Rule
 from analyzer.findings import NOT_EXPLAINED, Answer
 from analyzer.incident_words import Incident
 from analyzer.service_graph import Graph
 from collector.app.endpoints import host_port, is_loopback
 from collector.clock import SystemClock
 from collector.config import Config
-from collector.contracts import STATE_NAME, Encoding, Found, OpenTraces, Signal
+from collector.contracts import STATE_NAME, Decisions, Encoding, Found, OpenTraces, Signal
 from collector.query.desk import Desk, QuerySettings, ReportFormat
 from collector.query.grpc import GrpcServer
 from collector.query.rest import RestServer, create_app
+from collector.store.changes import ChangeShelf
 from collector.store.sqlite import SqliteStore
 from collector.telemetry import Snapshot, merge
 
@@ -26,6 +29,7 @@ from collector.telemetry import Snapshot, merge
 class ExplainingStore(SqliteStore):
     """The shelf as people see it: what was told in brief under load is explained when it is asked for."""
 
+    rules: Sequence[Rule] = ()  # of grouping
     _explain: Callable[[list[tuple[bytes, Signal]]], list[Answer]] | None = None
 
     def find(self, trace_id: bytes) -> Found:
@@ -38,7 +42,7 @@ class ExplainingStore(SqliteStore):
         if self._explain is None:
             from collector.offline import Explainer
 
-            self._explain = Explainer(lambda: self.load_state(STATE_NAME), SystemClock())
+            self._explain = Explainer(lambda: self.load_state(STATE_NAME), SystemClock(), self.rules)
         for answer in self._explain(payloads):
             if answer.trace_id == found.answer.trace_id:
                 return replace(found, answer=answer.model_copy(update={"revision": found.answer.revision}))
@@ -48,18 +52,25 @@ class ExplainingStore(SqliteStore):
 class QueryRoom:
     """REST and gRPC answers, from its own read-only store."""
 
-    def __init__(self, config: Config, open_traces: OpenTraces, stats: Callable[[], Snapshot]) -> None:
+    def __init__(
+        self, config: Config, open_traces: OpenTraces, decisions: Decisions, stats: Callable[[], Snapshot]
+    ) -> None:
         self._store = ExplainingStore.open(config.storage.path, read_only=True)
+        clock = SystemClock()
+        self._changes = ChangeShelf(Path(config.storage.path), clock, config.storage.retention_hours)
+        self._store.rules = self._rules = config.errors.rules
         desk = Desk(
             store=self._store,
             open_traces=open_traces,
-            clock=SystemClock(),
+            clock=clock,
             settings=QuerySettings(wait_max_s=config.query.wait_max_s),
             analyze=self._analyze,
             draw_trace=_draw,
             report_trace=_report_trace,
             report_incident=self._report_incident,
             stats=stats,
+            changes=self._changes,
+            decisions=decisions,
         )
         app = create_app(
             desk.store,
@@ -71,6 +82,8 @@ class QueryRoom:
             report_incident=desk.report_incident,
             stats=desk.stats,
             clock=desk.clock,
+            changes=desk.changes,
+            decisions=desk.decisions,
         )
         self._rest = RestServer(app, *host_port(config.query.endpoint))
         host, port = host_port(config.query.grpc_endpoint)
@@ -85,7 +98,7 @@ class QueryRoom:
 
         if encoding is Encoding.JSON:
             payload = translate_json(payload, signal, RequestLimits())
-        return analyze_bytes(self._store.load_state(STATE_NAME), [(payload, signal)])
+        return analyze_bytes(self._store.load_state(STATE_NAME), [(payload, signal)], self._rules)
 
     def _report_incident(self, incident: Incident, format: ReportFormat) -> str:
         from collector.reporting import Page, page_of_incident, page_of_trace
@@ -108,6 +121,7 @@ class QueryRoom:
         self._rest.stop(timeout_s / 2)
         self._grpc.stop(timeout_s / 2)
         self._store.close()
+        self._changes.close()
 
     def not_ready(self) -> str:
         return "" if self._ready else "starting or stopping"

@@ -9,7 +9,7 @@ from typing import Literal, TypeAlias
 from analyzer.findings import Answer
 from analyzer.incident_words import Incident
 from analyzer.service_graph import Graph
-from collector.contracts import Clock, Encoding, OpenTraces, Signal, Store
+from collector.contracts import ChangeLog, Clock, Decisions, Encoding, OpenTraces, Signal, Store
 
 ReportFormat: TypeAlias = Literal["json", "markdown", "html"]
 # Request bytes -> answers, nothing stored. Raises `collector.errors.RefusedError`.
@@ -43,6 +43,9 @@ class QuerySettings:
     reports_max: int = 2  # written at the same time; each measures a trace, a second for ten thousand spans
     requests_max: int = 256  # at the same time, waiting ones included
     incidents_max: int = 200  # of a list; each is some 10 KB
+    changes_max: int = 1_000  # of a list
+    groups_max: int = 500  # of a list; each is some 5 KB
+    decide_timeout_s: float = 6.0  # a little longer than the engine gives itself
     watchers_max: int = 8  # each holds a gRPC thread; as many watch incidents
     streams_max: int = 64  # REST watchers of incidents; each is a task of the event loop
     watch_queue_max: int = 256  # findings a slow watcher may lag; the oldest leaves
@@ -62,3 +65,5 @@ class Desk:
     report_trace: ReportTrace | None = None
     report_incident: ReportIncident | None = None
     stats: Callable[[], Mapping[str, float]] = dict
+    changes: ChangeLog | None = None
+    decisions: Decisions | None = None

@@ -24,7 +24,7 @@ from collector.pb.firstfault.v1 import root_cause_pb2_grpc as pb_grpc
 from collector.query.desk import Desk
 from collector.query.grpc_incidents import IncidentService
 from collector.query.grpc_mapping import answer_to_proto, finding_to_proto, verdict_from_proto
-from collector.query.grpc_refusals import DOMAIN, GrpcCounters, abort, answer
+from collector.query.grpc_refusals import DOMAIN, GrpcCounters, abort, answer, greet
 from collector.query.lookup import MISSING, Look, look, look_everywhere, read_trace_id
 from collector.query.watch import Wanted, Watcher, WatchHub
 
@@ -50,12 +50,12 @@ class RootCauseService(pb_grpc.RootCauseServiceServicer):
         return answer(self.counters, context, lambda: self._list(request))
 
     def Watch(self, request: pb.WatchRequest, context: Any) -> Iterator[pb.WatchResponse]:
-        watcher = answer(self.counters, context, lambda: self._enter(request))
+        watcher = answer(self.counters, context, lambda: self._enter(request), greets=False)
         try:
             # A call that is cancelled, or whose deadline is over, wakes the thread that waits below.
             if not context.add_callback(watcher.close):
                 return
-            context.send_initial_metadata(())
+            greet(context)
             while (taken := watcher.take()) is not None:
                 row, dropped_count = taken
                 response = pb.WatchResponse(finding=finding_to_proto(row), dropped_count=dropped_count)

@@ -18,7 +18,7 @@ from collector.pb.firstfault.v1 import incidents_pb2 as pb
 from collector.pb.firstfault.v1 import incidents_pb2_grpc as pb_grpc
 from collector.query.desk import Desk
 from collector.query.grpc_mapping import incident_to_proto, status_from_proto
-from collector.query.grpc_refusals import DOMAIN, GrpcCounters, abort, answer
+from collector.query.grpc_refusals import DOMAIN, GrpcCounters, abort, answer, greet
 from collector.query.incidents import LIMIT_DEFAULT, NOT_KNOWN, IncidentChanges, read_incident_id
 
 
@@ -40,12 +40,12 @@ class IncidentService(pb_grpc.IncidentServiceServicer):
 
     def Watch(self, request: pb.WatchIncidentsRequest, context: Any) -> Iterator[pb.WatchIncidentsResponse]:
         leaving = threading.Event()
-        changes = answer(self._counters, context, lambda: self._enter(request, leaving))
+        changes = answer(self._counters, context, lambda: self._enter(request, leaving), greets=False)
         try:
             # A call that is cancelled, or whose deadline is over, ends the wait below.
             if not context.add_callback(leaving.set):
                 return
-            context.send_initial_metadata(())
+            greet(context)
             while not leaving.is_set():
                 for change in changes.take():
                     yield pb.WatchIncidentsResponse(

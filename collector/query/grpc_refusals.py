@@ -18,6 +18,7 @@ from google.protobuf.message import Message
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 from grpc_status import rpc_status
 
+from collector import correlation
 from collector.errors import RefusedError, RetryableError, response_for
 from collector.pb.firstfault.v1 import root_cause_pb2 as pb
 from collector.telemetry import Histogram, sample
@@ -48,8 +49,17 @@ class GrpcCounters:
             return counts | self._seconds.samples("query_seconds", "grpc")
 
 
-def answer(counters: GrpcCounters, context: Any, make: Callable[[], T]) -> T:
-    """Answer, count, and say refusals in gRPC's words."""
+def greet(context: Any) -> None:
+    """Send the caller its correlation id, in the initial metadata."""
+    context.send_initial_metadata(((correlation.HEADER.lower(), correlation.current.get()),))
+
+
+def answer(counters: GrpcCounters, context: Any, make: Callable[[], T], *, greets: bool = True) -> T:
+    """Answer, count, and say refusals in gRPC's words. Without `greets`, who calls greets when all is well."""
+    sent = {key: value for key, value in context.invocation_metadata() if isinstance(value, str)}
+    correlation.accept([sent.get(correlation.HEADER.lower(), "")])
+    if greets:
+        greet(context)
     begun = time.perf_counter()
     outcome = "failed"
     try:
@@ -59,12 +69,14 @@ def answer(counters: GrpcCounters, context: Any, make: Callable[[], T]) -> T:
         return made
     except RefusedError as refusal:
         outcome = "refused" if isinstance(refusal, RetryableError) else "invalid"
+        if not greets:
+            greet(context)
         refuse(context, refusal)
     except Exception as error:
         if context.code() is not None:  # we aborted it ourselves
             outcome = "not_found"
             raise
-        log.exception("query failed")
+        log.exception("query failed; correlation id %s", correlation.current.get())
         abort(context, code_pb2.INTERNAL, "internal error; the log of the server has the cause", [], error)
     finally:
         counters.count(outcome, time.perf_counter() - begun)

@@ -7,8 +7,6 @@ time, counters, and a problem instead of a traceback. Owner of its counters: the
 from __future__ import annotations
 
 import logging
-import re
-import secrets
 import time
 from collections import Counter
 from collections.abc import Mapping
@@ -17,11 +15,10 @@ from typing import Any
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from collector import correlation
 from collector.query.problems import MEDIA_TYPE, ProblemError, problem_body
 from collector.telemetry import Histogram, sample
 
-CORRELATION_HEADER = "X-Correlation-Id"
-_CORRELATION = re.compile(r"[A-Za-z0-9._-]{1,128}", re.ASCII)
 # Answers are data: nothing of them may be run, framed, sniffed or sent on as a referrer.
 SECURITY_HEADERS: Mapping[str, str] = {
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
@@ -74,7 +71,7 @@ class QueryMiddleware:
                 headers = MutableHeaders(scope=message)
                 for name, value in SECURITY_HEADERS.items():
                     headers.setdefault(name, value)
-                headers[CORRELATION_HEADER] = correlation_id
+                headers[correlation.HEADER] = correlation_id
             await send(message)
 
         begun = time.perf_counter()
@@ -105,12 +102,8 @@ def _outcome(status: int) -> str:
 
 def _correlation_id(scope: Scope) -> str:
     """Take the client's id when it is one that is safe to show; make one otherwise."""
-    wanted = CORRELATION_HEADER.lower().encode()
-    for name, value in scope["headers"]:
-        text: str = value.decode("latin-1") if name == wanted else ""
-        if _CORRELATION.fullmatch(text):
-            return text
-    return secrets.token_hex(16)
+    wanted = correlation.HEADER.lower().encode()
+    return correlation.accept(value.decode("latin-1") for name, value in scope["headers"] if name == wanted)
 
 
 def _busy(requests_max: int) -> ProblemError:

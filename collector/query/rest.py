@@ -1,7 +1,7 @@
 """REST: the query room over HTTP.
 
-In: questions under /api/v1. Out: JSON (or DOT, Mermaid), errors as RFC 9457 problems. Reads only; the store and the
-engine are asked through their contracts. No page of HTML but reports, and nothing
+In: questions under /api/v1. Out: JSON (or DOT, Mermaid), errors as RFC 9457 problems. Writes nothing but the changes it
+is told of; the store and the engine are asked through their contracts. No page of HTML but reports, and nothing
 fetched from elsewhere.
 """
 
@@ -17,11 +17,13 @@ from fastapi.openapi.utils import get_openapi
 from analyzer.version import __version__
 from collector.asgi_thread import AsgiThread
 from collector.clock import SystemClock
-from collector.contracts import Clock, OpenTraces, Store
+from collector.contracts import ChangeLog, Clock, Decisions, OpenTraces, Store
 from collector.query.desk import Analyze, Desk, DrawTrace, QuerySettings, ReportIncident, ReportTrace
 from collector.query.middleware import QueryCounters, QueryMiddleware
 from collector.query.problems import Problem, install
 from collector.query.rest_analyze import analyze_routes
+from collector.query.rest_changes import change_routes
+from collector.query.rest_groups import group_routes
 from collector.query.rest_incidents import incident_routes
 from collector.query.rest_lists import list_routes
 from collector.query.rest_reports import report_routes
@@ -41,6 +43,8 @@ def create_app(
     report_incident: ReportIncident | None = None,
     stats: Callable[[], Mapping[str, float]] = dict,
     clock: Clock | None = None,
+    changes: ChangeLog | None = None,
+    decisions: Decisions | None = None,
 ) -> FastAPI:
     """Make the application.
 
@@ -53,7 +57,9 @@ def create_app(
     draw_trace : spans, logs, answer -> graph of the one trace in them; None: /graph says 501
     report_trace, report_incident : answer or incident -> report, written; None: /report says 501
     stats : samples shown under /stats
-    clock : for windows without bounds
+    changes : where changes are kept; None: /changes says 501
+    clock : for windows without bounds, and for trends
+    decisions : the engine's side of what people decide about groups; None: PATCH says 501
 
     Returns
     -------
@@ -71,6 +77,8 @@ def create_app(
         report_trace,
         report_incident,
         stats,
+        changes=changes,
+        decisions=decisions,
     )
     app = FastAPI(
         title="firstfault",
@@ -90,6 +98,8 @@ def create_app(
         trace_routes(desk),
         list_routes(desk),
         incident_routes(desk, stopping),
+        *group_routes(desk),
+        change_routes(desk),
         report_routes(desk),
         analyze_routes(desk),
     ):

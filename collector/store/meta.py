@@ -1,4 +1,4 @@
-"""What belongs to no hour: rollups, the decision log, incidents, named blobs. One file, `meta.sqlite`.
+"""What belongs to no hour: rollups, the decision log, incidents, groups, named blobs. One file, `meta.sqlite`.
 
 In: counts, ids, blobs. Out: sums, decisions, blobs. A damaged file is put aside and begun anew: findings
 are in the hour files and do not need it. Its owner (`SqliteStore`) calls it under its lock.
@@ -15,6 +15,7 @@ from collector.contracts import EdgeRollup, Rollup
 from collector.store import rollups as minutes
 from collector.store.database import NewerFileError, connect, is_corrupt, is_gone, put_aside, transaction, used_bytes
 from collector.store.decisions import DecisionLog
+from collector.store.groups import GroupTables
 from collector.store.incidents import IncidentTables
 from collector.store.schema import META, Decision
 
@@ -30,6 +31,7 @@ class Meta:
         self.connection = connection
         self._decisions = DecisionLog(connection, read_only=read_only)
         self.incidents = IncidentTables(connection, read_only=read_only)
+        self.groups = GroupTables(connection, read_only=read_only)
 
     def add(
         self,
@@ -67,6 +69,7 @@ class Meta:
         minutes.forget_rollups(self.connection, now_ns - keep_ns)
         minutes.shrink_rollups(self.connection, bytes_max)
         self.incidents.forget(now_ns - keep_ns)
+        self.groups.forget(now_ns)
         # An answer's id is remembered as long again as the answer, or nobody could be told it expired.
         return self._decisions.forget(Decision.CLEAN, now_ns - keep_ns) + self._decisions.forget(
             Decision.STORED, now_ns - 2 * keep_ns

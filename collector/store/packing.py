@@ -11,6 +11,7 @@ from dataclasses import replace
 
 from pydantic import BaseModel
 
+from analyzer.errors.group_words import ErrorGroup
 from analyzer.findings import Answer
 from analyzer.incident_words import Incident
 from collector.contracts import OutboxItem, StoredTrace
@@ -139,6 +140,21 @@ def unpack_incident(frame: bytes) -> Incident:
         return Incident.model_validate_json(raw)
     except ValueError as error:
         raise UnreadableBlobError(f"a stored incident cannot be read: {error}") from error
+
+
+def unpack_group(frame: bytes) -> ErrorGroup:
+    """Undo the `body` column of a group.
+
+    Raises
+    ------
+    UnreadableBlobError
+        The frame is damaged or holds no `ErrorGroup`.
+    """
+    raw = unpack(frame)
+    try:
+        return ErrorGroup.model_validate_json(raw)
+    except ValueError as error:
+        raise UnreadableBlobError(f"a stored group cannot be read: {error}") from error
 
 
 def integer(value: int) -> int:

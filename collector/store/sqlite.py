@@ -25,7 +25,7 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 from collector.contracts import (
     Clock,
@@ -41,6 +41,7 @@ from collector.errors import OverloadedError, PermanentError
 from collector.store import outbox
 from collector.store.counters import StoreCounters
 from collector.store.database import error_code, transaction
+from collector.store.group_shelf import GroupShelf
 from collector.store.hours import HOUR_NS, HourFiles
 from collector.store.incident_shelf import IncidentShelf
 from collector.store.listing import list_findings
@@ -56,7 +57,7 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
 
-class SqliteStore(IncidentShelf):
+class SqliteStore(IncidentShelf, GroupShelf):
     """`contracts.Store` on SQLite. See the module for threads and processes."""
 
     def __init__(self, folder: Path, *, read_only: bool, now_ns: Callable[[], int], quota: Quota) -> None:
@@ -89,7 +90,7 @@ class SqliteStore(IncidentShelf):
         clock: Clock | None = None,
         retention_hours: float = 72.0,
         bytes_max: int = 10 * 2**30,
-    ) -> SqliteStore:
+    ) -> Self:
         """Open a directory; a writer makes it (0700) when it is not there, a reader waits for it to come.
 
         Raises

@@ -19,12 +19,12 @@ import pytest
 
 import analyzer.reports
 from analyzer.engine import Analyzer
+from analyzer.errors.exceptions import exceptions_of
 from analyzer.errors.patterns import LIBRARY
 from analyzer.findings import Answer
 from analyzer.reports.clock_text import day, lasted, utc
 from analyzer.reports.model import Report
 from analyzer.reports.report import report_of_trace
-from analyzer.reports.seen_facts import facts_of_trace
 from analyzer.simulator import CaseSettings, SimulatedSpans, plan_cases, simulate_case
 from analyzer.words import ms
 from collector.contracts import Signal
@@ -93,7 +93,7 @@ def reports() -> list[tuple[Truth, Answer, Report]]:
             if not answer.root_causes or taken == TRACES_A_CASE:
                 continue
             taken += 1
-            facts = facts_of_trace(verdicts.analysis, index)
+            facts = exceptions_of(verdicts.analysis, index)
             report = report_of_trace(answer, facts, verdicts.analysis, index)
             made.append((known[answer.trace_id], answer, report))
             if len(made) == REPORTS:

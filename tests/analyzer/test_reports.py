@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from analyzer.errors.exceptions import exceptions_of
 from analyzer.errors.model import Frame, StackTrace, Thrown
 from analyzer.findings import Answer
 from analyzer.reports.clock_text import lasted, utc
@@ -20,7 +21,6 @@ from analyzer.reports.markdown import escaped, fenced, to_markdown
 from analyzer.reports.model import Fixture, Report, report_schema
 from analyzer.reports.report import report_of_group, report_of_trace
 from analyzer.reports.rules import prometheus_rule
-from analyzer.reports.seen_facts import facts_of_trace
 from collector.contracts import Signal
 from collector.offline import analyze_bytes
 from collector.wire.otlp_json import translate_json
@@ -176,7 +176,7 @@ def test_names_can_be_hashed_too(reporter: Reporter):
     drawing = FAULTS[0].drawing()
     found = reporter.analyzer.analyse(batch(drawing, reporter.words))
     answer = reporter.analyzer.explain(found, 0)
-    report = report_of_trace(answer, facts_of_trace(found.analysis, 0), found.analysis, 0, hash_names=True)
+    report = report_of_trace(answer, exceptions_of(found.analysis, 0), found.analysis, 0, hash_names=True)
     assert report.testing.fixture is not None
 
     text = json.dumps(report.testing.fixture.otlp)

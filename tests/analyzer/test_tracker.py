@@ -293,6 +293,19 @@ def test_a_new_version_stands_in_the_timeline():
     assert ("version 2 was seen first", "payment") in [(e.what, e.service) for e in system.incident().timeline]
 
 
+def test_what_a_new_version_did_stands_in_the_timeline():
+    """All requests to version 2 fail by themselves, from its first one on; enough came to tell."""
+    one = CHECKOUT.replace("65 http", "65 @service.version=1 http")
+    two = PAYMENT_DOWN.replace("22..33 ERROR", "22..33 ERROR @service.version=2")
+    system = System()
+    for _ in range(60):
+        system.minute(one, count=2)
+    system.minute(two, alarms=(CHECKOUT_FAILS,), count=40)
+
+    said = [entry.what for entry in system.incident().timeline if entry.service == "payment"]
+    assert any(what.startswith("Since payment 2, 40 of 40 requests failed") for what in said)
+
+
 def test_a_service_that_answers_no_more_is_silent():
     """Payment's own spans are gone: calls of it fail, nobody answers."""
     alone = "\n".join(line for line in PAYMENT_DOWN.splitlines() if not line.strip().startswith("payment "))

@@ -17,7 +17,7 @@ from tests.support.drawing import draw
 
 def slow_words(house: House, monkeypatch: pytest.MonkeyPatch, full_ns: int, brief_ns: int) -> None:
     """Let every explanation take some time of the manual clock."""
-    explain, brief = house.analyzer.explain, house.analyzer.brief
+    explain, brief = house.analyzer.explain_errors, house.analyzer.brief
 
     def taking(work: Any, ns: int) -> Any:
         def done(*arguments: Any) -> Any:
@@ -26,7 +26,7 @@ def slow_words(house: House, monkeypatch: pytest.MonkeyPatch, full_ns: int, brie
 
         return done
 
-    monkeypatch.setattr(house.analyzer, "explain", taking(explain, full_ns))
+    monkeypatch.setattr(house.analyzer, "explain_errors", taking(explain, full_ns))
     monkeypatch.setattr(house.analyzer, "brief", taking(brief, brief_ns))
 
 
@@ -126,7 +126,7 @@ def test_a_trace_that_cannot_be_explained_is_not_called_clean(monkeypatch: pytes
     def fail(*_: Any) -> Any:
         raise RuntimeError("our own bug")
 
-    monkeypatch.setattr(house.analyzer, "explain", fail)
+    monkeypatch.setattr(house.analyzer, "explain_errors", fail)
     house.send(draw(FAILING))
 
     house.after(30)

@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
 RULE = re.compile(r'"((?:error|latency|structure)\.[a-z_]+(?:\.[a-z_]+)?)"')
 # Attribute keys that look like rules.
-NOT_RULES = {"error.type", "error.message"}
+NOT_RULES = {f"error.{key}" for key in ("type", "message", "kind", "class", "stack", "stack_trace", "fingerprint")}
 
 
 def rules_in_code() -> set[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from analyzer.errors.group_words import Bucket, ErrorGroup, Part, SeenAs
 from analyzer.findings import Answer, CausalStep, Completeness, Entity, Excess, Latency, RootCause, SpanRef, SpanRole
 from analyzer.incident_words import Affected, BlastRadius, Incident, Suspect, TimelineEntry
 from collector.contracts import OutboxItem, Signal, StoredTrace
@@ -173,6 +174,48 @@ def incident(
         example_trace_ids=[trace_id(1).hex()],
         revision=revision,
         engine_version="0.1.0",
+    )
+
+
+def error_group(
+    number: int = 1,
+    *,
+    status: str = "ongoing",
+    services: tuple[str, ...] = ("payment", "gateway"),
+    count: int = 12,
+    users: int = 7,
+    revision: int = 1,
+    decided: bool = False,
+    first_ns: int = EPOCH_NS,
+    last_ns: int = EPOCH_NS + 3_600_000 * MS,
+    message: str = "card 4711 declined",
+) -> ErrorGroup:
+    """Payment raises CardError in Charge.authorize."""
+    return ErrorGroup(
+        group_id=f"{number:016x}",
+        version="v1",
+        fine=f"{number:016x}",
+        coarse="c0ffee0000000000",
+        tier="stack",
+        parts=[Part(name="type", value="CardError"), Part(name="frame", value="acme.Charge:authorize")],
+        type="CardError",
+        message=message,
+        location="Charge.java:45",
+        service=services[0],
+        operation="POST /charge",
+        status=status,
+        status_reason="seen for the first time",
+        status_ns=first_ns,
+        decided=decided,
+        first_seen_ns=first_ns,
+        last_seen_ns=last_ns,
+        count=count,
+        users=users,
+        services=[SeenAs(name=one, count=count, first_seen_ns=first_ns, last_seen_ns=last_ns) for one in services],
+        versions=[SeenAs(name="1.4.0", count=count, first_seen_ns=first_ns, last_seen_ns=last_ns)],
+        example_trace_ids=[trace_id(1).hex()],
+        hours=[Bucket(start=last_ns // (3_600_000 * MS), count=count)],
+        revision=revision,
     )
 
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from analyzer.engine import Analyzer
+from analyzer.errors.exceptions import exceptions_of
 from analyzer.findings import Answer
 from analyzer.reports.model import Report
 from analyzer.reports.report import report_of_trace
-from analyzer.reports.seen_facts import facts_of_trace
 from analyzer.spans import Vocabulary
 from tests.support.drawing import Drawing, batch, draw, healthy
 from tests.support.naive.vocabulary import vocabulary
@@ -28,7 +28,7 @@ class Reporter:
     def report(self, drawing: Drawing) -> tuple[Answer, Report]:
         verdicts = self.analyzer.analyse(batch(drawing, self.words))
         answer = self.analyzer.explain(verdicts, 0)
-        return answer, report_of_trace(answer, facts_of_trace(verdicts.analysis, 0), verdicts.analysis, 0)
+        return answer, report_of_trace(answer, exceptions_of(verdicts.analysis, 0), verdicts.analysis, 0)
 
 
 def shop_reporter() -> Reporter:

@@ -18,6 +18,7 @@ from analyzer.findings import (
     RootCause,
     SpanRef,
     SpanRole,
+    TraceGroup,
     Warning_,
 )
 from collector.contracts import FindingRow
@@ -133,6 +134,7 @@ def full(text: str = "words") -> Answer:
         revision=3,
         engine_version="9.9.9",
         links={"graph": text},
+        group=TraceGroup(id="f1", fine="f1", coarse="c1", tier=text, version="v1"),
     )
 
 

@@ -326,3 +326,22 @@ def test_get_counts_every_question(room: Room):
     room.get(OTHER.hex())
 
     assert room.server.snapshot()["query_requests|grpc|ok"] == 2
+
+
+def test_the_correlation_id_comes_back_with_every_call(room: Room):
+    """With an answer, with a refusal, and at the beginning of a stream; one that is not safe to show is replaced."""
+
+    def echoed(call: grpc.Call) -> str:
+        return dict(call.initial_metadata())["x-correlation-id"]
+
+    sent = (("x-correlation-id", "order-42"),)
+    _, listed = room.stub.List.with_call(pb.ListRequest(), metadata=sent, timeout=DEADLINE_S)
+    with pytest.raises(grpc.RpcError) as refused:
+        room.stub.Get(pb.GetRequest(trace_id="no id"), metadata=sent, timeout=DEADLINE_S)
+    stream = room.stub.Watch(pb.WatchRequest(), metadata=sent, timeout=DEADLINE_S)
+    unsafe = (("x-correlation-id", "a b<script>"),)
+    _, replaced = room.stub.List.with_call(pb.ListRequest(), metadata=unsafe, timeout=DEADLINE_S)
+
+    assert [echoed(call) for call in (listed, refused.value, stream)] == ["order-42"] * 3
+    assert len(echoed(replaced)) == 32
+    stream.cancel()

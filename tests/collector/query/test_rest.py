@@ -22,10 +22,10 @@ from collector.query.desk import QuerySettings
 from collector.query.rest import RestServer, create_app
 from collector.reporting import page_of_incident, page_of_trace
 from tests.collector.query.answers import HOSTILE_TEXTS, OTHER, TRACE, full, row, small
-from tests.support.answers import incident
+from tests.support.answers import error_group, incident
 from tests.support.drawing import Drawing, batch, draw
 from tests.support.fakes.clock import EPOCH_NS, HOUR_NS, ManualClock
-from tests.support.fakes.store import FakeOpenTraces, FakeStore
+from tests.support.fakes.store import FakeChangeLog, FakeOpenTraces, FakeStore
 from tests.support.measured import measure
 
 SETTINGS = QuerySettings(poll_s=0.001, body_bytes_max=4_096, page_bytes_max=50_000)
@@ -77,6 +77,7 @@ class Room:
             report_incident=lambda found, format: page_of_incident(found, lambda _: None).write(format),
             stats=lambda: {"query_requests|rest|ok": 1.0},
             clock=ManualClock(),
+            changes=FakeChangeLog(),
         )
         self.client = Client(self.app)
 
@@ -555,12 +556,16 @@ def test_openapi_is_complete(room: Room):
         "/api/v1/traces/{trace_id}/report",
         "/api/v1/incidents/{incident_id}/report",
         "/api/v1/findings",
+        "/api/v1/errors/top",
+        "/api/v1/groups",
+        "/api/v1/groups/{group_id}",
         "/api/v1/incidents",
         "/api/v1/incidents/watch",
         "/api/v1/incidents/{incident_id}",
         "/api/v1/services",
         "/api/v1/service-graph",
         "/api/v1/analyze",
+        "/api/v1/changes",
         "/api/v1/schema",
         "/api/v1/stats",
     }
@@ -591,11 +596,13 @@ def test_examples_of_the_openapi_fit_what_is_sent(room: Room):
     room.store.rollups = [Rollup(0, "a", "x", 2, 4, 0, 40, 20)]
     room.store.edge_rollups = [EdgeRollup(0, "a", "b", "service", "client_server", 5, 1, 50)]
     room.store.put_incidents([StoredIncident(incident(1))])
+    room.store.put_groups([error_group(1)])
     paths = room.get("/api/v1/openapi.json").json()["paths"]
     for path, operations in paths.items():
         if "get" in operations and not path.endswith(("/schema", "/watch")):
             example = operations["get"]["responses"]["200"]["content"]["application/json"]["example"]
             asked = path.replace("{trace_id}", TRACE.hex()).replace("{incident_id}", incident(1).incident_id)
+            asked = asked.replace("{group_id}", error_group(1).group_id)
             assert keys(example) <= keys(room.get(asked).json()), path
 
 

@@ -8,12 +8,13 @@ from pathlib import Path
 import pytest
 
 from collector.store.sqlite import SqliteStore
+from tests.contract.group_suite import GroupContract
 from tests.contract.incident_suite import IncidentContract
 from tests.contract.store_suite import StoreContract
 from tests.support.fakes.clock import ManualClock
 
 
-class TestSqlite(StoreContract, IncidentContract):
+class TestSqlite(StoreContract, IncidentContract, GroupContract):
     @pytest.fixture
     def clock(self) -> ManualClock:
         return ManualClock()

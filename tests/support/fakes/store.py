@@ -5,14 +5,18 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Sequence
 
+from analyzer.errors.change_words import Change
+from analyzer.errors.group_words import ErrorGroup, GroupChange
 from analyzer.findings import Answer
 from analyzer.incident_words import Incident
 from collector.contracts import (
+    ChangeQuery,
     EdgeRollup,
     FindingPage,
     FindingQuery,
     FindingRow,
     Found,
+    GroupQuery,
     IncidentChange,
     IncidentQuery,
     OutboxItem,
@@ -20,7 +24,7 @@ from collector.contracts import (
     StoredIncident,
     StoredTrace,
 )
-from collector.errors import BadRequestError
+from collector.errors import BadRequestError, OverloadedError
 from collector.incident_services import services_of
 
 
@@ -37,6 +41,7 @@ class FakeStore:
         self.looks = 0
         self.on_find: Callable[[bytes], None] = lambda trace_id: None
         self.changes: list[IncidentChange] = []  # every revision, the newest last
+        self.kept_groups: dict[str, ErrorGroup] = {}
         self.lock = threading.Lock()
 
     def find(self, trace_id: bytes) -> Found:
@@ -113,6 +118,21 @@ class FakeStore:
     def last_incident_change(self) -> int:
         return len(self.changes)
 
+    def put_groups(self, groups: Sequence[ErrorGroup]) -> None:
+        with self.lock:
+            self.kept_groups |= {one.group_id: one for one in groups}
+
+    def group(self, group_id: str) -> ErrorGroup | None:
+        return self.kept_groups.get(group_id)
+
+    def groups(self, query: GroupQuery) -> list[ErrorGroup]:
+        found = [one for one in self.kept_groups.values() if query.status in (None, one.status)]
+        if query.service is not None:
+            found = [one for one in found if query.service in {seen.name for seen in one.services}]
+        keys = {"last_seen": "last_seen_ns", "first_seen": "first_seen_ns", "count": "count", "users": "users"}
+        found.sort(key=lambda one: (-getattr(one, keys[query.sort]), one.group_id))
+        return found[: query.limit]
+
     def outbox_take(self, destination: str, limit: int, now_ns: int) -> list[OutboxItem]:
         raise AssertionError("the query room never takes from the outbox")
 
@@ -138,6 +158,30 @@ class FakeStore:
         pass
 
 
+class FakeChangeLog:
+    """Keeps changes in a dictionary, for ever."""
+
+    def __init__(self) -> None:
+        self.kept: dict[str, Change] = {}
+
+    def put_change(self, change: Change) -> bool:
+        return self.kept.setdefault(change.change_id, change) is change
+
+    def changes(self, query: ChangeQuery) -> list[Change]:
+        found = [
+            one
+            for one in self.kept.values()
+            if query.service in (None, one.service)
+            and query.kind in (None, one.kind)
+            and (query.from_ns is None or one.time_ns >= query.from_ns)
+            and (query.to_ns is None or one.time_ns < query.to_ns)
+        ]
+        return sorted(found, key=lambda one: (-one.time_ns, one.change_id))[: query.limit]
+
+    def close(self) -> None:
+        pass
+
+
 class FakeOpenTraces:
     """Holds what the test says it holds."""
 
@@ -150,3 +194,18 @@ class FakeOpenTraces:
         self.asked.append(trace_id)
         self.on_ask(trace_id)
         return self.answers.get(trace_id)
+
+
+class FakeDecisions:
+    """An engine that lets decisions about the groups of a store hold, as long as it answers."""
+
+    def __init__(self, store: FakeStore) -> None:
+        self.store, self.answers = store, True
+        self.decided: list[tuple[str, GroupChange]] = []
+
+    def decide(self, group_id: str, change: GroupChange, timeout_s: float) -> ErrorGroup | None:
+        if not self.answers:
+            raise OverloadedError("the engine does not answer", "engine_silent")
+        self.decided.append((group_id, change))
+        group = self.store.group(group_id)
+        return group.model_copy(update={"status": change.status}) if group is not None else None

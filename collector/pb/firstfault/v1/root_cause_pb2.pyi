@@ -925,6 +925,39 @@ class Judgement(_message.Message):
 Global___Judgement: _TypeAlias = Judgement  # noqa: Y015
 
 @_typing.final
+class TraceGroup(_message.Message):
+    """Which group of errors a trace belongs to: the group of its origin."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    FINE_FIELD_NUMBER: _builtins.int
+    COARSE_FIELD_NUMBER: _builtins.int
+    TIER_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    fine: _builtins.str
+    coarse: _builtins.str
+    tier: _builtins.str
+    version: _builtins.str
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+        fine: _builtins.str = ...,
+        coarse: _builtins.str = ...,
+        tier: _builtins.str = ...,
+        version: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["coarse", b"coarse", "fine", b"fine", "id", b"id", "tier", b"tier", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TraceGroup: _TypeAlias = TraceGroup  # noqa: Y015
+
+@_typing.final
 class Answer(_message.Message):
     """What firstfault says of one trace."""
 
@@ -974,6 +1007,7 @@ class Answer(_message.Message):
     REVISION_FIELD_NUMBER: _builtins.int
     ENGINE_VERSION_FIELD_NUMBER: _builtins.int
     LINKS_FIELD_NUMBER: _builtins.int
+    GROUP_FIELD_NUMBER: _builtins.int
     schema_version: _builtins.str
     trace_id: _builtins.str
     status: Global___Status.ValueType
@@ -1008,6 +1042,8 @@ class Answer(_message.Message):
     def finding_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
     @_builtins.property
     def links(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]: ...
+    @_builtins.property
+    def group(self) -> Global___TraceGroup: ...
     def __init__(
         self,
         *,
@@ -1035,10 +1071,11 @@ class Answer(_message.Message):
         revision: _builtins.int = ...,
         engine_version: _builtins.str = ...,
         links: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        group: Global___TraceGroup | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_next_probe", b"_next_probe", "completeness", b"completeness", "latency", b"latency", "next_probe", b"next_probe", "observability", b"observability", "severity", b"severity", "type", b"type"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_next_probe", b"_next_probe", "completeness", b"completeness", "group", b"group", "latency", b"latency", "next_probe", b"next_probe", "observability", b"observability", "severity", b"severity", "type", b"type"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_next_probe", b"_next_probe", "causal_chain", b"causal_chain", "completeness", b"completeness", "end_ns", b"end_ns", "engine_version", b"engine_version", "finding_ids", b"finding_ids", "latency", b"latency", "links", b"links", "next_probe", b"next_probe", "observability", b"observability", "revision", b"revision", "roles", b"roles", "root_causes", b"root_causes", "root_operation", b"root_operation", "root_service", b"root_service", "schema_version", b"schema_version", "severity", b"severity", "start_ns", b"start_ns", "status", b"status", "status_reason", b"status_reason", "summary", b"summary", "trace_id", b"trace_id", "type", b"type", "user_visible", b"user_visible", "verdict", b"verdict"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_next_probe", b"_next_probe", "causal_chain", b"causal_chain", "completeness", b"completeness", "end_ns", b"end_ns", "engine_version", b"engine_version", "finding_ids", b"finding_ids", "group", b"group", "latency", b"latency", "links", b"links", "next_probe", b"next_probe", "observability", b"observability", "revision", b"revision", "roles", b"roles", "root_causes", b"root_causes", "root_operation", b"root_operation", "root_service", b"root_service", "schema_version", b"schema_version", "severity", b"severity", "start_ns", b"start_ns", "status", b"status", "status_reason", b"status_reason", "summary", b"summary", "trace_id", b"trace_id", "type", b"type", "user_visible", b"user_visible", "verdict", b"verdict"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__next_probe: _TypeAlias = _typing.Literal["next_probe"]  # noqa: Y015
     _WhichOneofArgType__next_probe: _TypeAlias = _typing.Literal["_next_probe", b"_next_probe"]  # noqa: Y015

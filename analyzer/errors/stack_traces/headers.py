@@ -1,0 +1,47 @@
+"""The lines above the frames: what kind of error it is, and what it says.
+
+In: the text above the first frame, often with lines of a log or of the source before the error itself. Out: type
+and message. Only the first line that looks like an error is searched for; what follows it is its message.
+"""
+
+from __future__ import annotations
+
+import re
+
+# "java.lang.IllegalStateException: no", "TypeError [ERR_X]: no", "Exception in thread "main" a.B", "Uncaught A: no".
+# Names are bounded: nothing named so long is a type, and a line of a million letters is not walked twice.
+_NAME = r"[A-Za-z_$][\w$\\/<>`+-]{0,200}(?:(?:\.|::)[\w$\\<>`+-]{1,200}){0,30}"
+_ERROR_LIKE = re.compile(
+    r"\n[ \t]*(?:Exception in thread \"[^\"\n]{0,200}\" |Unhandled [Ee]xception[.:] "
+    r"|(?:[\w ]{1,40}: +)?Uncaught (?:\(in promise\) )?)?"
+    r"(" + _NAME + r")(?: \[[^\]\n]{1,100}\]| \(0x[0-9A-F]{8}\))?(?::[ \n]|:?(?![^\n]))"
+)
+_PLAIN = re.compile(r"[ \t\n]*(" + _NAME + r")(?: \[[^\]\n]{1,100}\])?(?:: ?|(?![^\n]))")
+_DOTTED = re.compile(r"[.\\]|::")
+_ENDINGS = ("Exception", "Error", "Throwable", "Failure", "Fault", "Rejection", "Interrupt", "Warning", "Exit", "Panic")
+
+
+def type_and_message(header: str) -> tuple[str, str]:
+    """Part what stands above the frames.
+
+    The first line that starts with a name that ends like an error wins, then the first that starts with a dotted
+    name (loggers have such names too), then the first line at its word. Text without any name is all message.
+    """
+    header = "\n" + header.strip()
+    dotted: re.Match[str] | None = None
+    for match in _ERROR_LIKE.finditer(header):
+        if match[1].endswith(_ENDINGS):
+            return match[1], header[match.end() :].strip()
+        if dotted is None and _DOTTED.search(match[1]):
+            dotted = match
+    if dotted is not None:
+        return dotted[1], header[dotted.end() :].strip()
+    return leading_type(header)
+
+
+def leading_type(header: str) -> tuple[str, str]:
+    """Part "Type: message" where the text is known to start with the type."""
+    plain = _PLAIN.match(header)
+    if plain is None:
+        return "", header.strip()
+    return plain[1], header[plain.end() :].strip()

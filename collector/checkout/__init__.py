@@ -1,0 +1,1 @@
+"""A checkout of the application's code, mounted read-only: lines around a frame, commits that touched them."""

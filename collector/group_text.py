@@ -1,0 +1,117 @@
+"""Groups of errors as a few readable lines for a terminal. Text from telemetry is stripped of control characters."""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+from dataclasses import asdict
+
+from rich.console import Console
+from rich.text import Text
+
+from analyzer.errors.group_words import ErrorGroup, SeenAs, Trend
+from analyzer.errors.rules import Replay
+from collector.incident_text import clock_text
+from collector.verdict_text import plain
+
+_STYLES = {"new": "bold red", "regressed": "bold red", "ongoing": "yellow", "resolved": "green", "ignored": "dim"}
+SEEN_MAX = 6
+MESSAGE_MAX = 120
+
+
+class GroupPrinter:
+    """Writes groups to standard output: for people, or one JSON object a line."""
+
+    def __init__(self, as_json: bool) -> None:
+        self._as_json = as_json
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            # JSON is UTF-8, whatever the locale; in text, a letter the terminal lacks must not end the program.
+            if as_json:
+                sys.stdout.reconfigure(encoding="utf-8")
+            else:
+                sys.stdout.reconfigure(errors="replace")
+        self._console = Console(highlight=False)
+
+    def show(self, groups: list[ErrorGroup]) -> None:
+        """Show a line of each."""
+        for group in groups:
+            if self._as_json:
+                sys.stdout.write(group.model_dump_json() + "\n")
+            else:
+                self._console.print(group_line(group), soft_wrap=True)
+        if not groups and not self._as_json:
+            self._console.print("no errors")
+
+    def show_one(self, group: ErrorGroup, why: str, trend: Trend) -> None:
+        """Show all of one."""
+        if self._as_json:
+            sys.stdout.write(group.model_dump_json() + "\n")
+        else:
+            self._console.print(group_text(group, why, trend), soft_wrap=True)
+
+
+def group_line(group: ErrorGroup) -> Text:
+    """One line of a list."""
+    out = Text()
+    out.append(f"{group.status:<10}", style=_STYLES.get(group.status, ""))
+    users = f"  {group.users:,} users" if group.users else ""
+    out.append(f"{plain(group.group_id)}  {clock_text(group.last_seen_ns)}  {group.count:,} times{users}  ")
+    out.append(f"{plain(group.service)}: {_title(group)}")
+    return out
+
+
+def group_text(group: ErrorGroup, why: str, trend: Trend) -> Text:
+    """Write what it is, whether it is getting worse, whom and what it hits, and why it is one group."""
+    out = Text()
+    out.append(f"{group.status.upper():<10}", style=_STYLES.get(group.status, ""))
+    out.append(f"{plain(group.group_id)}  {plain(group.service)} {plain(group.operation)}\n")
+    out.append(f"  {_title(group)}\n")
+    if group.location:
+        out.append(plain(f"  look at {group.location}") + "\n", style="cyan")
+    out.append(plain(f"  {group.status_reason}, {clock_text(group.status_ns)}") + "\n", style="dim")
+    seen = f"first {clock_text(group.first_seen_ns)}, last {clock_text(group.last_seen_ns)}"
+    users = f", {group.users:,} users" if group.users else ""
+    out.append(f"  {group.count:,} times{users}; {seen}\n")
+    out.append(plain(f"  {trend.direction.replace('_', ' ')}: {trend.reason}") + "\n")
+    for name, judgement in (("severity", group.severity), ("type", group.kind), ("observability", group.observability)):
+        if judgement is not None:
+            out.append(plain(f"  {name} {judgement.value}: {judgement.reason}") + "\n")
+    for name, found in (("services", group.services), ("versions", group.versions), ("hosts", group.hosts)):
+        if found:
+            out.append(f"  {name}: {_seen(found)}\n")
+    out.append(plain(f"  one group because: {why}") + "\n", style="dim")
+    for other in group.merge_with:
+        out.append(plain(f"  like group {other}: same heart, like message") + "\n", style="dim")
+    for trace_id in group.example_trace_ids[-3:]:
+        out.append(plain(f"  firstfault root-cause {trace_id}") + "\n", style="cyan")
+    return out
+
+
+def replay_text(found: Replay, rules: list[str]) -> str:
+    """Say what rules would change, for people."""
+    lines = [f"{found.facts:,} errors, {found.moved_facts:,} would be in another group"]
+    lines += [f"merge  {group}: {', '.join(parts)}" for group, parts in found.merged.items()]
+    lines += [f"split  {group}: {', '.join(parts)}" for group, parts in found.split.items()]
+    lines += [f"ignore {group}: {count:,} errors" for group, count in found.ignored.items()]
+    if found.left_out:
+        lines.append(f"... and {found.left_out:,} more changes")
+    lines += [f"rule {name}: {found.used.get(name, 0):,} errors" for name in rules]
+    return "".join(plain(line) + "\n" for line in lines)
+
+
+def replay_json(found: Replay) -> str:
+    """The same as one line of JSON."""
+    return json.dumps(asdict(found)) + "\n"
+
+
+def _title(group: ErrorGroup) -> str:
+    words = ": ".join(word for word in (group.type, group.message) if word) or group.operation or "failed"
+    shown = plain(words[: MESSAGE_MAX + 1])
+    return shown if len(shown) <= MESSAGE_MAX else shown[: MESSAGE_MAX - 3] + "..."
+
+
+def _seen(found: list[SeenAs]) -> str:
+    words = [f"{plain(one.name)} ({one.count:,})" for one in found[:SEEN_MAX]]
+    more = [f"and {len(found) - SEEN_MAX} more"] if len(found) > SEEN_MAX else []
+    return ", ".join(words + more)

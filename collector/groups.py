@@ -1,0 +1,237 @@
+"""Groups of errors, kept while the server runs and beyond it.
+
+In: explained traces, from the engine's thread, and decisions of people, from any. Out: groups for the shelf. Counting
+is a few dictionary steps for a trace that was worth milliseconds of words. It never takes a trace with it: what fails
+here is logged, counted, and left out.
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field
+
+from analyzer.engine import Verdicts
+from analyzer.errors.counting import Users, UserSketch
+from analyzer.errors.exposure import Exposure, Places
+from analyzer.errors.group_words import ErrorGroup, GroupChange
+from analyzer.errors.groups import Groups, GroupsConfig
+from analyzer.errors.signatures import signatures
+from analyzer.errors.taxonomy import Context, Overrule, judged
+from analyzer.errors.trace_groups import Explained
+from collector.contracts import GROUPS_STATE_NAME, Clock
+from collector.desk import Shelf
+from collector.errors import OverloadedError
+from collector.telemetry import Snapshot, sample
+
+logger = logging.getLogger(__name__)
+
+LOOK_NS = 1_000_000_000  # how often changed groups are told
+AGE_NS = 10_000_000_000
+TOLD_MAX = 200  # groups handed to the shelf in one look; the others wait for the next
+ALIKE_MAX = 20_000  # looks whose group is remembered
+DECISIONS_MAX = 64  # waiting at once; people are slower than the engine
+LOGGED_MAX = 3  # tracebacks of each kind of failure; the counter counts them all
+
+
+@dataclass(slots=True)
+class _Decision:
+    group_id: str
+    change: GroupChange
+    done: threading.Event = field(default_factory=threading.Event)
+    group: ErrorGroup | None = None
+    failed: bool = False
+
+
+class GroupRoom:
+    """Owner of the groups. `decide` and `snapshot` are for other threads; the rest is the engine's.
+
+    Parameters
+    ----------
+    shelf : Shelf
+    clock : Clock
+    config : GroupsConfig, optional
+    recall : a group the shelf still has, by its id
+    users : makes what counts the users of a group
+    overrules : what people say of severity, type and observability
+    """
+
+    def __init__(
+        self,
+        shelf: Shelf,
+        clock: Clock,
+        config: GroupsConfig | None = None,
+        recall: Callable[[str], ErrorGroup | None] = lambda group_id: None,
+        users: Callable[[], Users] = UserSketch,
+        overrules: Sequence[Overrule] = (),
+    ) -> None:
+        self._shelf, self._clock = shelf, clock
+        self.groups = Groups(config, users, recall)
+        self.exposure = Exposure()
+        self._overrules = overrules
+        self._places: dict[str, Places] = {}
+        self._shares: dict[str, tuple[float | None, int]] = {}  # of the operation where a group began, as told last
+        self._looks: dict[int, int] = {}  # of the batch observed last: trace -> look
+        self._alike: OrderedDict[int, str] = OrderedDict()  # look -> group of the last explained one
+        self.unlike = 0
+        self.failed: dict[str, int] = {}
+        self.decided = 0
+        self._decisions: queue.Queue[_Decision] = queue.Queue(DECISIONS_MAX)
+        now = clock.monotonic_ns()
+        self._next_look_ns, self._next_age_ns = now, now
+
+    def observe(self, verdicts: Verdicts) -> None:
+        """Count the calls of a batch: what errors are compared with."""
+        self._looks = {}
+        self._guarded("calls", lambda: self.exposure.add(verdicts.analysis, self._clock.now_ns()))
+        self._guarded("looks", lambda: self._look(verdicts))
+
+    def _look(self, verdicts: Verdicts) -> None:
+        traces, keys = signatures(verdicts.analysis)
+        first = verdicts.analysis.traces.revisions[traces] <= 1  # others were counted before their late spans came
+        self._looks = dict(zip(traces[first].tolist(), keys[first].tolist(), strict=True))
+
+    def take(self, explained: Explained, index: int) -> None:
+        """Count the errors of one explained trace, and learn what looks like it."""
+        self._guarded("counting", lambda: self._count(explained))
+        look = self._looks.get(index)
+        if look is not None and explained.groups:
+            self._alike[look] = explained.groups[0].fingerprint.fine
+            self._alike.move_to_end(look)
+            if len(self._alike) > ALIKE_MAX:
+                self._alike.popitem(last=False)
+
+    def rest(self, explained: Collection[int]) -> None:
+        """Count what nobody had time to explain in the group of what looks like it."""
+        told = set(explained)
+        left = Counter(look for index, look in self._looks.items() if index not in told)
+        if left:
+            self._guarded("counting", lambda: self._infer(left))
+
+    def _infer(self, left: Counter[int]) -> None:
+        now_ns = self._clock.now_ns()
+        for look, count in left.items():
+            group_id = self._alike.get(look)
+            if group_id is None:
+                self.unlike += count
+            else:
+                self.groups.infer(group_id, count, now_ns)
+
+    def _count(self, explained: Explained) -> None:
+        now_ns = self._clock.now_ns()
+        for place, one in enumerate(explained.groups):
+            before = self.groups.counts.observed
+            group_id = self.groups.observe(
+                one.fact, one.fingerprint, now_ns, one.services, one.user_ids, visible=one.visible
+            )
+            if self.groups.counts.observed == before:
+                continue  # counted when it was explained first
+            if group_id not in self._places:
+                self._places[group_id] = Places(self.exposure.of(one.fact.service))
+            self._places[group_id].add(one.fact)
+            if not place:  # the share is of the operation where the trace's own trouble began
+                self._shares[group_id] = (explained.failed_share, explained.call_count)
+        if len(self._places) > 2 * self.groups.config.groups_max:  # of groups that left; the next errors tell it again
+            self._places.clear()
+            self._shares.clear()
+
+    def keep_house(self) -> None:
+        """Let decisions hold at once; once a second tell what changed."""
+        self._guarded("deciding", self._let_decisions_hold)
+        now = self._clock.monotonic_ns()
+        if now >= self._next_age_ns:
+            self._next_age_ns = now + AGE_NS
+            self._guarded("ageing", lambda: self.groups.age(self._clock.now_ns()))
+        if now >= self._next_look_ns:
+            self._next_look_ns = now + LOOK_NS
+            self._guarded("telling", lambda: self._tell(TOLD_MAX))
+
+    def _let_decisions_hold(self) -> None:
+        while True:
+            try:
+                one = self._decisions.get_nowait()
+            except queue.Empty:
+                return
+            try:
+                one.group = self.groups.decide(one.group_id, one.change, self._clock.now_ns())
+                if one.group is not None:
+                    self.decided += 1
+                    one.group = self._judged(one.group)
+                    self._tell(len(self.groups))  # who decided must find it on the shelf
+            except Exception:
+                one.failed = True
+                raise
+            finally:
+                one.done.set()
+
+    def _tell(self, most: int) -> None:
+        changed = self.groups.take_changed(most)
+        if changed:
+            self._shelf.put_groups([self._judged(group) for group in changed])
+
+    def _judged(self, group: ErrorGroup) -> ErrorGroup:
+        share, count = self._shares.get(group.group_id, (None, 0))
+        places, calls = self._places.get(group.group_id), self.exposure.of(group.service)
+        return judged(group, Context(places, calls, share, count), self._overrules)
+
+    def save(self) -> None:
+        """Hand every change, and the counts of users, to the shelf."""
+        self._guarded("telling", lambda: self._tell(len(self.groups)))
+        self._guarded("telling", lambda: self._shelf.save_state(GROUPS_STATE_NAME, self.groups.save()))
+
+    def load(self, groups: Sequence[ErrorGroup], state: bytes | None) -> None:
+        """Take what the shelf has. Before the engine's thread starts."""
+        try:
+            self.groups.load(groups, state or b"")
+        except ValueError as error:
+            logger.warning("users of error groups are counted anew: %s", error)
+
+    def decide(self, group_id: str, change: GroupChange, timeout_s: float) -> ErrorGroup | None:
+        """`contracts.Decisions`: let a person's decision hold; None when there is no such group.
+
+        Raises
+        ------
+        OverloadedError
+            The engine's thread did not come to it in time.
+        """
+        one = _Decision(group_id, change)
+        try:
+            self._decisions.put_nowait(one)
+        except queue.Full:
+            raise OverloadedError(f"{DECISIONS_MAX} decisions wait already", "decisions") from None
+        if not one.done.wait(timeout_s) or one.failed:
+            raise OverloadedError(
+                f"the engine did not let the decision hold within {timeout_s:g} s; it may yet", "engine_silent"
+            )
+        return one.group
+
+    def snapshot(self) -> Snapshot:
+        """Counters under the names of the metric table; any thread."""
+        counts = self.groups.counts
+        found: Snapshot = {
+            "groups_held": len(self.groups),
+            "groups_observed_errors": counts.observed,
+            "groups_repeated_errors": counts.repeated,
+            "groups_inferred_errors": counts.inferred,
+            "groups_uncounted_errors": self.unlike,
+            "groups_opened": counts.opened,
+            "groups_regressed": counts.regressed,
+            "groups_evicted": counts.evicted,
+            "groups_recalled": counts.recalled,
+            "groups_misdated_errors": counts.misdated,
+            "groups_decisions": self.decided,
+            "groups_lost_calls": self.exposure.lost_calls,
+        }
+        return found | {sample("groups_failed", part): number for part, number in list(self.failed.items())}
+
+    def _guarded(self, part: str, work: Callable[[], None]) -> None:
+        """A defect in counting must not cost the answer to a trace."""
+        try:
+            work()
+        except Exception:
+            count = self.failed[part] = self.failed.get(part, 0) + 1
+            if count <= LOGGED_MAX:
+                logger.exception("groups: %s failed; it goes on without", part)

@@ -1,0 +1,83 @@
+"""Bodies of the REST answers about groups of errors, and the examples that OpenAPI shows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel, Field
+
+from analyzer.errors.group_words import ErrorGroup, Trend
+from collector.query.models import TRACE_ID
+
+GROUP_ID = "5f1d8c0a9b3e7742"
+_SEEN = {"count": 120, "first_seen_ns": 1760000000000000000, "last_seen_ns": 1760003600000000000}
+GROUP_EXAMPLE: dict[str, Any] = {
+    "schema_version": "1",
+    "group_id": GROUP_ID,
+    "version": "v1",
+    "fine": GROUP_ID,
+    "coarse": "c0ffee0a9b3e7742",
+    "tier": "stack",
+    "parts": [
+        {"name": "service", "value": "payment"},
+        {"name": "type", "value": "CardError"},
+        {"name": "frame", "value": "acme.Charge:authorize"},
+    ],
+    "type": "CardError",
+    "message": "card 4711 declined",
+    "location": "Charge.java:45",
+    "service": "payment",
+    "operation": "POST /charge",
+    "error_class": "internal",
+    "status": "regressed",
+    "status_reason": "seen again in version 1.5.0 after it was resolved",
+    "status_ns": 1760003600000000000,
+    "decided": True,
+    "first_seen_ns": 1760000000000000000,
+    "last_seen_ns": 1760003600000000000,
+    "count": 120,
+    "users": 31,
+    "services": [{"name": "payment", **_SEEN}, {"name": "gateway", **_SEEN}],
+    "versions": [{"name": "1.5.0", **_SEEN}],
+    "example_trace_ids": [TRACE_ID],
+    "hours": [{"start": 488889, "count": 120}],
+    "regressions": 1,
+    "revision": 7,
+}
+TREND_EXAMPLE = {"last_hour": 40, "usual_hour": 3.5, "direction": "rising", "reason": "40.0 an hour now, 3.5 before"}
+
+
+class GroupList(BaseModel):
+    """Groups of errors, in the order that was asked for."""
+
+    groups: list[ErrorGroup]
+
+
+class GroupDetail(BaseModel):
+    """One group; why it was grouped stands in `group.parts`."""
+
+    group: ErrorGroup
+    why: str = Field(description="one sentence: what its members have in common")
+    trend: Trend
+    examples: list[str] = Field(description="paths of the answers to example traces")
+
+
+class TopError(BaseModel):
+    """One line of a ranking."""
+
+    group_id: str
+    fine: str
+    type: str
+    message: str
+    service: str
+    status: str
+    count: int
+    users: int
+    last_seen_ns: int
+
+
+class TopErrors(BaseModel):
+    """Fingerprints by the errors counted, and by the users hit."""
+
+    by_count: list[TopError]
+    by_users: list[TopError]

@@ -1,0 +1,3 @@
+exports.makePrice = function (amount) {
+  return { amount: amount.toFixed(2) };
+};
