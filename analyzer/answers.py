@@ -155,6 +155,7 @@ def compose(analysis: Analysis, trace: int, found: Findings, unknown_below: floa
             "self": f"/api/v1/traces/{trace_id}/root-cause",
             "graph": f"/api/v1/traces/{trace_id}/graph",
             "spans": f"/api/v1/traces/{trace_id}/spans",
+            "report": f"/api/v1/traces/{trace_id}/report",
         },
     )
 

@@ -58,7 +58,7 @@ def analyze_files(files: Sequence[str], baseline: Sequence[str], *, as_json: boo
             printer.show(answer)
     if not as_json:
         facts = gather_facts(verdicts.analysis, analyzer.propagation)
-        for sentence in look_over(facts, reader.vocabulary).sentences:
+        for sentence in look_over(facts, traces.vocabulary).sentences:
             sys.stdout.write(f"TOGETHER   {plain(sentence)}\n")
         spans = len(verdicts.analysis.forest.row)
         found = "nothing to report" if not printer.count else f"{printer.count} with something to say"

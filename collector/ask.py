@@ -98,11 +98,11 @@ def ask_groups(
 
 
 def fetch_report(server: str, wanted: str, format: str) -> tuple[bytes, str] | int:
-    """Ask for the report of a trace, else of an incident, of that id; the exit status when there is none."""
+    """Ask for the report of a trace, else an incident; of a short id, a group. The exit status when there is none."""
     if _address(server) is None:
         return _no_address(server)
     told = ""
-    for kind in ("traces", "incidents"):
+    for kind in ("traces", "incidents") if len(wanted) == 32 else ("groups",):
         found = _get(server, f"/api/v1/{kind}/{wanted}/report?format={format}", TIMEOUT_S)
         if isinstance(found, int):
             return found

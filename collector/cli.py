@@ -175,7 +175,7 @@ def evaluate(
 @app.command()
 def report(
     target: Annotated[
-        str, typer.Argument(metavar="TRACE_ID|INCIDENT_ID|FILE", help="An id to ask a server, or a file.")
+        str, typer.Argument(metavar="TRACE_ID|INCIDENT_ID|GROUP_ID|FILE", help="An id to ask a server, or a file.")
     ],
     format: Annotated[ReportFormat, typer.Option("--format", "-f", help="How it is written.")] = ReportFormat.markdown,
     output: Annotated[

@@ -1,4 +1,4 @@
-"""`firstfault report TRACE_ID|INCIDENT_ID|FILE`: a report, from a running server or from files.
+"""`firstfault report TRACE_ID|INCIDENT_ID|GROUP_ID|FILE`: a report, from a running server or from files.
 
 In: what to report on. Out: text on standard output or in files; everything else goes to standard error. Exit status: 0
 written, 1 nothing to report on, 2 wrong use or a file that cannot be opened.
@@ -17,7 +17,7 @@ import numpy as np
 from collector.ask import fetch_report
 from collector.verdict_text import plain
 
-_ID = re.compile(r"[0-9a-fA-F]{32}", re.ASCII)
+_ID = re.compile(r"[0-9a-fA-F]{16}|[0-9a-fA-F]{32}", re.ASCII)
 _ENDINGS = {"json": "json", "markdown": "md", "html": "html"}
 
 
@@ -26,7 +26,9 @@ def write_report(target: str, format: str, output: Path | None, baseline: list[s
     if target == "-" or Path(target).exists():
         return _of_file(target, format, output, baseline, limit)
     if not _ID.fullmatch(target):
-        _say(f"{target[:80]!r} is neither a file nor an id; expected 32 hex digits or the name of a file")
+        _say(
+            f"{target[:80]!r} is neither a file nor an id; expected 32 hex digits, 16 of a group, or the name of a file"
+        )
         return 2
     found = fetch_report(server, target, format)
     if isinstance(found, int):

@@ -7,16 +7,19 @@ are measured, so only callers that report import this file, and when they do.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from analyzer.analysis import Analysis
 from analyzer.engine import Analyzer
 from analyzer.errors.exceptions import exceptions_of
+from analyzer.errors.group_words import ErrorGroup
 from analyzer.findings import Answer
 from analyzer.incident_words import Incident
+from analyzer.reports.five_whys import Changed
 from analyzer.reports.graph_svg import graph_svg
+from analyzer.reports.group_report import report_of_group
 from analyzer.reports.html import to_html
 from analyzer.reports.incident_report import report_of_incident
 from analyzer.reports.markdown import to_markdown
@@ -24,12 +27,14 @@ from analyzer.reports.model import Fixture, Report
 from analyzer.reports.report import report_of_trace
 from analyzer.reports.waterfall_svg import waterfall_svg
 from analyzer.service_graph import to_json, trace_graph
-from collector.contracts import Signal
+from collector.contracts import ChangeLog, ChangeQuery, Signal
 from collector.errors import BadRequestError
 from collector.offline import TraceReader, analyze_bytes
 from collector.wire.otlp_json import translate_json
 from collector.wire.request_limits import RequestLimits
 
+CHANGES_NS = 86_400 * 1_000_000_000  # before a trace or an onset: what was changed earlier is told by nobody any more
+CHANGES_MAX = 50
 Format = Literal["json", "markdown", "html"]
 
 
@@ -50,7 +55,9 @@ class Page:
         return to_html(self.report, waterfall=self.waterfall, graph=self.graph)
 
 
-def page_of_trace(answer: Answer, trace_otlp: bytes | None, logs_otlp: bytes | None = None) -> Page:
+def page_of_trace(
+    answer: Answer, trace_otlp: bytes | None, logs_otlp: bytes | None = None, changes: Sequence[Changed] = ()
+) -> Page:
     """Report on a stored trace; without its spans from the answer alone.
 
     Raises
@@ -59,17 +66,17 @@ def page_of_trace(answer: Answer, trace_otlp: bytes | None, logs_otlp: bytes | N
         The stored bytes cannot be read.
     """
     if not trace_otlp:
-        return Page(report_of_trace(answer))
+        return Page(report_of_trace(answer, changes=changes))
     reader = TraceReader()
     reader.add(trace_otlp, Signal.TRACES)
     if logs_otlp:
         reader.add(logs_otlp, Signal.LOGS)
-    return page_of_analysis(answer, Analyzer().analyse(reader.batch()).analysis, 0)
+    return page_of_analysis(answer, Analyzer().analyse(reader.batch()).analysis, 0, changes)
 
 
-def page_of_analysis(answer: Answer, analysis: Analysis, trace: int) -> Page:
+def page_of_analysis(answer: Answer, analysis: Analysis, trace: int, changes: Sequence[Changed] = ()) -> Page:
     """Report on a measured trace, with its drawings; its fixture is tried."""
-    report = report_of_trace(answer, exceptions_of(analysis, trace), analysis, trace)
+    report = report_of_trace(answer, exceptions_of(analysis, trace), analysis, trace, changes=changes)
     origins = [span.service for cause in answer.root_causes[:1] for span in cause.origin_spans]
     return Page(
         _tried(report),
@@ -78,7 +85,7 @@ def page_of_analysis(answer: Answer, analysis: Analysis, trace: int) -> Page:
     )
 
 
-def page_of_incident(incident: Incident, find: Callable[[str], Page | None]) -> Page:
+def page_of_incident(incident: Incident, find: Callable[[str], Page | None], changes: Sequence[Changed] = ()) -> Page:
     """Report on an incident, with the first of its example traces that is still kept.
 
     Parameters
@@ -88,8 +95,23 @@ def page_of_incident(incident: Incident, find: Callable[[str], Page | None]) -> 
     for trace_id in incident.example_trace_ids:
         example = find(trace_id)
         if example is not None and example.report.root_cause.entity is not None:
-            return Page(report_of_incident(incident, example.report), example.waterfall, example.graph)
-    return Page(report_of_incident(incident))
+            return Page(report_of_incident(incident, example.report, changes=changes), example.waterfall, example.graph)
+    return Page(report_of_incident(incident, changes=changes))
+
+
+def page_of_group(group: ErrorGroup, find: Callable[[str], Page | None]) -> Page:
+    """Report on a group of errors, with the first of its example traces that is still kept."""
+    for trace_id in group.example_trace_ids:
+        example = find(trace_id)
+        if example is not None and example.report.root_cause.entity is not None:
+            return Page(report_of_group(group, example.report), example.waterfall, example.graph)
+    return Page(report_of_group(group))
+
+
+def changes_before(log: ChangeLog, time_ns: int) -> list[Changed]:
+    """What was changed in the day before, newest first, as reports take it."""
+    found = log.changes(ChangeQuery(from_ns=time_ns - CHANGES_NS, to_ns=time_ns + 1, limit=CHANGES_MAX))
+    return [Changed(one.time_ns, f"{one.kind.replace('_', ' ')} {one.version}".rstrip(), one.service) for one in found]
 
 
 def _tried(report: Report) -> Report:

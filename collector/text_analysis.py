@@ -6,19 +6,18 @@ In: bytes or text. Out: `TextAnswer`, and lines for a terminal. Knows who parses
 from __future__ import annotations
 
 from analyzer.errors.iso_time import iso_of
-from analyzer.errors.text_evidence import ParseStack, kind_of_text, read_text
+from analyzer.errors.stack_traces import parse_stack
+from analyzer.errors.text_evidence import kind_of_text, read_text
 from analyzer.errors.text_words import TextAnswer
 from analyzer.words import shown
 
-# Who parses stack traces; None: their frames are not read, and the answer says so.
-PARSE_STACK: ParseStack | None = None
 HEAD_BYTES = 65_536
 _OTLP_WORDS = (b"resourceSpans", b"resourceLogs", b"resourceMetrics", b"resource_spans", b"resource_logs")
 
 
 def analyze_text(text: str) -> TextAnswer:
     """Say what can be said of a text."""
-    return read_text(text, PARSE_STACK)
+    return read_text(text, parse_stack)
 
 
 def is_text_evidence(head: bytes) -> bool:

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from analyzer.errors.model import ExceptionFact, PatternMatch
 from analyzer.findings import Answer, RootCause
 from analyzer.reports.clock_text import lasted, utc
-from analyzer.reports.model import FiveWhys, Why
+from analyzer.reports.model import FiveWhys, Level, Why
 from analyzer.reports.observed import Observed
 from analyzer.words import named, shown
 
@@ -85,15 +85,24 @@ def _symptom(walk: _Walk) -> Why:
     chain = [step.span for step in answer.causal_chain]
     origin = cause.origin_spans[0] if cause.origin_spans else None
     ids = [span.span_id for span in chain] or ([origin.span_id] if origin else [])
+    sure = answer.status == "finding"
     if origin is None:
         because = cause.sentence
     elif len(chain) > 1 and answer.verdict in ("error", "mixed"):
-        began = named(origin.service, origin.operation)
-        because = f"the failure began in {began} and came up through {len(chain) - 1} more spans"
+        began = f"{'began' if sure else 'may have begun'} in {named(origin.service, origin.operation)}"
+        more = "1 more span" if len(chain) == 2 else f"{len(chain) - 1} more spans"
+        because = f"the failure {began} and came up through {more}"
+    elif named(origin.service, origin.operation) == entry:
+        because = "the trouble is in this very operation, not below it"
     else:
         because = f"the trouble is in {named(origin.service, origin.operation)}"
     numbers = {"spans_on_the_way": float(max(0, len(chain) - 1))}
-    return Why(question=f"Why did {entry} {verb}?", because=because, level="measured", span_ids=ids, numbers=numbers)
+    return Why(question=f"Why did {entry} {verb}?", because=because, level=_level(walk), span_ids=ids, numbers=numbers)
+
+
+def _level(walk: _Walk) -> Level:
+    """What an answer that is not sure says is inferred."""
+    return "measured" if walk.answer.status == "finding" else "inferred"
 
 
 def _mechanism(walk: _Walk) -> Why:
@@ -108,13 +117,13 @@ def _mechanism(walk: _Walk) -> Why:
     asked = "Why did {} take so long?" if cause.rule in _TIMEOUTS else ask.get(walk.answer.verdict)
     question = (asked or "Why there, in {}?").format(where)
     if best is None:
-        return Why(question=question, because=words, level="measured", span_ids=ids)
+        return Why(question=question, because=words, level=_level(walk), span_ids=ids)
     ids = list(dict.fromkeys([*ids, *(span_id for _, spans in best.evidence for span_id in spans)]))
     title = best.title[:1].lower() + best.title[1:] if best.title[1:2].islower() else best.title
     because = f"{words}: this is {title}"
     if best.location:
         because += f" (look at {best.location})"
-    level = "measured" if best.confidence >= 0.7 else "inferred"
+    level: Level = _level(walk) if best.confidence >= 0.7 else "inferred"
     return Why(question=question, because=because, level=level, span_ids=ids, pattern=best.pattern)
 
 
@@ -127,7 +136,7 @@ def _not_observable(walk: _Walk) -> str:
     if cause.entity.kind in ("peer", "queue"):
         return shown(cause.entity.name)
     if cause.rule in _UNSEEN and cause.entity.name not in own:
-        return shown(cause.entity.name)
+        return shown(cause.entity.callee or cause.entity.name)
     return ""
 
 
@@ -175,7 +184,8 @@ def _loop(walk: _Walk) -> Why | None:
 def _excess(walk: _Walk) -> Why | None:
     """Of a slow request: how much more time than usual, and where."""
     latency = walk.answer.latency
-    if walk.answer.verdict not in ("latency", "mixed") or latency is None or not latency.excess:
+    told = walk.cause.rule.startswith("latency")  # its sentence has the numbers
+    if told or walk.answer.verdict not in ("latency", "mixed") or latency is None or not latency.excess:
         return None
     top = max(latency.excess, key=lambda one: one.excess_ns)
     share = f" of {lasted(latency.excess_ns)} that the request took longer" if latency.excess_ns > 0 else ""
@@ -219,14 +229,35 @@ _ASK = {
     "security": ("Why was it not renewed or refused earlier?", "needs people: who owns it, and what renews it"),
     "messaging": ("Why was that not noticed before?", "needs people: look at the age of messages over the last days"),
 }
+_SLOW = ("Why was it so slow?", "needs people: a profile of it, or something below it that sends no spans")
+_ASK_RULE = {
+    "latency.own_time": ("Why does its work take longer?", "needs people: a profile of it, against one of before"),
+    "latency.new_work": ("Why is it part of this request now?", "needs people: what was changed or switched on"),
+    "latency.edge": ("Why is the way slow?", "needs people: proxies, connection set-up and network between the two"),
+    "latency.retry": ("Why did the attempts fail?", "needs people: the callee's own failures at that time"),
+    "latency.queue_wait": ("Why did messages wait?", "needs people: consumers, lag per partition, work per message"),
+    "structure.queue_wait": ("Why did messages wait?", "needs people: consumers, lag per partition, work per message"),
+    "structure.serialised": ("Why one after another?", "needs people: does one call need the result of the other"),
+    "structure.silent_missing_call": (
+        "Why was the call left out?",
+        "needs people: an early return, a swallowed error or a flag before it",
+    ),
+    "error.timeout.slow_server": _SLOW,
+    "error.timeout.silent_callee": _SLOW,
+    "error.business": ("Why was it refused?", "needs people: a decision of the business; no system failed"),
+    "error.cancelled.victim": ("Who gave up, and why?", "needs people: the caller's logs; it is not in the trace"),
+}
 
 
 def _people(walk: _Walk) -> list[Why]:
     """What only people can answer: why the code is so, and why nobody noticed."""
     loop = bool(walk.observed.repeated) and _loop(walk) is not None
     best = "database.n_plus_one" if loop else (walk.patterns[0].pattern if walk.patterns else "")
-    question, because = _ASK.get(best) or _ASK.get(
-        best.partition(".")[0], ("Why did it do that?", "needs people: read its code and logs at this span")
+    question, because = (
+        _ASK.get(best)
+        or _ASK_RULE.get(walk.cause.rule)
+        or _ASK.get(best.partition(".")[0])
+        or ("Why did it do that?", "needs people: read its code and logs at this span")
     )
     return [
         Why(question=question, because=because, level="needs people"),

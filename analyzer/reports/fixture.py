@@ -9,6 +9,7 @@ of the engine rest on.
 from __future__ import annotations
 
 import hashlib
+import re
 from typing import Any
 
 from analyzer.analysis import Analysis
@@ -21,6 +22,7 @@ from analyzer.words import row_of
 SPANS_MAX = 5_000  # of a fixture; a larger trace is no test
 FIRST_NS = 1_704_067_200_000_000_000  # 2024-01-01, whenever it happened
 _HASH_BYTES = 4
+_NAME = re.compile(r"[A-Za-z_][\w.$:/+-]{0,119}|\d{3}", re.ASCII)
 MESSAGE_MAX = 4_096  # of a message, searched for names
 NAMES_MAX = 4  # of operations, kept of one message
 NAME_MIN = 4  # shorter names stand in messages by chance
@@ -125,7 +127,7 @@ class _Writer:
             written["attributes"] = attributes
         word = self._message(node)
         if int(row["flags"]) & _EXCEPTION:
-            pairs = [_text("exception.type", self._string(row["exception_type"]) or "Error")]
+            pairs = [_text("exception.type", _kind(self._string(row["exception_type"])) or "Error")]
             pairs += [_text("exception.message", word)] if word else []
             at = written["endTimeUnixNano"]
             written["events"] = [{"name": "exception", "timeUnixNano": at, "attributes": pairs}]
@@ -155,10 +157,10 @@ class _Writer:
         if int(row["rpc_status"]) != NO_RPC_STATUS:
             found.append(_number("rpc.grpc.status_code", int(row["rpc_status"])))
         if int(row["error_type"]) != STRING_NONE:
-            found.append(_text("error.type", self._string(row["error_type"])))
+            found.append(_text("error.type", _kind(self._string(row["error_type"]))))
         if int(row["resend_count"]):
             found.append(_number("http.request.resend_count", int(row["resend_count"])))
-        system, kind = self._string(row["system"]), int(row["peer_kind"])
+        system, kind = _kind(self._string(row["system"])), int(row["peer_kind"])
         if system:
             key = {PeerKind.DATABASE: "db.system.name", PeerKind.QUEUE: "messaging.system"}.get(
                 PeerKind(kind), "rpc.system"
@@ -177,6 +179,11 @@ class _Writer:
 def hashed(text: str) -> str:
     """A name that is always the same for the same text, and says nothing of it."""
     return "n-" + hashlib.blake2b(text.encode("utf-8", "replace"), digest_size=_HASH_BYTES).hexdigest()
+
+
+def _kind(text: str) -> str:
+    """The name of a type or system as it is; what is no name (people write whole sentences there) is hashed."""
+    return text if not text or _NAME.fullmatch(text) else hashed(text)
 
 
 def _text(key: str, value: str) -> dict[str, Any]:

@@ -1,13 +1,13 @@
-"""Builds reports: of one trace, of an incident, of a group of errors.
+"""Builds the report of one trace.
 
-In: answers, incidents, exceptions, patterns, changes; a measured trace when its spans are at hand. Out: `Report`, all
-eight deliverables always there; what is not known says so. Finds nothing itself.
+In: an answer, exceptions, changes; the measured trace when its spans are at hand. Out: `Report`, all eight deliverables
+always there; what is not known says so. Finds nothing itself. Incidents and groups have reports of their own, which
+take one of these as their example.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from analyzer.analysis import Analysis
 from analyzer.errors.model import ExceptionFact, PatternMatch
@@ -114,56 +114,6 @@ def report_of_trace(
             patterns,
         ),
     )
-
-
-def report_of_group(group: Mapping[str, Any], example: Report) -> Report:
-    """Write the report of a group of like errors: that of an example, with what is known of all of them.
-
-    Parameters
-    ----------
-    group : `group_id`, and as far as known `type`, `service`, `operation`, `count`, `users`, `first_seen_ns`,
-        `last_seen_ns`, `services` (names, or mappings with a `name`); an `ErrorGroup.model_dump()` has them
-    example : report of an ordinary trace of the group
-
-    Raises
-    ------
-    ValueError
-        `group_id` is missing.
-    """
-    group_id = str(group.get("group_id") or "")
-    if not group_id:
-        raise ValueError("the group has no group_id; expected the id that names it")
-    first, last = int(group.get("first_seen_ns") or 0), int(group.get("last_seen_ns") or 0)
-    scope = [*example.summary.scope]
-    if group.get("count"):
-        count = int(group["count"])
-        scope.insert(0, Claim(text=f"seen {count:,} times", numbers={"count": count}))
-    services = [
-        shown(str(one.get("name", "") if isinstance(one, Mapping) else one))
-        for one in list(group.get("services") or [])[:SERVICES_MAX]
-    ]
-    if services:
-        scope.append(Claim(text=f"in {', '.join(services)}"))
-    when = example.summary.when
-    if first and last:
-        when = f"first {utc(first)}, last {utc(last)}"
-    if group.get("users"):
-        users = int(group["users"])
-        scope.append(Claim(text=f"{users:,} users (estimated)", level="inferred", numbers={"users": users}))
-    title = example.title
-    if group.get("type"):
-        where = named(str(group.get("service") or ""), str(group.get("operation") or ""))
-        title = f"{shown(str(group['type']))} in {where}"
-    summary = example.summary.model_copy(
-        update={
-            "scope": scope,
-            "when": when,
-            "started_ns": first or example.summary.started_ns,
-            "ended_ns": last or example.summary.ended_ns,
-        }
-    )
-    update = {"subject": "group", "subject_id": group_id, "title": title, "summary": summary}
-    return example.model_copy(update=update)
 
 
 def _title(answer: Answer) -> str:

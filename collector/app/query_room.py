@@ -9,7 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from analyzer.errors.group_words import ErrorGroup
 from analyzer.errors.rules import Rule
 from analyzer.findings import NOT_EXPLAINED, Answer
 from analyzer.incident_words import Incident
@@ -24,6 +26,9 @@ from collector.query.rest import RestServer, create_app
 from collector.store.changes import ChangeShelf
 from collector.store.sqlite import SqliteStore
 from collector.telemetry import Snapshot, merge
+
+if TYPE_CHECKING:
+    from collector.reporting import Page
 
 
 class ExplainingStore(SqliteStore):
@@ -66,8 +71,9 @@ class QueryRoom:
             settings=QuerySettings(wait_max_s=config.query.wait_max_s),
             analyze=self._analyze,
             draw_trace=_draw,
-            report_trace=_report_trace,
+            report_trace=self._report_trace,
             report_incident=self._report_incident,
+            report_group=self._report_group,
             stats=stats,
             changes=self._changes,
             decisions=decisions,
@@ -80,6 +86,7 @@ class QueryRoom:
             draw_trace=desk.draw_trace,
             report_trace=desk.report_trace,
             report_incident=desk.report_incident,
+            report_group=desk.report_group,
             stats=desk.stats,
             clock=desk.clock,
             changes=desk.changes,
@@ -100,16 +107,33 @@ class QueryRoom:
             payload = translate_json(payload, signal, RequestLimits())
         return analyze_bytes(self._store.load_state(STATE_NAME), [(payload, signal)], self._rules)
 
+    def _report_trace(
+        self, answer: Answer, trace_otlp: bytes | None, logs_otlp: bytes | None, format: ReportFormat
+    ) -> str:
+        from collector.reporting import changes_before, page_of_trace
+
+        return page_of_trace(answer, trace_otlp, logs_otlp, changes_before(self._changes, answer.start_ns)).write(
+            format
+        )
+
     def _report_incident(self, incident: Incident, format: ReportFormat) -> str:
-        from collector.reporting import Page, page_of_incident, page_of_trace
+        from collector.reporting import changes_before, page_of_incident
 
-        def find(trace_id: str) -> Page | None:
-            found = self._store.find(bytes.fromhex(trace_id))
-            if found.answer is None or not found.trace_otlp:
-                return None
-            return page_of_trace(found.answer, found.trace_otlp, found.logs_otlp)
+        changes = changes_before(self._changes, incident.onset_ns)
+        return page_of_incident(incident, self._find_page, changes).write(format)
 
-        return page_of_incident(incident, find).write(format)
+    def _report_group(self, group: ErrorGroup, format: ReportFormat) -> str:
+        from collector.reporting import page_of_group
+
+        return page_of_group(group, self._find_page).write(format)
+
+    def _find_page(self, trace_id: str) -> Page | None:
+        from collector.reporting import page_of_trace
+
+        found = self._store.find(bytes.fromhex(trace_id))
+        if found.answer is None or not found.trace_otlp:
+            return None
+        return page_of_trace(found.answer, found.trace_otlp, found.logs_otlp)
 
     def start(self) -> None:
         self.ports["rest"] = self._rest.start()
@@ -134,9 +158,3 @@ def _draw(trace_otlp: bytes, logs_otlp: bytes | None, answer: Answer | None) -> 
     from collector.offline import draw_bytes
 
     return draw_bytes(trace_otlp, logs_otlp, answer)
-
-
-def _report_trace(answer: Answer, trace_otlp: bytes | None, logs_otlp: bytes | None, format: ReportFormat) -> str:
-    from collector.reporting import page_of_trace
-
-    return page_of_trace(answer, trace_otlp, logs_otlp).write(format)

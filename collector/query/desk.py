@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
+from analyzer.errors.group_words import ErrorGroup
 from analyzer.findings import Answer
 from analyzer.incident_words import Incident
 from analyzer.service_graph import Graph
@@ -19,6 +20,7 @@ DrawTrace: TypeAlias = Callable[[bytes, bytes | None, Answer | None], Graph]
 
 # The answer, its spans and logs as OTLP or None, "json", "markdown" or "html" -> the report, written.
 ReportTrace: TypeAlias = Callable[[Answer, bytes | None, bytes | None, ReportFormat], str]
+ReportGroup: TypeAlias = Callable[[ErrorGroup, ReportFormat], str]
 ReportIncident: TypeAlias = Callable[[Incident, ReportFormat], str]
 
 
@@ -64,6 +66,7 @@ class Desk:
     draw_trace: DrawTrace | None = None
     report_trace: ReportTrace | None = None
     report_incident: ReportIncident | None = None
+    report_group: ReportGroup | None = None
     stats: Callable[[], Mapping[str, float]] = dict
     changes: ChangeLog | None = None
     decisions: Decisions | None = None

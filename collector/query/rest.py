@@ -18,7 +18,7 @@ from analyzer.version import __version__
 from collector.asgi_thread import AsgiThread
 from collector.clock import SystemClock
 from collector.contracts import ChangeLog, Clock, Decisions, OpenTraces, Store
-from collector.query.desk import Analyze, Desk, DrawTrace, QuerySettings, ReportIncident, ReportTrace
+from collector.query.desk import Analyze, Desk, DrawTrace, QuerySettings, ReportGroup, ReportIncident, ReportTrace
 from collector.query.middleware import QueryCounters, QueryMiddleware
 from collector.query.problems import Problem, install
 from collector.query.rest_analyze import analyze_routes
@@ -41,6 +41,7 @@ def create_app(
     draw_trace: DrawTrace | None = None,
     report_trace: ReportTrace | None = None,
     report_incident: ReportIncident | None = None,
+    report_group: ReportGroup | None = None,
     stats: Callable[[], Mapping[str, float]] = dict,
     clock: Clock | None = None,
     changes: ChangeLog | None = None,
@@ -55,7 +56,7 @@ def create_app(
     settings : bounds; None takes the defaults
     analyze : request bytes, signal, encoding -> answers, nothing stored; None: POST /analyze says 501
     draw_trace : spans, logs, answer -> graph of the one trace in them; None: /graph says 501
-    report_trace, report_incident : answer or incident -> report, written; None: /report says 501
+    report_trace, report_incident, report_group : answer, incident or group -> report, written; None: /report says 501
     stats : samples shown under /stats
     changes : where changes are kept; None: /changes says 501
     clock : for windows without bounds, and for trends
@@ -76,6 +77,7 @@ def create_app(
         draw_trace,
         report_trace,
         report_incident,
+        report_group,
         stats,
         changes=changes,
         decisions=decisions,

@@ -90,10 +90,10 @@ def group_routes(desk: Desk) -> tuple[APIRouter, APIRouter]:
     )
     def group(group_id: GroupId) -> Response:
         """`group.parts` is what was hashed, in its order; `why` says it in a sentence."""
-        wanted = _read_id(group_id)
+        wanted = read_group_id(group_id)
         found = desk.store.group(wanted)
         if found is None:
-            raise _not_known(wanted)
+            raise group_not_known(wanted)
         detail = GroupDetail(
             group=found,
             why=why(found),
@@ -124,7 +124,7 @@ def group_routes(desk: Desk) -> tuple[APIRouter, APIRouter]:
     )
     async def decide(group_id: GroupId, request: Request) -> Response:
         """A resolved group that is seen again (with `in_version`: in that release or a newer one) is regressed."""
-        wanted = _read_id(group_id)
+        wanted = read_group_id(group_id)
         if desk.decisions is None:
             raise ProblemError(
                 501,
@@ -136,7 +136,7 @@ def group_routes(desk: Desk) -> tuple[APIRouter, APIRouter]:
         change = await _change(request)
         found = await run_in_threadpool(desk.decisions.decide, wanted, change, settings.decide_timeout_s)
         if found is None:
-            raise _not_known(wanted)
+            raise group_not_known(wanted)
         return _json(found.model_dump_json().encode())
 
     @errors.get(
@@ -180,13 +180,21 @@ def _line(group: ErrorGroup) -> TopError:
     return TopError(**{name: getattr(group, name) for name in TopError.model_fields})
 
 
-def _read_id(text: str) -> str:
+def read_group_id(text: str) -> str:
+    """Read a group id as everybody shows it.
+
+    Raises
+    ------
+    BadRequestError
+        Not 16 hex digits.
+    """
     if not _GROUP_ID.fullmatch(text):
         raise BadRequestError(f"group id {text[:80]!r} has {len(text)} characters; expected 16 hex digits", "group_id")
     return text.lower()
 
 
-def _not_known(group_id: str) -> ProblemError:
+def group_not_known(group_id: str) -> ProblemError:
+    """No such group is kept."""
     return ProblemError(
         404,
         "group_unknown",

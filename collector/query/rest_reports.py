@@ -1,4 +1,4 @@
-"""Reports over REST: of one trace, of one incident; as JSON, Markdown or HTML.
+"""Reports over REST: of one trace, one incident, one group of errors; as JSON, Markdown or HTML.
 
 In: an id and a format. Out: the report. HTML is self-contained and brings its own content security policy: the one
 style element by its hash, nothing else.
@@ -18,8 +18,10 @@ from collector.query.desk import Desk
 from collector.query.incidents import NOT_KNOWN, read_incident_id
 from collector.query.lookup import MISSING, Look, look_everywhere, read_trace_id
 from collector.query.models import TRACE_ID, body_of
+from collector.query.models_groups import GROUP_ID
 from collector.query.models_incidents import INCIDENT_ID
 from collector.query.problems import ProblemError, harmless, problem_responses
+from collector.query.rest_groups import group_not_known, read_group_id
 
 Format = Annotated[Literal["json", "markdown", "html"], Query(description="default json", examples=["html"])]
 TYPES = {
@@ -32,7 +34,7 @@ _BODY = body_of(Report, _EXAMPLE, "The report: eight deliverables, five whys, ti
 
 
 def report_routes(desk: Desk) -> APIRouter:
-    """Routes /traces/{trace_id}/report and /incidents/{incident_id}/report."""
+    """Routes /traces/{trace_id}/report, /incidents/{incident_id}/report and /groups/{group_id}/report."""
     router = APIRouter()
     desks = _Desks(desk.settings.reports_max)
 
@@ -95,6 +97,27 @@ def report_routes(desk: Desk) -> APIRouter:
             )
         with desks:
             return _written(desk.report_incident(incident, format), format)
+
+    @router.get(
+        "/groups/{group_id}/report",
+        tags=["errors"],
+        summary="The report of this group of errors",
+        response_model=None,
+        responses={200: _BODY, **problem_responses(400, 404, 501, 503)},
+    )
+    def group_report(
+        group_id: Annotated[str, Path(description="16 hex digits", openapi_examples={"group": {"value": GROUP_ID}})],
+        format: Format = "json",
+    ) -> Response:
+        """Counts, releases and times of the group; pattern, location and fixture from an example that is kept."""
+        if desk.report_group is None:
+            raise _no_reports()
+        wanted = read_group_id(group_id)
+        group = desk.store.group(wanted)
+        if group is None:
+            raise group_not_known(wanted)
+        with desks:
+            return _written(desk.report_group(group, format), format)
 
     return router
 

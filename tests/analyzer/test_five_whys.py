@@ -80,6 +80,16 @@ def test_a_change_before_is_inferred_and_one_after_is_not_named():
     assert told.level == "inferred"
 
 
+def test_what_is_not_sure_is_inferred():
+    """The answer cannot tell: no why of it is called measured."""
+    unsure = checkout().model_copy(update={"status": "unknown"})
+
+    whys = five_whys(unsure).whys
+
+    assert "may have begun in bank Authorize" in whys[0].because
+    assert {why.level for why in whys} == {"inferred", "needs people"}
+
+
 def test_a_clean_trace_is_not_asked_why():
     found = five_whys(Answer(trace_id="11" * 16, status="clean"))
 

@@ -16,16 +16,17 @@ from analyzer.errors.model import Frame, StackTrace, Thrown
 from analyzer.findings import Answer
 from analyzer.reports.clock_text import lasted, utc
 from analyzer.reports.five_whys import Changed
+from analyzer.reports.group_report import report_of_group
 from analyzer.reports.incident_report import report_of_incident
 from analyzer.reports.markdown import escaped, fenced, to_markdown
 from analyzer.reports.model import Fixture, Report, report_schema
-from analyzer.reports.report import report_of_group, report_of_trace
+from analyzer.reports.report import report_of_trace
 from analyzer.reports.rules import prometheus_rule
 from collector.contracts import Signal
 from collector.offline import analyze_bytes
 from collector.wire.otlp_json import translate_json
 from collector.wire.request_limits import RequestLimits
-from tests.support.answers import checkout, incident
+from tests.support.answers import checkout, error_group, incident
 from tests.support.drawing import batch, draw
 from tests.support.fakes.clock import EPOCH_NS
 from tests.support.pattern_cases import HASH_MAP, fact
@@ -150,7 +151,7 @@ def test_nothing_private_stays_in_a_fixture():
     report = Reporter().report(
         draw(
             """
-            shop  GET /cart 0..100 ERROR !Refused: "card 4711 of jane@example.com" user.id=jane url.full=secret-url
+            shop  GET /cart 0..100 ERROR !Refused: "card 4711 of jane@example.com" user.id=jane url.full=secret-url error.type="jane was here"
               shop  CLIENT POST 10..90 ERROR server.address=bank.internal http.response.status_code=500 status: "jane@example.com"
             """,
             trace_id=b"private-trace-id",
@@ -323,27 +324,27 @@ def test_logs_are_looked_up_by_correlation_id():
     assert json.loads(asked[-1])["query"]["bool"]["must"][0] == {"match": {"correlation_id": "req-7f3b'; rm -rf /"}}
 
 
-def test_a_group_is_its_example_with_counts():
-    group = {
-        "group_id": "g1",
-        "type": "KeyError",
-        "service": "cart",
-        "operation": "GET /cart",
-        "count": 1234,
-        "first_seen_ns": EPOCH_NS,
-        "last_seen_ns": EPOCH_NS + 1_000_000_000,
-        "services": [{"name": "cart", "count": 1234}, "gateway"],
-    }
+def test_a_group_is_its_example_with_counts(reporter: Reporter):
+    group = error_group(1)
+    _, example = reporter.report(FAULTS[0].drawing())
 
-    report = report_of_group(group, report_of_trace(checkout()))
+    report = report_of_group(group, example)
 
-    assert (report.subject, report.subject_id) == ("group", "g1")
-    assert report.title == "KeyError in cart GET /cart"
-    assert report.summary.scope[0].text == "seen 1,234 times"
-    assert report.summary.scope[-1].text == "in cart, gateway"
-    assert report.summary.when == "first 2025-10-09 08:53:20 UTC, last 2025-10-09 08:53:21 UTC"
-    with pytest.raises(ValueError, match="group_id"):
-        report_of_group({}, report)
+    assert (report.subject, report.subject_id, report.revision) == ("group", group.group_id, group.revision)
+    assert report.summary.scope[0].text.startswith("seen in 12 traces")
+    assert "services: payment" in report.summary.scope[1].text
+    assert report.summary.when.startswith("first 2025-10-09 08:53:20 UTC, last 2025-10-09")
+    assert report.testing.fixture == example.testing.fixture
+
+
+def test_a_group_without_an_example_is_advised_by_type_and_message():
+    group = error_group(1, message="duplicate key value violates unique constraint")
+
+    report = report_of_group(group)
+
+    assert all(getattr(report, name) for name in NAMES)
+    assert report.immediate_fix[0].pattern == "database.duplicate_key"
+    assert report.testing.fixture is None
 
 
 def test_the_schema_names_every_deliverable():

@@ -147,6 +147,12 @@ def test_a_report_is_written(house: House):
     page = server.get(f"/api/v1/traces/{trace_id}/report?format=html")
     printed = firstfault("report", trace_id, "--server", server.url)
 
+    groups = server.until(
+        lambda: server.get("/api/v1/groups?service=payment").json()["groups"], "the group of the error"
+    )
+    of_group = server.get(f"/api/v1/groups/{groups[0]['group_id']}/report").json()
+
+    assert (of_group["subject"], of_group["subject_id"]) == ("group", groups[0]["group_id"])
     assert report["root_cause"]["entity"]["service"] == "payment"
     assert report["testing"]["fixture"]["reproduces"] is True
     assert page.headers["content-security-policy"].startswith("default-src 'none'; style-src 'sha256-")

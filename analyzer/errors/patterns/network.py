@@ -73,6 +73,7 @@ PATTERNS: tuple[Pattern, ...] = (
             r"connection (was )?closed (by|before)",
             r"forcibly closed by the remote host",
         ),
+        rules=("error.edge.response",),
     ),
     Pattern(
         "network.name_not_found",
@@ -137,7 +138,7 @@ PATTERNS: tuple[Pattern, ...] = (
         "Add delay on this edge in a test environment; the finding must name the edge.",
         "Connection reuse; callers and callees in the same zone.",
         "Difference of client and server time per edge, p95.",
-        rules=("latency.edge", "error.edge.response"),
+        rules=("latency.edge",),
     ),
     Pattern(
         "network.slow_dependency",

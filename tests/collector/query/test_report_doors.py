@@ -11,6 +11,8 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from analyzer.engine import Analyzer
+from analyzer.errors.change_words import Change
+from analyzer.errors.group_words import ErrorGroup
 from analyzer.findings import Answer
 from analyzer.incident_words import Incident
 from analyzer.reports.model import Report
@@ -18,12 +20,12 @@ from collector.cli import app
 from collector.contracts import Found, StoredIncident
 from collector.query.desk import QuerySettings, ReportFormat
 from collector.query.rest import RestServer, create_app
-from collector.reporting import page_of_incident, page_of_trace
+from collector.reporting import Page, changes_before, page_of_group, page_of_incident, page_of_trace
 from tests.collector.query.answers import HOSTILE_TEXTS, TRACE, full
 from tests.collector.query.test_rest import Client, problem
-from tests.support.answers import incident
+from tests.support.answers import error_group, incident
 from tests.support.drawing import batch, draw
-from tests.support.fakes.store import FakeOpenTraces, FakeStore
+from tests.support.fakes.store import FakeChangeLog, FakeOpenTraces, FakeStore
 
 CHECKOUT = draw(
     """
@@ -51,12 +53,15 @@ class Shelf(FakeStore):
         broken = incident(1).model_copy(update={"example_trace_ids": [TRACE.hex()]})
         self.put_incidents([StoredIncident(broken)])
 
-    def report(self, wanted: Incident, format: ReportFormat) -> str:
-        def find(trace_id: str):  # type: ignore[no-untyped-def]
-            found = self.found.get(bytes.fromhex(trace_id))
-            return page_of_trace(found.answer, found.trace_otlp) if found and found.answer else None
+    def page(self, trace_id: str) -> Page | None:
+        found = self.found.get(bytes.fromhex(trace_id))
+        return page_of_trace(found.answer, found.trace_otlp) if found and found.answer else None
 
-        return page_of_incident(wanted, find).write(format)
+    def report(self, wanted: Incident, format: ReportFormat) -> str:
+        return page_of_incident(wanted, self.page).write(format)
+
+    def group_report(self, wanted: ErrorGroup, format: ReportFormat) -> str:
+        return page_of_group(wanted, self.page).write(format)
 
 
 def page(answer: Answer, spans: bytes | None, logs: bytes | None, format: ReportFormat) -> str:
@@ -167,6 +172,39 @@ def test_an_incident_is_reported_with_its_example(client: Client):
     assert report.testing.fixture is not None
 
 
+def test_a_group_is_reported_with_its_example_or_without(store: Shelf):
+    room = Client(create_app(store, FakeOpenTraces(), report_group=store.group_report))
+    with_example = error_group(1).model_copy(update={"example_trace_ids": [TRACE.hex()]})
+    store.put_groups([with_example, error_group(2).model_copy(update={"example_trace_ids": ["22" * 16]})])
+
+    whole = Report.model_validate_json(room.get(f"/api/v1/groups/{with_example.group_id}/report").text)
+    bare = Report.model_validate_json(room.get(f"/api/v1/groups/{error_group(2).group_id}/report").text)
+
+    assert (whole.subject, whole.subject_id) == ("group", with_example.group_id)
+    assert whole.testing.fixture is not None
+    assert bare.testing.fixture is None
+    problem(room.get(f"/api/v1/groups/{'f' * 16}/report"), 404, "group_unknown")
+    assert room.get("/api/v1/groups/xyz/report").status_code == 400
+
+
+def test_changes_of_the_day_before_are_in_the_report():
+    """A release ten minutes before is named; one of last week and one of tomorrow are not."""
+    log = FakeChangeLog()
+    start_ns = answered().start_ns
+    for number, (minutes, version) in enumerate(((-10, "2.3.1"), (-60 * 24 * 7, "1.0.0"), (60 * 24, "9.9.9"))):
+        time_ns = start_ns + minutes * 60 * 10**9
+        log.put_change(
+            Change(change_id=str(number), kind="deployment", service="payment", time_ns=time_ns, version=version)
+        )
+
+    changes = changes_before(log, start_ns)
+    report = page_of_trace(answered(), CHECKOUT.requests()[0], None, changes).report
+
+    assert [change.what for change in changes] == ["deployment 2.3.1"]
+    assert any("deployment 2.3.1" in why.because for why in report.five_whys.whys)
+    assert "changes" in report.available
+
+
 # -- the command line ----------------------------------------------------------------------
 
 
@@ -209,6 +247,20 @@ def test_a_file_is_reported_on_without_a_server(run: Run, file: Path, tmp_path: 
     assert run(file).stdout.startswith("# gateway GET /checkout failed\n")
     assert run(file, "--format", "html", "--output", out).exit_code == 0
     assert out.read_text().startswith("<!DOCTYPE html>")
+
+
+def test_a_fixture_is_answered_as_the_report_says(run: Run, file: Path, tmp_path: Path):
+    """The very commands that the report names: save the fixture, analyse it, see the rule again."""
+    testing = json.loads(run(file, "--format", "json").stdout)["testing"]
+    saved = tmp_path / "fixture.json"
+    saved.write_text(json.dumps(testing["fixture"]["otlp"]))
+
+    answered = CliRunner().invoke(app, ["analyze", str(saved), "--json"], catch_exceptions=False)
+
+    cause = json.loads(answered.stdout)["root_causes"][0]
+    assert any("firstfault analyze fixture.json --json" in step for step in testing["steps"])
+    assert cause["rule"] == testing["fixture"]["expects"]["rule"]
+    assert cause["origin_spans"][0]["span_id"] == testing["fixture"]["expects"]["origin_span_id"]
 
 
 def test_several_reports_go_into_a_folder(run: Run, tmp_path: Path):

@@ -20,7 +20,7 @@ from collector.contracts import EdgeRollup, Encoding, Found, Rollup, Signal, Sto
 from collector.errors import BadRequestError, OverloadedError
 from collector.query.desk import QuerySettings
 from collector.query.rest import RestServer, create_app
-from collector.reporting import page_of_incident, page_of_trace
+from collector.reporting import page_of_group, page_of_incident, page_of_trace
 from tests.collector.query.answers import HOSTILE_TEXTS, OTHER, TRACE, full, row, small
 from tests.support.answers import error_group, incident
 from tests.support.drawing import Drawing, batch, draw
@@ -74,6 +74,7 @@ class Room:
             self.analyze,
             draw_trace=self.draw_trace,
             report_trace=lambda *words: page_of_trace(*words[:3]).write(words[3]),
+            report_group=lambda found, format: page_of_group(found, lambda _: None).write(format),
             report_incident=lambda found, format: page_of_incident(found, lambda _: None).write(format),
             stats=lambda: {"query_requests|rest|ok": 1.0},
             clock=ManualClock(),
@@ -559,6 +560,7 @@ def test_openapi_is_complete(room: Room):
         "/api/v1/traces/{trace_id}/spans",
         "/api/v1/traces/{trace_id}/report",
         "/api/v1/incidents/{incident_id}/report",
+        "/api/v1/groups/{group_id}/report",
         "/api/v1/findings",
         "/api/v1/errors/top",
         "/api/v1/groups",

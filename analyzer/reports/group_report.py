@@ -1,0 +1,93 @@
+"""The report of a group of errors: the same error over all traces, with an example to look into.
+
+In: an `ErrorGroup`, and the report of one of its example traces when one is kept. Out: `Report`. Counts, times and
+releases come from the group; pattern, location and fixture from the example, or, without one, from type and message.
+"""
+
+from __future__ import annotations
+
+from analyzer.errors.group_words import ErrorGroup
+from analyzer.errors.model import ExceptionFact
+from analyzer.findings import Answer
+from analyzer.reports.clock_text import utc
+from analyzer.reports.model import Claim, Report
+from analyzer.reports.report import report_of_trace
+from analyzer.words import named, shown
+
+NAMES_MAX = 10  # services and versions that are named
+
+
+def report_of_group(group: ErrorGroup, example: Report | None = None) -> Report:
+    """Write the report of a group of like errors."""
+    if example is None:
+        example = _from_words(group)
+    scope = [
+        Claim(
+            text=f"seen in {group.count:,} traces; of those explained, the request failed in {group.visible_count:,}",
+            numbers={"count": group.count, "visible_count": group.visible_count},
+        )
+    ]
+    for word, seen in (("services", group.services), ("versions", group.versions)):
+        if seen:
+            names = ", ".join(f"{shown(one.name)} ({one.count:,})" for one in seen[:NAMES_MAX])
+            scope.append(
+                Claim(text=f"{word}: {names}", numbers={shown(one.name): one.count for one in seen[:NAMES_MAX]})
+            )
+    if group.users:
+        scope.append(
+            Claim(text=f"{group.users:,} users, estimated", level="inferred", numbers={"users": float(group.users)})
+        )
+    what = f"{shown(group.type) or 'an error'} in {named(group.service, group.operation)}"
+    said = f"{what}: {shown(group.message)}" if group.message else what
+    summary = example.summary.model_copy(
+        update={
+            "what": Claim(text=said, trace_ids=group.example_trace_ids),
+            "scope": scope,
+            "when": f"first {utc(group.first_seen_ns)}, last {utc(group.last_seen_ns)}",
+            "started_ns": group.first_seen_ns,
+            "ended_ns": group.last_seen_ns,
+            "severity": group.severity.value if group.severity is not None else "",
+            "type": group.kind.value if group.kind is not None else "",
+            "observability": group.observability.value if group.observability is not None else "",
+        }
+    )
+    cause = example.root_cause
+    if group.location and not cause.location:
+        cause = cause.model_copy(update={"location": shown(group.location)})
+    return example.model_copy(
+        update={
+            "subject": "group",
+            "subject_id": group.group_id,
+            "title": f"{what}: {group.status}",
+            "revision": group.revision,
+            "summary": summary,
+            "root_cause": cause,
+            "available": ["the group", *example.available],
+        }
+    )
+
+
+def _from_words(group: ErrorGroup) -> Report:
+    """Without an example trace: what type and message alone tell."""
+    answer = Answer(
+        trace_id=group.example_trace_ids[0] if group.example_trace_ids else "",
+        status="unknown",
+        status_reason="no example trace of the group is kept",
+        verdict="error",
+        summary="no example trace of the group is kept",
+        root_service=group.service,
+        root_operation=group.operation,
+        start_ns=group.last_seen_ns,
+        end_ns=group.last_seen_ns,
+    )
+    fact = ExceptionFact(
+        trace_id=answer.trace_id,
+        span_id="",
+        service=group.service,
+        operation=group.operation,
+        time_ns=group.last_seen_ns,
+        type=group.type,
+        message=group.message,
+        error_class=group.error_class,
+    )
+    return report_of_trace(answer, [fact])
