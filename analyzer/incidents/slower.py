@@ -7,13 +7,12 @@ It is charged by its pattern (`analyzer.incidents.star`).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from types import MappingProxyType
 
 import numpy as np
 import numpy.typing as npt
 
+from analyzer.incidents.asking import Asking
 from analyzer.incidents.cast import Cast, Lines
 from analyzer.incidents.facts import TraceFacts
 from analyzer.incidents.star import Charged, Edge, charge
@@ -26,7 +25,6 @@ Spans = npt.NDArray[np.intp]
 _Z_MIN = 3.0  # standard errors that are taken off every excess before it counts
 _RATIO_MIN = 0.1  # of the usual mean: less than this is not worth a word
 _FLOOR_NS = 50_000.0  # resolution of a time that went through two clocks and a scheduler
-_LOAD_MAX = 4.0  # times slower for each time as many calls: beyond, the calls are retries of what hangs
 _WAIT_WEIGHT = 0.1  # nobody stands at the end of a queue and waits for its answer
 _BLOCKS = 6  # parts of the reference's time; how far their means drift apart is no news either
 _THEN_MIN, _NOW_MIN, _TRIMMED_MIN = 5, 3, 20
@@ -60,40 +58,29 @@ class Slower:
     groups: list[Excess]
 
 
-def find_slower(
-    reference: TraceFacts,
-    window: TraceFacts,
-    cast: Cast,
-    asks_more: Mapping[tuple[int, int, int], float] = MappingProxyType({}),
-) -> Slower:
+def find_slower(reference: TraceFacts, window: TraceFacts, cast: Cast, asking: Asking) -> Slower:
     """Say which candidates became slower, in milliseconds a trace.
 
     Parameters
     ----------
-    asks_more : (owner, operation, callee) of calls that are made more often -> times as often
-        What these got slower is charged to who makes them, unless it is far more than the load can explain: load
-        runs from the caller to the callee.
+    asking : Asking
+        Who answers for what only has more to do.
     """
     groups = _groups(reference, window, cast)
     groups += _waits(reference, window, cast)
-    count = len(cast.names)
-    own = np.zeros(count)
-    for group in groups:
-        if group.callee < 0 or _is_load(group, asks_more):
-            own[group.owner] += group.excess_ms
+    own = np.zeros(len(cast.names))
     gains: dict[Edge, float] = {}
     calls: dict[Edge, int] = {}
     for group in groups:
-        if group.callee >= 0 and not _is_load(group, asks_more):
+        slower = group.after_ms / max(group.before_ms, 1e-9)
+        asker = asking.answers_for(group.owner, group.operation, group.callee, slower)
+        if asker >= 0 or group.callee < 0:
+            own[asker if asker >= 0 else group.owner] += group.excess_ms
+        else:
             edge = (group.owner, group.callee)
             gains[edge] = gains.get(edge, 0.0) + group.excess_ms
             calls[edge] = calls.get(edge, 0) + group.count
     return Slower(own, charge(gains, calls, own), groups)
-
-
-def _is_load(group: Excess, asks_more: Mapping[tuple[int, int, int], float]) -> bool:
-    more = asks_more.get((group.owner, group.operation, group.callee), 0.0)
-    return more > 0.0 and group.after_ms <= _LOAD_MAX * more * group.before_ms
 
 
 def _groups(reference: TraceFacts, window: TraceFacts, cast: Cast) -> list[Excess]:
@@ -129,7 +116,8 @@ def _excess(
 def _waits(reference: TraceFacts, window: TraceFacts, cast: Cast) -> list[Excess]:
     """What messages wait in queues: from the end of their sending to their consumer, which it is charged to."""
     before, after = _queued(reference, cast.reference), _queued(window, cast.window)
-    times, traces = (_wait_ns(reference), _wait_ns(window)), max(1, window.trace_count)
+    times = _wait_ns(reference, cast.reference), _wait_ns(window, cast.window)
+    traces = max(1, window.trace_count)
     blocks = _blocks(reference)
     return [
         replace(_excess(key, before[key], now, times, blocks, _WAIT_WEIGHT / traces), waits=True)
@@ -138,20 +126,43 @@ def _waits(reference: TraceFacts, window: TraceFacts, cast: Cast) -> list[Excess
     ]
 
 
-def _wait_ns(facts: TraceFacts) -> Times:
+def _wait_ns(facts: TraceFacts, lines: Lines) -> Times:
     above = np.maximum(facts.parent, 0)
     waited: Times = np.maximum(0, facts.start_ns - facts.start_ns[above] - facts.duration_ns[above])
+    queued = np.flatnonzero(_is_queued(facts, lines))
+    waited[queued] = np.maximum(0, waited[queued] - _behind_ns(facts, above[queued]))
     return waited
 
 
+def _behind_ns(facts: TraceFacts, spans: Spans) -> Times:
+    """int64[k]: by how much the clock is behind that wrote these spans: nothing begins before who caused it.
+
+    A sender whose clock was set back makes its messages look old; what lies before its own cause is no wait.
+    """
+    behind = np.zeros(len(spans), np.int64)
+    at, left = spans.astype(np.int64), np.arange(len(spans))
+    while len(left):  # as many steps as the deepest trace has levels
+        left = left[facts.parent[at[left]] >= 0]
+        above = facts.parent[at[left]]
+        behind[left] += np.maximum(0, facts.start_ns[above] - facts.start_ns[at[left]])
+        at[left] = above
+    return behind
+
+
 def _queued(facts: TraceFacts, lines: Lines) -> dict[tuple[int, int, int], Spans]:
+    return _grouped(facts, lines, _is_queued(facts, lines), own_time=True)
+
+
+def _is_queued(facts: TraceFacts, lines: Lines) -> npt.NDArray[np.bool_]:
+    """bool[n]: the span works on a message."""
     above = np.maximum(facts.parent, 0)
     # Where kinds say nothing: somebody begins to work for a span that is over by then.
     ended = facts.start_ns[above] + facts.duration_ns[above]
     consumer = (facts.kind == int(SpanKind.CONSUMER)) | (
         (facts.start_ns >= ended) & (lines.owner != lines.owner[above])
     )
-    return _grouped(facts, lines, (facts.parent >= 0) & lines.usable & consumer, own_time=True)
+    found: npt.NDArray[np.bool_] = (facts.parent >= 0) & lines.usable & consumer
+    return found
 
 
 def _blocks(facts: TraceFacts) -> Times:
