@@ -19,7 +19,7 @@ from analyzer.incidents.cast import Cast, cast_of
 from analyzer.incidents.facts import TraceFacts
 from analyzer.incidents.failing import Failing, find_failing
 from analyzer.incidents.gone import find_gone
-from analyzer.incidents.redirect import find_unanswered, learn_usual
+from analyzer.incidents.redirect import find_troubled, find_unanswered, learn_usual
 from analyzer.incidents.reshaped import Reshaped, find_reshaped
 from analyzer.incidents.slower import Slower, find_slower
 from analyzer.incidents.traffic import find_traffic
@@ -69,8 +69,10 @@ def measure_harm(reference: TraceFacts, window: TraceFacts, vocabulary: Vocabula
     operations = max(int(facts.operation.max(initial=0)) for facts in (reference, window)) + 1
     usual = learn_usual(reference, cast.reference, operations, gone)
     failing = find_failing(reference, window, cast, usual, gone)
-    reshaped = find_reshaped(reference, window, cast, gone, find_unanswered(window, cast.window, usual))
-    slower = find_slower(reference, window, cast, find_asking(reference, window, cast, failing, reshaped))
+    pairs = (reference, cast.reference), (window, cast.window)
+    troubled = tuple(find_troubled(facts, lines, find_unanswered(facts, lines, usual)) for facts, lines in pairs)
+    reshaped = find_reshaped(reference, window, cast, gone, troubled)
+    slower = find_slower(reference, window, cast, find_asking(reference, window, cast, failing, reshaped), troubled)
     traffic = find_traffic(reference, window, cast)
     usual_ms = _usual_ms(reference)
     nodes_ms = slower.own_ms + slower.charged.nodes()

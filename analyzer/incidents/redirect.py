@@ -195,6 +195,17 @@ def find_unanswered(facts: TraceFacts, lines: Lines, usual: Usual) -> npt.NDArra
     return found
 
 
+def find_troubled(facts: TraceFacts, lines: Lines, unanswered: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+    """bool[n]: spans that failed, or whose calls did: a reason to take another way, to wait, to try again.
+
+    A call did when its callee says so, too: many clients record nothing.
+    """
+    bad = facts.failed | unanswered | (lines.is_call & facts.has_failed_child)
+    found = facts.failed.copy()
+    found[facts.parent[bad & (facts.parent >= 0)]] = True
+    return found
+
+
 def _impatient(facts: TraceFacts, lines: Lines, usual: Usual) -> npt.NDArray[np.bool_]:
     """bool[n]: given up sooner than healthy calls of its kind often took, and nothing below it timed out.
 

@@ -67,7 +67,7 @@ def find_reshaped(
     window: TraceFacts,
     cast: Cast,
     gone: npt.NDArray[np.bool_],
-    unanswered: npt.NDArray[np.bool_],
+    troubled: tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]],
 ) -> Reshaped:
     """Say at whom the shape of requests changed, as shares of the window's traces.
 
@@ -75,17 +75,16 @@ def find_reshaped(
     ----------
     gone : bool[c]
         Candidates that are asked and send nothing any more.
-    unanswered : bool[n]
-        Calls of the window that failed without a word: a reason to take another way.
+    troubled : bool[n], bool[n]
+        Spans of reference and window that have a reason to take another way (`redirect.find_troubled`).
     """
     # A child is known by its operation and, because many clients call everything `POST`, by who is on the other side.
     codes = [facts.operation.astype(np.int64) << 20 | (lines.callee.astype(np.int64) + 1)
              for facts, lines in ((reference, cast.reference), (window, cast.window))]  # fmt: skip
     known = np.unique(np.concatenate(codes))
     entries, roots = _entries(reference, window)
-    none = np.zeros(len(reference), np.bool_)
-    before = _Shapes(reference, cast.reference, np.searchsorted(known, codes[0]), entries[0], roots, none)
-    now = _Shapes(window, cast.window, np.searchsorted(known, codes[1]), entries[1], roots, unanswered)
+    before = _Shapes(reference, cast.reference, np.searchsorted(known, codes[0]), entries[0], roots, troubled[0])
+    now = _Shapes(window, cast.window, np.searchsorted(known, codes[1]), entries[1], roots, troubled[1])
     changed = np.zeros(len(window))
     changes = []
     for key in sorted(before.pairs.keys() | now.pairs.keys()):
@@ -123,12 +122,10 @@ class _Shapes:
         code: Ints,
         entry: Ints,
         entries: int,
-        unanswered: npt.NDArray[np.bool_],
+        troubled: npt.NDArray[np.bool_],
     ) -> None:
         self._entry, self._entries = entry, entries
         self._strata: dict[int, Floats] = {}
-        troubled = facts.failed | facts.has_failed_child  # a reason to take another way
-        troubled[facts.parent[unanswered & (facts.parent >= 0)]] = True
         self._counted = lines.usable & ~troubled & ~lines.is_call & (facts.operation != 0)
         self._operation = facts.operation.astype(np.int64)
         spans = np.flatnonzero(self._counted)

@@ -21,6 +21,7 @@ from analyzer.spans import SpanKind
 Floats = npt.NDArray[np.float64]
 Times = npt.NDArray[np.int64]
 Spans = npt.NDArray[np.intp]
+Marks = npt.NDArray[np.bool_]
 
 _Z_MIN = 3.0  # standard errors that are taken off every excess before it counts
 _RATIO_MIN = 0.1  # of the usual mean: less than this is not worth a word
@@ -58,15 +59,20 @@ class Slower:
     groups: list[Excess]
 
 
-def find_slower(reference: TraceFacts, window: TraceFacts, cast: Cast, asking: Asking) -> Slower:
+def find_slower(
+    reference: TraceFacts, window: TraceFacts, cast: Cast, asking: Asking, troubled: tuple[Marks, Marks]
+) -> Slower:
     """Say which candidates became slower, in milliseconds a trace.
 
     Parameters
     ----------
     asking : Asking
         Who answers for what only has more to do.
+    troubled : bool[n], bool[n]
+        Spans of reference and window that failed or whose calls did: how long they took is another matter, for they
+        stop early, wait and try again.
     """
-    groups = _groups(reference, window, cast)
+    groups = _groups(reference, window, cast, troubled)
     groups += _waits(reference, window, cast)
     own = np.zeros(len(cast.names))
     gains: dict[Edge, float] = {}
@@ -83,9 +89,10 @@ def find_slower(reference: TraceFacts, window: TraceFacts, cast: Cast, asking: A
     return Slower(own, charge(gains, calls, own), groups)
 
 
-def _groups(reference: TraceFacts, window: TraceFacts, cast: Cast) -> list[Excess]:
+def _groups(reference: TraceFacts, window: TraceFacts, cast: Cast, troubled: tuple[Marks, Marks]) -> list[Excess]:
     """Every group that both populations have, with its excess (0 when it is within the margin)."""
-    before, after = _keyed(reference, cast.reference), _keyed(window, cast.window)
+    before = _keyed(reference, cast.reference, troubled[0])
+    after = _keyed(window, cast.window, troubled[1])
     blocks = _blocks(reference)
     found = []
     traces = max(1, window.trace_count)
@@ -206,9 +213,9 @@ def _compare(then: Floats, now: Floats, block: Times) -> tuple[float, float, flo
     return float(now.mean()) - mean, float(error), mean
 
 
-def _keyed(facts: TraceFacts, lines: Lines) -> dict[tuple[int, int, int], Spans]:
-    """Spans by (operation, owner, callee); failed ones are another matter."""
-    return _grouped(facts, lines, lines.usable & ~facts.failed)
+def _keyed(facts: TraceFacts, lines: Lines, troubled: Marks) -> dict[tuple[int, int, int], Spans]:
+    """Spans by (operation, owner, callee)."""
+    return _grouped(facts, lines, lines.usable & ~troubled)
 
 
 def _grouped(

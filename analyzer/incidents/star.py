@@ -18,8 +18,9 @@ Floats = npt.NDArray[np.float64]
 
 _ALIKE_MIN = 0.2  # gain of a call over the largest gain of its star, to count as the same trouble
 _SHARED_MIN = 0.6  # share of the rays of a star that have to gain before the star is charged
+_CALLS_MIN = 5  # of a ray that is well, to say so
 _OWN_TOO = 1.2  # its own spans, or its calls on the other side, got worse as well: that speaks for the node
-_OWN_MIN = 0.05  # of what the star gained: less of its own is side effect
+_OWN_MIN = 0.15  # of what the star gained: less of its own is the doubt that is left of the same failures
 _GONE = 2.0  # it sends no spans any more while it is called: that speaks for the callee
 _ONE_RAY = 0.9  # one ray alone says least
 _CALLEE_FIRST = 1.2  # when both ends look alike: more goes wrong behind a door than before it
@@ -73,12 +74,14 @@ def charge(
             most = max(per_call[edge] for edge in rays)
             grown = [edge for edge in rays if per_call[edge] > 0.0 and per_call[edge] >= _ALIKE_MIN * most]
             gain = sum(left.get(edge, 0.0) for edge in grown)
-            share = len(grown) / len(rays)
+            if gain <= 0.0:
+                continue
+            share = len(grown) / (len(grown) + sum(calls[edge] >= _CALLS_MIN for edge in rays if edge not in grown))
             # One call out that got worse says nothing of the caller, unless it got worse by itself, or to its callers.
             other_side = max((gains[edge] for edge in stars.get((node, not into), ())), default=0.0)
             beside = own[node] > _OWN_MIN * gain or other_side > _OWN_MIN * gain
             unlike = not into and len(grown) < 2 and not beside
-            if gain <= 0.0 or share < _SHARED_MIN or unlike:
+            if share < _SHARED_MIN or unlike:
                 continue
             weight = gain * share * (_OWN_TOO if beside else 1.0) * (1.0 if len(grown) > 1 else _ONE_RAY)
             weight *= _GONE if into and gone is not None and gone[node] and _is_alone(grown, gains, stars) else 1.0

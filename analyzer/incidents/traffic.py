@@ -54,9 +54,11 @@ def _surged(
     # What most entries did is the usual: one vote each, for one that surges may be most of all requests.
     voting = old >= min(_TRACES_MIN, old.max())
     change = log_ratio - np.median(log_ratio[voting])
-    error = np.sqrt(1.0 / (old + 0.5) + 1.0 / (new + 0.5))
+    # Square roots of counts scatter alike, however few there are: what dried up to nothing has an error, too.
+    scale = np.exp(np.median(log_ratio[voting]))
+    away = 2.0 * (np.sqrt(new + 0.375) - np.sqrt(scale * old + 0.375)) / np.sqrt(1.0 + scale)
     for index, operation in enumerate(operations.tolist()):
-        if old[index] + new[index] < _TRACES_MIN or abs(change[index]) < _Z_MIN * error[index]:
+        if old[index] + new[index] < _TRACES_MIN or abs(away[index]) < _Z_MIN:
             continue
         if change[index] >= np.log(_SURGE_MIN):
             surged.setdefault(owner_of[operation], []).append(operation)
