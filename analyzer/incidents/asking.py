@@ -29,16 +29,16 @@ _HURRIED_MAX = 2.0  # times slower that requests which nobody waits for any more
 class Asking:
     """Candidates by index.
 
-    more : (owner, operation, callee) of calls that are made more often -> times as often
+    more : (caller, callee) where calls of some kind are made more often -> times as often; all kinds wait in one line
     hurried : callee -> caller that gives up too early on it and asks again
     loaded : callee -> (caller that asks it more often, times as much work as it had)
     """
 
-    more: Mapping[tuple[int, int, int], float]
+    more: Mapping[tuple[int, int], float]
     hurried: Mapping[int, int]
     loaded: Mapping[int, tuple[int, float]]
 
-    def answers_for(self, owner: int, operation: int, callee: int, slower: float) -> int:
+    def answers_for(self, owner: int, callee: int, slower: float) -> int:
         """Return who is charged with the time of a group of like spans; -1: its own side, or both ends of the call.
 
         Parameters
@@ -46,7 +46,7 @@ class Asking:
         callee : -1 of spans that are no calls
         slower : times as long as it was
         """
-        if callee >= 0 and slower <= _LOAD_MAX * self.more.get((owner, operation, callee), 0.0):
+        if callee >= 0 and slower <= _LOAD_MAX * self.more.get((owner, callee), 0.0):
             return owner
         if callee < 0 and owner in self.hurried and slower <= _HURRIED_MAX:
             return self.hurried[owner]
@@ -61,11 +61,13 @@ def find_asking(reference: TraceFacts, window: TraceFacts, cast: Cast, failing: 
         np.bincount(lines.owner, minlength=len(cast.names)) / max(1, facts.trace_count)
         for facts, lines in ((reference, cast.reference), (window, cast.window))
     )
-    more, loaded = {}, {}
+    more: dict[tuple[int, int], float] = {}
+    loaded: dict[int, tuple[int, float]] = {}
     for change in reversed(reshaped.changes):  # the strongest last
         times = change.times_more
         if times >= _MORE_MIN:
-            more[change.owner, change.called, change.callee] = times
+            pair = change.owner, change.callee
+            more[pair] = max(times, more.get(pair, 0.0))
         work = float(work_now[change.callee] / max(work_before[change.callee], 1e-9))
         if change.callee >= 0 and min(times, work) >= _WORK_MIN:
             loaded[change.callee] = (change.owner, work)

@@ -31,7 +31,7 @@ class Ranking:
     services : (name, harm), worst first, every candidate once
     probability : calibrated, that the first is the cause
     insufficient : nobody should be named
-    candidate_set : smallest first part of `services` that holds the cause with 90 %
+    candidate_set : smallest first part of `services` that holds the cause with 90 %; empty when insufficient
     roots : independent causes, when there is more than one
     suspects : the first few in words (`rank_incident` only); examples : traces of the window that show the first
     coverage : share of calls whose other side was seen
@@ -100,7 +100,7 @@ def _ranking(
         services=[(name, float(total[index])) for name, index in zip(names, order, strict=True)],
         probability=float(chances[0]) if len(chances) else 0.0,
         insufficient=insufficient,
-        candidate_set=candidate_set(names, chances),
+        candidate_set=candidate_set(names, chances, insufficient),
         roots=roots,
         coverage=_coverage(harm, window),
     )

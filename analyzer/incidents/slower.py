@@ -79,7 +79,7 @@ def find_slower(
     calls: dict[Edge, int] = {}
     for group in groups:
         slower = group.after_ms / max(group.before_ms, 1e-9)
-        asker = asking.answers_for(group.owner, group.operation, group.callee, slower)
+        asker = asking.answers_for(group.owner, group.callee, slower)
         if asker >= 0 or group.callee < 0:
             own[asker if asker >= 0 else group.owner] += group.excess_ms
         else:

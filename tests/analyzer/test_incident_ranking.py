@@ -250,5 +250,6 @@ def test_the_pattern_of_edges_says_whose_it_is(grown: set[tuple[int, int]], char
 def test_cannot_tell_is_an_answer():
     assert is_insufficient(np.array([0.001, 0.0]), probabilities(np.array([0.001, 0.0])))
     assert not is_insufficient(np.array([0.5, 0.0]), probabilities(np.array([0.5, 0.0])))
-    assert candidate_set(["a", "b"], np.array([0.95, 0.05])) == ["a"]
-    assert candidate_set(["a", "b"], np.array([0.5, 0.5])) == ["a", "b"]
+    assert candidate_set(["a", "b"], np.array([0.95, 0.05]), False) == ["a"]
+    assert candidate_set(["a", "b"], np.array([0.86, 0.14]), False) == ["a", "b"]
+    assert candidate_set(["a", "b"], np.array([0.5, 0.5]), True) == []
