@@ -1,4 +1,4 @@
-"""The command line: `firstfault serve | root-cause | incidents | analyze | evaluate | demo | config | version`.
+"""The command line: `firstfault serve | root-cause | incidents | analyze | evaluate | simulate | demo | config | version`.
 
 Answers go to standard output, everything else to standard error. Exit status: 0 done, 1 the answer is
 not there (or the demo is not all right), 2 wrong use.
@@ -114,6 +114,21 @@ def evaluate(
     from collector.evaluate import evaluate as run
 
     raise typer.Exit(run(directory, method or [], json_out=json_out, window=window, plot=plot, seed=seed))
+
+
+@app.command("evaluate-detection")
+def evaluate_detection(
+    hours: Annotated[float, typer.Option(min=0.0, help="Of healthy traffic, beside the hour before each fault.")] = 60,
+    faults: Annotated[int, typer.Option(min=0, help="Streams with a fault, of each archetype.")] = 3,
+    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same streams.")] = 1,
+    archetype: Annotated[list[str] | None, typer.Option(help="Only these faults; may be given again.")] = None,
+    rate: Annotated[float, typer.Option(min=0.01, help="Traces a second, mean over the day.")] = 1.0,
+    json_out: Annotated[str, typer.Option("--json", help="Write the report to this file.")] = "",
+) -> None:
+    """Measure recall, false alarms and delay of detection on hours of simulated live traffic."""
+    from collector.evaluate_detection import evaluate_detection as run
+
+    raise typer.Exit(run(hours, faults, seed, archetype or [], rate, json_out))
 
 
 @app.command()
