@@ -1,4 +1,4 @@
-"""The command line: `firstfault serve | root-cause | incidents | analyze | evaluate | simulate | demo | config | version`.
+"""The command line: `firstfault serve | root-cause | incidents | analyze | evaluate | simulate | demo | config`.
 
 Answers go to standard output, everything else to standard error. Exit status: 0 done, 1 the answer is
 not there (or the demo is not all right), 2 wrong use.

@@ -69,8 +69,11 @@ def measure_harm(reference: TraceFacts, window: TraceFacts, vocabulary: Vocabula
     operations = max(int(facts.operation.max(initial=0)) for facts in (reference, window)) + 1
     usual = learn_usual(reference, cast.reference, operations, gone)
     failing = find_failing(reference, window, cast, usual, gone)
-    pairs = (reference, cast.reference), (window, cast.window)
-    troubled = tuple(find_troubled(facts, lines, find_unanswered(facts, lines, usual)) for facts, lines in pairs)
+    before, now = (
+        find_troubled(facts, lines, find_unanswered(facts, lines, usual))
+        for facts, lines in ((reference, cast.reference), (window, cast.window))
+    )
+    troubled = before, now
     reshaped = find_reshaped(reference, window, cast, gone, troubled)
     slower = find_slower(reference, window, cast, find_asking(reference, window, cast, failing, reshaped), troubled)
     traffic = find_traffic(reference, window, cast)

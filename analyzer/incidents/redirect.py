@@ -44,7 +44,7 @@ class Usual:
 
     pairs : int64[p]                  known (operation, callee) of calls, ascending (`_pair`)
     answered : float64[p]             share of these calls with the other side's span below
-    late_ns : float64[p]              what one in twenty good ones took at least; 0 when hardly known
+    place, took_ns : int[c], int64[c] of each good call: which pair it is of, how long it took
     partner : int32[operations]       candidate that nearly every execution reaches directly, without a call span; -1
     presence : float64[operations]    share of executions that reach it
     gone : int32[operations]          the one candidate that executions reached and that is gone now; -1
@@ -52,18 +52,34 @@ class Usual:
 
     pairs: npt.NDArray[np.int64]
     answered: Floats
-    late_ns: Floats
+    place: npt.NDArray[np.intp]
+    took_ns: npt.NDArray[np.int64]
     partner: npt.NDArray[np.int32]
     presence: Floats
     gone: npt.NDArray[np.int32]
 
-    def of(self, known: Floats, facts: TraceFacts, lines: Lines, calls: Spans) -> Floats:
-        """float64[k]: `answered` or `late_ns` of each of these calls; 0 where it is not known."""
+    def find(self, facts: TraceFacts, lines: Lines, calls: Spans) -> npt.NDArray[np.intp]:
+        """intp[k]: which pair each of these calls is of; -1 where it is not known."""
         if not len(self.pairs):
-            return np.zeros(len(calls))
+            return np.full(len(calls), _NONE, np.intp)
         pair = _pair(facts, lines, calls)
         place = np.minimum(np.searchsorted(self.pairs, pair), len(self.pairs) - 1)
-        return np.where(self.pairs[place] == pair, known[place], 0.0)
+        return np.where(self.pairs[place] == pair, place, _NONE)
+
+    def answers(self, place: npt.NDArray[np.intp]) -> Floats:
+        """float64[k]: how usual an answer is, by pair; 0 where that is not known."""
+        return np.where(place >= 0, self.answered[place], 0.0) if len(self.pairs) else np.zeros(len(place))
+
+    def late_ns(self, place: npt.NDArray[np.intp]) -> Floats:
+        """float64[k]: what one in twenty good calls took at least, by pair; 0 where that is hardly known."""
+        wanted, back = np.unique(place, return_inverse=True)
+        found = np.zeros(len(wanted))
+        for index, pair in enumerate(wanted.tolist()):
+            took = self.took_ns[self.place == pair]
+            if len(took) >= _USUAL_MIN:
+                rank = int(_EARLY * len(took))
+                found[index] = np.partition(took, rank)[rank]
+        return found[back]
 
 
 def _pair(facts: TraceFacts, lines: Lines, calls: Spans) -> npt.NDArray[np.int64]:
@@ -85,14 +101,9 @@ def learn_usual(reference: TraceFacts, lines: Lines, operations: int, gone: npt.
     known = total >= _USUAL_MIN
     seen = np.bincount(place[lines.remote[calls] >= 0], minlength=len(pairs))
     answered: Floats = np.where(known, seen / np.maximum(1, total), 0.0)
-    durations = np.where(lines.usable[calls], reference.duration_ns[calls], 0)
-    ordered = durations[np.lexsort((durations, place))]
-    starts = np.cumsum(total) - total
-    late_ns: Floats = (
-        np.where(known, ordered[starts + (_EARLY * total).astype(np.intp)], 0.0) if len(calls) else np.zeros(0)
-    )
+    took_ns = np.where(lines.usable[calls], reference.duration_ns[calls], 0)
     partner, presence, missed = _partners(reference, lines, operations, gone)
-    return Usual(pairs, answered, late_ns, partner, presence, missed)
+    return Usual(pairs, answered, place, took_ns, partner, presence, missed)
 
 
 def _partners(
@@ -184,14 +195,13 @@ def find_unanswered(facts: TraceFacts, lines: Lines, usual: Usual) -> npt.NDArra
     """
     found = np.zeros(len(facts), np.bool_)
     calls = np.flatnonzero(lines.is_call)
-    pair, place = np.unique(_pair(facts, lines, calls), return_inverse=True)
-    answered = lines.remote[calls] >= 0
-    told = answered | facts.failed[calls]
-    count = np.bincount(place, minlength=len(pair))
-    share = np.bincount(place[told], minlength=len(pair)) / np.maximum(1, count)
-    usually = usual.of(usual.answered, facts, lines, calls)
-    fewer = (count[place] >= _USUAL_MIN) & (share[place] < _UNANSWERED_MAX * usually)
-    found[calls[fewer & (usually >= _ANSWERED_MIN) & ~told]] = True
+    place = usual.find(facts, lines, calls)
+    calls, place = calls[place >= 0], place[place >= 0]
+    told = (lines.remote[calls] >= 0) | facts.failed[calls]
+    count = np.bincount(place, minlength=len(usual.pairs))
+    share = np.bincount(place[told], minlength=len(usual.pairs)) / np.maximum(1, count)
+    fewer = (count >= _USUAL_MIN) & (usual.answered >= _ANSWERED_MIN) & (share < _UNANSWERED_MAX * usual.answered)
+    found[calls[fewer[place] & ~told]] = True
     return found
 
 
@@ -222,7 +232,7 @@ def _impatient(facts: TraceFacts, lines: Lines, usual: Usual) -> npt.NDArray[np.
     gave_up[answered[cancelled]] |= ~facts.failed[answered[cancelled]]
     early = np.zeros(len(facts), np.bool_)
     calls = np.flatnonzero(gave_up & lines.is_call)
-    early[calls] = facts.duration_ns[calls] < usual.of(usual.late_ns, facts, lines, calls)
+    early[calls] = facts.duration_ns[calls] < usual.late_ns(usual.find(facts, lines, calls))
     return early
 
 
@@ -234,7 +244,7 @@ def _silent_calls(facts: TraceFacts, lines: Lines, usual: Usual) -> tuple[npt.ND
     callee, answered = np.full(len(facts), _NONE, np.int32), np.zeros(len(facts))
     calls = lines.is_call & (lines.remote < 0) & ~facts.failed & (facts.parent >= 0)
     silent = np.flatnonzero(calls)
-    usually = usual.of(usual.answered, facts, lines, silent)
+    usually = usual.answers(usual.find(facts, lines, silent))
     order = np.argsort(usually, kind="stable")
     order = order[usually[order] >= _SILENT_MIN]
     silent, usually = silent[order], usually[order]

@@ -7,6 +7,7 @@ It is charged by its pattern (`analyzer.incidents.star`).
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -123,7 +124,7 @@ def _excess(
 def _waits(reference: TraceFacts, window: TraceFacts, cast: Cast) -> list[Excess]:
     """What messages wait in queues: from the end of their sending to their consumer, which it is charged to."""
     before, after = _queued(reference, cast.reference), _queued(window, cast.window)
-    times = _wait_ns(reference, cast.reference), _wait_ns(window, cast.window)
+    times = _wait_ns(reference, before.values()), _wait_ns(window, after.values())
     traces = max(1, window.trace_count)
     blocks = _blocks(reference)
     return [
@@ -133,15 +134,17 @@ def _waits(reference: TraceFacts, window: TraceFacts, cast: Cast) -> list[Excess
     ]
 
 
-def _wait_ns(facts: TraceFacts, lines: Lines) -> Times:
-    above = np.maximum(facts.parent, 0)
-    waited: Times = np.maximum(0, facts.start_ns - facts.start_ns[above] - facts.duration_ns[above])
-    queued = np.flatnonzero(_is_queued(facts, lines))
-    waited[queued] = np.maximum(0, waited[queued] - _behind_ns(facts, above[queued]))
+def _wait_ns(facts: TraceFacts, queued: Iterable[Spans]) -> Times:
+    """int64[n]: how long each message waited; 0 of spans that work on none."""
+    waited = np.zeros(len(facts), np.int64)
+    spans = np.concatenate([np.zeros(0, np.intp), *queued])
+    above = facts.parent[spans]
+    sent_ns = facts.start_ns[above] + facts.duration_ns[above]
+    waited[spans] = np.maximum(0, facts.start_ns[spans] - sent_ns - _behind_ns(facts, above))
     return waited
 
 
-def _behind_ns(facts: TraceFacts, spans: Spans) -> Times:
+def _behind_ns(facts: TraceFacts, spans: npt.NDArray[np.int32]) -> Times:
     """int64[k]: by how much the clock is behind that wrote these spans: nothing begins before who caused it.
 
     A sender whose clock was set back makes its messages look old; what lies before its own cause is no wait.
@@ -157,19 +160,13 @@ def _behind_ns(facts: TraceFacts, spans: Spans) -> Times:
 
 
 def _queued(facts: TraceFacts, lines: Lines) -> dict[tuple[int, int, int], Spans]:
-    return _grouped(facts, lines, _is_queued(facts, lines), own_time=True)
-
-
-def _is_queued(facts: TraceFacts, lines: Lines) -> npt.NDArray[np.bool_]:
-    """bool[n]: the span works on a message."""
     above = np.maximum(facts.parent, 0)
     # Where kinds say nothing: somebody begins to work for a span that is over by then.
     ended = facts.start_ns[above] + facts.duration_ns[above]
     consumer = (facts.kind == int(SpanKind.CONSUMER)) | (
         (facts.start_ns >= ended) & (lines.owner != lines.owner[above])
     )
-    found: npt.NDArray[np.bool_] = (facts.parent >= 0) & lines.usable & consumer
-    return found
+    return _grouped(facts, lines, (facts.parent >= 0) & lines.usable & consumer, own_time=True)
 
 
 def _blocks(facts: TraceFacts) -> Times:
