@@ -68,7 +68,8 @@ def rank_incident(reference: TraceFacts, window: TraceFacts, vocabulary: Vocabul
     for place, candidate in enumerate(order[:_SUSPECTS_MAX]):
         if place and harm.total[candidate] < 0.05 * harm.total[order[0]]:
             break
-        finer = find_finer(reference, window, harm.cast, int(candidate), vocabulary) if place == 0 else None
+        named = place == 0 or harm.cast.names[candidate] in ranking.roots
+        finer = find_finer(reference, window, harm.cast, int(candidate), vocabulary) if named else None
         suspects.append(suspect(harm, int(candidate), place + 1, float(chances[place]), finer, vocabulary))
     return Ranking(
         services=ranking.services,
