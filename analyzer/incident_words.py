@@ -72,7 +72,9 @@ class Incident(Word):
     ended_ns: Nanoseconds | None = None
     updated_ns: Nanoseconds = 0
     suspects: list[Suspect] = []
-    candidate_set: list[str] = Field(default=[], description="smallest set of entity names that holds the cause: 90 %")
+    candidate_set: list[str] = Field(
+        default=[], description="smallest set of entity names that holds the cause with 90 %; empty without a cause"
+    )
     roots: list[str] = Field(default=[], description="independent causes, when there is more than one")
     affected: list[Affected] = []
     blast_radius: BlastRadius | None = None

@@ -172,6 +172,21 @@ def evaluate(
     raise typer.Exit(run(directory, method or [], json_out=json_out, window=window, plot=plot, seed=seed))
 
 
+@app.command("evaluate-detection")
+def evaluate_detection(
+    hours: Annotated[float, typer.Option(min=0.0, help="Of healthy traffic, beside the hour before each fault.")] = 60,
+    faults: Annotated[int, typer.Option(min=0, help="Streams with a fault, of each archetype.")] = 3,
+    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same streams.")] = 1,
+    archetype: Annotated[list[str] | None, typer.Option(help="Only these faults; may be given again.")] = None,
+    rate: Annotated[float, typer.Option(min=0.01, help="Traces a second, mean over the day.")] = 1.0,
+    json_out: Annotated[str, typer.Option("--json", help="Write the report to this file.")] = "",
+) -> None:
+    """Measure recall, false alarms and delay of detection on hours of simulated live traffic."""
+    from collector.evaluate_detection import evaluate_detection as run
+
+    raise typer.Exit(run(hours, faults, seed, archetype or [], rate, json_out))
+
+
 @app.command()
 def report(
     target: Annotated[

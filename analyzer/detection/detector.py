@@ -171,7 +171,7 @@ class Detector:
             expected = self._expected_per_tick(season) * elapsed
             calls = counts[:, CALLS].astype(np.float64)
             common = load.common_factor(entities, used, calls, expected, config)
-            entities["wait_expected"][:used] += expected * common
+            entities["wait_expected"][:used] += expected * load.asked_factors(entities, used, calls, expected, common)
             entities["wait_looked"][:used] += elapsed
         entities["wait_counts"][:used] += counts
         entities["wait_ticks"][:used] += elapsed

@@ -25,7 +25,7 @@ _PRIOR_SHARE = np.array([0.002, 0.05, 0.01, 0.01])  # of what nothing is known; 
 _PRIOR_COUNT = 50.0
 _PRIOR_RHO, _RHO_MIN, _PRIOR_SIZE = 0.01, 2e-4, 200.0
 _PRIOR_PHI, _PHI_MIN, _PRIOR_CALLS = 0.02, 0.002, 50.0
-_SHARE_MAX = 0.98  # of what nearly always has it, more is no news
+_SHARE_MAX = 0.98  # of what nearly always has it, more is no news: calls to a peer that sends no spans are never served
 _Z2_MAX = 30.0  # one wild window teaches as much as one thirty times as far off as usual
 _SUSPICIOUS_P = 0.001
 _SUSPICIOUS_E = np.log(20.0)  # a slow change would else be learned before there is enough evidence of it
@@ -72,12 +72,17 @@ def share_rho(entities: Entities, rows: Rows) -> Floats:
     return np.clip(rho, _RHO_MIN, 0.5)
 
 
+def _bounded(border: Floats) -> Floats:
+    """Shares that are usual up to nearly all are usual up to all."""
+    found: Floats = np.where(border > _SHARE_MAX, 1.0, border)
+    return found
+
+
 def own_borders(entities: Entities, rows: Rows, config: DetectionConfig) -> Floats:
     """float64[m, SHARES]: the largest shares that are as usual, by an entity's own history."""
     ratio = np.array([config.error_ratio, config.latency_ratio, config.latency_ratio, config.lost_ratio])
     add = np.array([config.error_add, *config.latency_add, config.lost_add])
-    border: Floats = np.minimum(usual_shares(entities, rows) * ratio + add, _SHARE_MAX)
-    return border
+    return _bounded(usual_shares(entities, rows) * ratio + add)
 
 
 def sibling_borders(entities: Entities, rows: Rows, config: DetectionConfig, used: int) -> tuple[Floats, Floats]:
@@ -101,7 +106,7 @@ def sibling_borders(entities: Entities, rows: Rows, config: DetectionConfig, use
     others = np.maximum(np.stack([sums[place][mine] - part[rows] for place, part in enumerate(parts)]), 0.0)
     lately = (others[1] + _PRIOR_SHARE * _PRIOR_COUNT) / (others[0] + _PRIOR_COUNT)
     now = (others[3] + _PRIOR_SHARE * _PRIOR_COUNT) / (others[2] + _PRIOR_COUNT)
-    border = np.minimum(np.maximum(lately, now) * config.sibling_ratio + config.sibling_add, _SHARE_MAX)
+    border = _bounded(np.maximum(lately, now) * config.sibling_ratio + config.sibling_add)
     known = others[0] + others[2]
     return np.where((known >= _PRIOR_COUNT) & (mine >= 0)[:, None], border, np.nan), known
 

@@ -1,4 +1,4 @@
-"""Load that comes and goes: times of day, and shifts that all entries share. Neither is a fault.
+"""Load that comes and goes: times of day, shifts that all entries share, callers that have more to do. No faults.
 
 In: rates of entities, the time. Out: factors of what is to be expected. Never looks at one entity alone.
 """
@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from analyzer.detection.config import DetectionConfig
 from analyzer.detection.entities import ERRORS, SEASONS, Entities
-from analyzer.kernels.detection import OPERATION
+from analyzer.kernels.detection import EDGE, OPERATION, SERVICE
 
 Floats = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.intp]
@@ -24,6 +24,7 @@ _VOTE_KEPT = 0.7
 _SHIFT = 1.2  # by so much an entry must have moved to count as moved
 _SIGMAS = 3.0
 _MOVED_E = np.log(100.0)
+_KIND, _LOW = np.uint64(62), np.uint64((1 << 31) - 1)
 
 
 def season_of(at_s: float) -> int:
@@ -111,3 +112,35 @@ def common_factor(entities: Entities, used: int, seen: Floats, expected: Floats,
     if shared <= config.common_share or not sure or factor < config.common_ratio_min:
         return 1.0
     return min(factor, config.common_ratio_max)
+
+
+def asked_factors(entities: Entities, used: int, seen: Floats, expected: Floats, common: float) -> Floats:
+    """Return by how much more or less each entity should be called in this tick than usual, float64[used].
+
+    An edge is used as its caller is called; a service is called as the edges into it are used. So what an entry is
+    asked more or less goes down with the calls and is no news of anybody below; what is left is: calls that are left
+    out, repeated, or not served. Entries, and who is called without a span of the caller, go by what all entries share.
+
+    Parameters
+    ----------
+    seen, expected : float64[used]
+        Calls of the tick.
+    common : float
+        Of all entries (`common_factor`).
+    """
+    factors = np.full(used, common)
+    keys = entities.keys[:used]
+    edges = np.flatnonzero((keys != 0) & (keys >> _KIND == EDGE) & (expected > 0))
+    if not len(edges):
+        return factors
+    ends = [((keys[edges] >> np.uint64(shift)) & _LOW) | np.uint64(SERVICE << 62) for shift in (31, 0)]
+    caller, callee = (entities.find(end) for end in ends)
+    told = (caller >= 0) & (expected[np.maximum(caller, 0)] > 0)
+    factors[edges[told]] = seen[caller[told]] / expected[caller[told]]
+    into = callee >= 0
+    used_now = np.bincount(callee[into], seen[edges[into]], used)
+    usual = np.bincount(callee[into], expected[edges[into]], used)
+    served = np.flatnonzero((usual > 0) & (expected > 0))
+    others = np.maximum(0.0, expected[served] - usual[served])  # called by somebody who is not seen
+    factors[served] = (used_now[served] + common * others) / (usual[served] + others)
+    return factors

@@ -19,6 +19,7 @@ Floats = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.intp]
 
 MORE, GONE = 2.5, 0.3  # what a likelihood ratio bets on: so many times the border of the usual
+_RARE, _FAR_MORE = 0.01, 10.0  # half of the bet where next to nothing fails: a few failures are many times the usual
 SHARE_OF = {ERRORS: history.FAILED, LATENCY: history.SLOW, LOST: history.UNSERVED}
 _KIND = np.uint64(62)
 _FACTORS_UP, _FACTORS_DOWN = (1.3, 6.0), (0.1, 0.77)
@@ -67,7 +68,7 @@ def look(entities: Entities, rows: Rows, counts: Floats, n: Floats, k: Floats, c
     middle = np.where((kind == INSTANCE)[:, None], border / config.sibling_ratio, history.usual_shares(entities, rows))
     for stream, share in SHARE_OF.items():
         hits, usual = k[:, share], np.where(np.isnan(border[:, share]), np.nan, n[:, share] * middle[:, share])
-        seen.ratio[:, stream] = history.likelihood_ratio(hits, mean[:, share], variance[:, share], MORE)
+        seen.ratio[:, stream] = _either(hits, mean[:, share], variance[:, share], border[:, share])
         _compare(entities, seen, rows, stream, hits, usual, usual * variance[:, share] / mean[:, share], alarmed)
         seen.ratio[border[:, share] * MORE >= 1.0, stream] = np.nan  # a share cannot be more than one
     whole = entities["wait_looked"][rows] == entities["wait_ticks"][rows]
@@ -86,6 +87,16 @@ def look(entities: Entities, rows: Rows, counts: Floats, n: Floats, k: Floats, c
     seen.p[early, UP] = np.minimum(1.0, seen.p[early, UP] * entities["due"][rows][early])
     seen.p[early, DOWN] = np.where(np.isnan(seen.p[early, DOWN]), np.nan, 1.0)
     return seen
+
+
+def _either(hits: Floats, mean: Floats, variance: Floats, border: Floats) -> Floats:
+    """float64[m]: log of the mean of two likelihood ratios, which is an e-value as they are."""
+    more = history.likelihood_ratio(hits, mean, variance, MORE)
+    far = history.likelihood_ratio(hits, mean, variance, _FAR_MORE)
+    far = np.where(border < _RARE, far, more)
+    with np.errstate(invalid="ignore"):  # nan where there is nothing to compare
+        mean_of_both: Floats = np.logaddexp(more, far) - np.log(2.0)
+    return mean_of_both
 
 
 def _borders(

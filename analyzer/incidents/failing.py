@@ -15,7 +15,7 @@ import numpy.typing as npt
 from analyzer.error_classes import ErrorClass
 from analyzer.incidents.cast import Cast, Lines
 from analyzer.incidents.facts import TraceFacts
-from analyzer.incidents.redirect import Usual, learn_usual, redirect
+from analyzer.incidents.redirect import Usual, find_unanswered, redirect
 from analyzer.incidents.star import Charged, Edge, charge
 
 Floats = npt.NDArray[np.float64]
@@ -31,50 +31,86 @@ class Failing:
     """own : float64[c], share of traces whose failure began inside a candidate, more than usual.
 
     charged : the same of its calls. rate : share of traces that failed more than usual, anywhere.
+    throttled : float64[c], of `own`, what was refused because too much was asked
+    hurried : (caller, callee) of calls that are given up too early now -> share of traces that failed by it
     """
 
     own: Floats
     charged: Charged
     rate: float
+    throttled: Floats
+    hurried: dict[Edge, float]
 
 
-def find_failing(reference: TraceFacts, window: TraceFacts, cast: Cast) -> Failing:
-    """Say where failures begin that did not before, as shares of the window's traces."""
+def find_failing(
+    reference: TraceFacts, window: TraceFacts, cast: Cast, usual: Usual, gone: npt.NDArray[np.bool_]
+) -> Failing:
+    """Say where failures begin that did not before, as shares of the window's traces.
+
+    Parameters
+    ----------
+    usual : Usual
+        What the reference knows of operations.
+    gone : bool[c]
+        Candidates that are asked and send nothing any more (`analyzer.incidents.gone`).
+    """
     count = len(cast.names)
-    operations = max(int(facts.operation.max(initial=0)) for facts in (reference, window)) + 1
-    usual = learn_usual(reference, cast.reference, operations)
-    own_before, edges_before = _masses(reference, cast.reference, usual, count)
-    own_now, edges_now = _masses(window, cast.window, usual, count)
-    calls = _calls(window, cast.window) | dict.fromkeys(edges_now, 0)
-    calls |= {edge: max(calls[edge], round(mass)) for edge, mass in edges_now.items()}
+    old = _masses(reference, cast.reference, usual, count)
+    new = _masses(window, cast.window, usual, count)
+    calls = _calls(window, cast.window) | dict.fromkeys(new.edges, 0)
+    calls |= {edge: max(calls[edge], round(mass)) for edge, mass in new.edges.items()}
     before, now = max(1, reference.trace_count), max(1, window.trace_count)
-    own = _more(own_before, own_now, before, now)
+    own = _more(old.own, new.own, before, now)
     edges = sorted(calls)
     gained = _more(
-        np.array([edges_before.get(edge, 0.0) for edge in edges]),
-        np.array([edges_now.get(edge, 0.0) for edge in edges]),
+        np.array([old.edges.get(edge, 0.0) for edge in edges]),
+        np.array([new.edges.get(edge, 0.0) for edge in edges]),
         before,
         now,
     )
     gains = {edge: float(gain) for edge, gain in zip(edges, gained, strict=True)}
-    return Failing(own, charge(gains, calls, own), float(own.sum() + gained.sum()))
+    return Failing(
+        own=own,
+        charged=charge(gains, calls, own, gone),
+        rate=float(own.sum() + gained.sum()),
+        throttled=np.minimum(own, _more(old.throttled, new.throttled, before, now)),
+        hurried={edge: mass / now - old.hurried.get(edge, 0.0) / before for edge, mass in new.hurried.items()},
+    )
 
 
-def _masses(facts: TraceFacts, lines: Lines, usual: Usual, count: int) -> tuple[Floats, dict[Edge, float]]:
-    """Blame by candidate and by edge, sums over traces."""
+@dataclass(frozen=True, slots=True)
+class _Masses:
+    """Sums over traces: blame by candidate, what of it was throttled, by edge, of calls given up too early."""
+
+    own: Floats
+    edges: dict[Edge, float]
+    throttled: Floats
+    hurried: dict[Edge, float]
+
+
+def _masses(facts: TraceFacts, lines: Lines, usual: Usual, count: int) -> _Masses:
     fatal = facts.fatal[facts.trace]
     handled = facts.failed & ~facts.has_failed_child & ~fatal
     mass = np.where(fatal, facts.blame, np.where(handled, _HANDLED, 0.0)).astype(np.float64)
+    unanswered = find_unanswered(facts, lines, usual) & ~fatal
+    mass[unanswered] = _HANDLED
     blamed = np.flatnonzero(mass > 0.0)
     mass = mass[blamed]
     to = redirect(facts, lines, usual, blamed)
-    share = np.where(np.isin(facts.error_class[blamed], _ASKED_WRONG), 0.0, to.share)
-    own = np.bincount(to.owner, mass * (1.0 - share), count).astype(np.float64)
+    error_class = facts.error_class[blamed]
+    share = np.where(np.isin(error_class, _ASKED_WRONG), 0.0, to.share)
+    inside = mass * (1.0 - share)
+    own = np.bincount(to.owner, inside, count).astype(np.float64)
+    throttled = np.bincount(to.owner, inside * (error_class == int(ErrorClass.THROTTLED)), count).astype(np.float64)
     edges: dict[Edge, float] = {}
     for at in np.flatnonzero(share > 0.0).tolist():
         edge = (int(to.owner[at]), int(to.callee[at]))
         edges[edge] = edges.get(edge, 0.0) + float(mass[at] * share[at])
-    return own, edges
+    hurried: dict[Edge, float] = {}
+    for at in np.flatnonzero(to.hurried >= 0).tolist():
+        edge = (int(to.owner[at]), int(to.hurried[at]))
+        hurried[edge] = hurried.get(edge, 0.0) + float(mass[at])
+    return _Masses(own, edges, throttled, hurried)
 
 
 def _calls(facts: TraceFacts, lines: Lines) -> dict[Edge, int]:

@@ -14,9 +14,12 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from analyzer.incidents.asking import find_asking
 from analyzer.incidents.cast import Cast, cast_of
 from analyzer.incidents.facts import TraceFacts
 from analyzer.incidents.failing import Failing, find_failing
+from analyzer.incidents.gone import find_gone
+from analyzer.incidents.redirect import find_troubled, find_unanswered, learn_usual
 from analyzer.incidents.reshaped import Reshaped, find_reshaped
 from analyzer.incidents.slower import Slower, find_slower
 from analyzer.incidents.traffic import find_traffic
@@ -26,7 +29,6 @@ Floats = npt.NDArray[np.float64]
 
 _SHAPE_WEIGHT = 0.7  # a request that took another way may still have been a good one
 _LOST_WEIGHT = 0.5  # requests that did not come may not have been meant to come
-_ASKS_MORE_MIN = 1.3  # times as many calls as usual, to be the reason that the callee got slower
 _LOAD_SHARE = 0.9  # of the time that callees of a surging entry got slower, charged to who asks
 _HINT_WEIGHT = 1e-3  # what is within its margin of error orders those that have nothing else
 _PRIOR_WEIGHT = 3e-4  # who is in every request is likelier to be the cause, when nothing at all is seen
@@ -63,18 +65,23 @@ class Harm:
 def measure_harm(reference: TraceFacts, window: TraceFacts, vocabulary: Vocabulary) -> Harm:
     """Charge everything that got worse to somebody."""
     cast = cast_of(reference, window, vocabulary)
-    failing, reshaped = find_failing(reference, window, cast), find_reshaped(reference, window, cast)
-    asks_more = {
-        (change.owner, change.called, change.callee): change.times_more
-        for change in reshaped.changes
-        if change.times_more >= _ASKS_MORE_MIN
-    }
-    slower = find_slower(reference, window, cast, asks_more)
+    gone = find_gone(reference, window, cast)
+    operations = max(int(facts.operation.max(initial=0)) for facts in (reference, window)) + 1
+    usual = learn_usual(reference, cast.reference, operations, gone)
+    failing = find_failing(reference, window, cast, usual, gone)
+    before, now = (
+        find_troubled(facts, lines, find_unanswered(facts, lines, usual))
+        for facts, lines in ((reference, cast.reference), (window, cast.window))
+    )
+    troubled = before, now
+    reshaped = find_reshaped(reference, window, cast, gone, troubled)
+    slower = find_slower(reference, window, cast, find_asking(reference, window, cast, failing, reshaped), troubled)
     traffic = find_traffic(reference, window, cast)
     usual_ms = _usual_ms(reference)
     nodes_ms = slower.own_ms + slower.charged.nodes()
     moved = _load(window, cast, traffic.surged, nodes_ms)
     nodes_failing = failing.own + failing.charged.nodes()
+    nodes_failing = nodes_failing + _load(window, cast, traffic.surged, failing.throttled)
     slow = (nodes_ms + moved) / usual_ms
     return Harm(
         failing=nodes_failing,

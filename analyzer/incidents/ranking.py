@@ -31,7 +31,7 @@ class Ranking:
     services : (name, harm), worst first, every candidate once
     probability : calibrated, that the first is the cause
     insufficient : nobody should be named
-    candidate_set : smallest first part of `services` that holds the cause with 90 %
+    candidate_set : smallest first part of `services` that holds the cause with 90 %; empty when insufficient
     roots : independent causes, when there is more than one
     suspects : the first few in words (`rank_incident` only); examples : traces of the window that show the first
     coverage : share of calls whose other side was seen
@@ -68,7 +68,8 @@ def rank_incident(reference: TraceFacts, window: TraceFacts, vocabulary: Vocabul
     for place, candidate in enumerate(order[:_SUSPECTS_MAX]):
         if place and harm.total[candidate] < 0.05 * harm.total[order[0]]:
             break
-        finer = find_finer(reference, window, harm.cast, int(candidate), vocabulary) if place == 0 else None
+        named = place == 0 or harm.cast.names[candidate] in ranking.roots
+        finer = find_finer(reference, window, harm.cast, int(candidate), vocabulary) if named else None
         suspects.append(suspect(harm, int(candidate), place + 1, float(chances[place]), finer, vocabulary))
     return Ranking(
         services=ranking.services,
@@ -100,7 +101,7 @@ def _ranking(
         services=[(name, float(total[index])) for name, index in zip(names, order, strict=True)],
         probability=float(chances[0]) if len(chances) else 0.0,
         insufficient=insufficient,
-        candidate_set=candidate_set(names, chances),
+        candidate_set=candidate_set(names, chances, insufficient),
         roots=roots,
         coverage=_coverage(harm, window),
     )

@@ -3,11 +3,12 @@
 In: facts and lines of a population, and the reference to compare with. Out: for each span with blame, where it goes:
 the process it ran in, or the call that it speaks of. Works on spans that carry blame; healthy traffic costs nothing.
 
-Gave up too early: a call that timed out after less time than its operation often took while all was well. Its
-callee is as fast as ever, so whatever failed below was cancelled: the blame is the caller's.
+Gave up too early: a call that timed out after less time than it often took while all was well: the time limit is new,
+so the blame is the caller's, also for what failed below because it was cancelled.
 
 No answer: a span failed, none of its children says so, and one of its calls has nothing below it although that
 callee nearly always answers; or the call itself is missing, and the error speaks of somebody who was not reached.
+Of those who may be meant, one that is gone altogether (`analyzer.incidents.gone`) is.
 """
 
 from __future__ import annotations
@@ -25,10 +26,14 @@ Floats = npt.NDArray[np.float64]
 Spans = npt.NDArray[np.intp]
 
 _NONE = -1
-_EARLY = 0.9  # quantile of usual durations: who gives up before it gives up on healthy calls
+_EARLY = 0.95  # quantile of usual durations: who gives up before it gives up on healthy calls
+_GONE_SHARE = 0.95  # of the blame of who did not reach somebody that is gone
+_GONE_PRESENCE_MIN = 0.05  # of executions that reached it, to be asked for at all
 _USUAL_MIN = 10
 _SILENT_PRIOR = 0.5  # odds that a failed span means a silent callee, before looking
 _LEVELS_MAX = 8  # between a failed span and the call below that it speaks of
+_UNANSWERED_MAX = 0.6  # of the usual share of answers: less is more than lost spans
+_ANSWERED_MIN = 0.7  # share of answered calls from which on a missing answer is one
 _SILENT_MIN = 0.5  # share of answered calls below which silence says nothing
 _NOT_REACHED = (int(ErrorClass.TIMEOUT), int(ErrorClass.UNAVAILABLE))
 
@@ -37,42 +42,82 @@ _NOT_REACHED = (int(ErrorClass.TIMEOUT), int(ErrorClass.UNAVAILABLE))
 class Usual:
     """What the reference knows of operations.
 
-    late_ns : float64[operations]     the 90th percentile of good durations; inf when hardly known
-    answered : float64[operations]    share of calls with the other side's span below; 0 of other operations
+    pairs : int64[p]                  known (operation, callee) of calls, ascending (`_pair`)
+    answered : float64[p]             share of these calls with the other side's span below
+    place, took_ns : int[c], int64[c] of each good call: which pair it is of, how long it took
     partner : int32[operations]       candidate that nearly every execution reaches directly, without a call span; -1
     presence : float64[operations]    share of executions that reach it
+    gone : int32[operations]          the one candidate that executions reached and that is gone now; -1
     """
 
-    late_ns: Floats
+    pairs: npt.NDArray[np.int64]
     answered: Floats
+    place: npt.NDArray[np.intp]
+    took_ns: npt.NDArray[np.int64]
     partner: npt.NDArray[np.int32]
     presence: Floats
+    gone: npt.NDArray[np.int32]
+
+    def find(self, facts: TraceFacts, lines: Lines, calls: Spans) -> npt.NDArray[np.intp]:
+        """intp[k]: which pair each of these calls is of; -1 where it is not known."""
+        if not len(self.pairs):
+            return np.full(len(calls), _NONE, np.intp)
+        pair = _pair(facts, lines, calls)
+        place = np.minimum(np.searchsorted(self.pairs, pair), len(self.pairs) - 1)
+        return np.where(self.pairs[place] == pair, place, _NONE)
+
+    def answers(self, place: npt.NDArray[np.intp]) -> Floats:
+        """float64[k]: how usual an answer is, by pair; 0 where that is not known."""
+        return np.where(place >= 0, self.answered[place], 0.0) if len(self.pairs) else np.zeros(len(place))
+
+    def late_ns(self, place: npt.NDArray[np.intp]) -> Floats:
+        """float64[k]: what one in twenty good calls took at least, by pair; 0 where that is hardly known."""
+        wanted, back = np.unique(place, return_inverse=True)
+        found = np.zeros(len(wanted))
+        for index, pair in enumerate(wanted.tolist()):
+            took = self.took_ns[self.place == pair]
+            if len(took) >= _USUAL_MIN:
+                rank = int(_EARLY * len(took))
+                found[index] = np.partition(took, rank)[rank]
+        return found[back]
 
 
-def learn_usual(reference: TraceFacts, lines: Lines, operations: int) -> Usual:
-    """Take from the reference what `redirect` compares with."""
-    late_ns = np.full(operations, np.inf)
-    good = np.flatnonzero(lines.usable & ~reference.failed)
-    order = good[np.lexsort((reference.duration_ns[good], reference.operation[good]))]
-    numbers, starts, counts = np.unique(reference.operation[order], return_index=True, return_counts=True)
-    known = counts >= _USUAL_MIN
-    late_ns[numbers[known]] = reference.duration_ns[order[(starts + (_EARLY * counts).astype(np.intp))[known]]]
-    calls = lines.is_call & ~reference.failed
-    total = np.bincount(reference.operation[calls], minlength=operations)
-    seen = np.bincount(reference.operation[calls & (lines.remote >= 0)], minlength=operations)
-    answered: Floats = np.divide(seen, total, out=np.zeros(operations), where=total >= _USUAL_MIN)
-    partner, presence = _partners(reference, lines, operations)
-    return Usual(late_ns, answered, partner, presence)
+def _pair(facts: TraceFacts, lines: Lines, calls: Spans) -> npt.NDArray[np.int64]:
+    """int64[k]: operation and callee of calls; many clients call everything `POST`, whoever is asked."""
+    pair: npt.NDArray[np.int64] = facts.operation[calls].astype(np.int64) << 20 | (lines.callee[calls] + 1)
+    return pair
 
 
-def _partners(reference: TraceFacts, lines: Lines, operations: int) -> tuple[npt.NDArray[np.int32], Floats]:
-    """Processes that are reached directly below an operation, in dialects without call spans."""
+def learn_usual(reference: TraceFacts, lines: Lines, operations: int, gone: npt.NDArray[np.bool_]) -> Usual:
+    """Take from the reference what `redirect` compares with.
+
+    Parameters
+    ----------
+    gone : bool[c]
+        Candidates that are asked and send nothing any more.
+    """
+    calls = np.flatnonzero(lines.is_call & ~reference.failed)
+    pairs, place, total = np.unique(_pair(reference, lines, calls), return_inverse=True, return_counts=True)
+    known = total >= _USUAL_MIN
+    seen = np.bincount(place[lines.remote[calls] >= 0], minlength=len(pairs))
+    answered: Floats = np.where(known, seen / np.maximum(1, total), 0.0)
+    took_ns = np.where(lines.usable[calls], reference.duration_ns[calls], 0)
+    partner, presence, missed = _partners(reference, lines, operations, gone)
+    return Usual(pairs, answered, place, took_ns, partner, presence, missed)
+
+
+def _partners(
+    reference: TraceFacts, lines: Lines, operations: int, gone: npt.NDArray[np.bool_]
+) -> tuple[npt.NDArray[np.int32], Floats, npt.NDArray[np.int32]]:
+    """Processes that are reached directly below an operation, in dialects without call spans; those that are gone."""
     partner, presence = np.full(operations, _NONE, np.int32), np.zeros(operations)
+    missed = np.full(operations, _NONE, np.int32)
     above = np.maximum(reference.parent, 0)
-    direct = (reference.parent >= 0) & (lines.owner != lines.owner[above]) & (lines.callee[above] < 0)
+    direct = (reference.parent >= 0) & (lines.owner != lines.owner[above])
+    direct &= (lines.callee[above] < 0) | gone[lines.owner]  # a span that looks like a call may make two
     child = np.flatnonzero(direct & ~reference.failed[above])
     if not len(child):
-        return partner, presence
+        return partner, presence, missed
     once = np.unique(above[child].astype(np.int64) << 20 | lines.owner[child])
     pairs, counts = np.unique(
         reference.operation[once >> 20].astype(np.int64) << 20 | (once & 0xFFFFF), return_counts=True
@@ -83,18 +128,24 @@ def _partners(reference: TraceFacts, lines: Lines, operations: int) -> tuple[npt
     partner[pairs >> 20] = (pairs & 0xFFFFF).astype(np.int32)
     presence[pairs >> 20] = counts / np.maximum(1, executions[pairs >> 20])
     presence[executions < _USUAL_MIN] = 0.0
-    return partner, presence
+    lost = gone[pairs & 0xFFFFF] & (counts >= _GONE_PRESENCE_MIN * executions[pairs >> 20])
+    missed[pairs[lost] >> 20] = (pairs[lost] & 0xFFFFF).astype(np.int32)
+    callers, counts = np.unique(pairs[lost] >> 20, return_counts=True)
+    missed[callers[counts > 1]] = _NONE  # who misses several of them may be the one that reaches nobody
+    return partner, presence, missed
 
 
 @dataclass(frozen=True, slots=True)
 class Redirected:
     """owner : int32[k], candidate a blamed span's blame goes to; callee : int32[k], -1 or the other end of a call;
-    share : float64[k], of the blame that goes to the call rather than to the owner itself.
+    share : float64[k], of the blame that goes to the call rather than to the owner itself;
+    hurried : int32[k], whom the owner did not wait for, -1 where it did not give up too early.
     """
 
     owner: npt.NDArray[np.int32]
     callee: npt.NDArray[np.int32]
     share: Floats
+    hurried: npt.NDArray[np.int32]
 
 
 def redirect(facts: TraceFacts, lines: Lines, usual: Usual, blamed: Spans) -> Redirected:
@@ -107,15 +158,17 @@ def redirect(facts: TraceFacts, lines: Lines, usual: Usual, blamed: Spans) -> Re
     """
     owner, callee = lines.owner[blamed].copy(), lines.callee[blamed].copy()
     share = np.where(callee >= 0, 1.0, 0.0)
-    impatient = _impatient(facts, usual)
+    hurried = np.full(len(blamed), _NONE, np.int32)
+    impatient = _impatient(facts, lines, usual)
     silent, silence = _silent_calls(facts, lines, usual)
     at, todo = blamed.astype(np.int64), np.ones(len(blamed), np.bool_)
     while todo.any():  # up to the nearest call that gave up too early
         hit = todo & impatient[np.maximum(at, 0)]
         owner[hit], callee[hit], share[hit] = lines.owner[at[hit]], _NONE, 0.0
+        hurried[hit] = lines.callee[at[hit]]
         at = np.where(todo & ~hit, facts.parent[np.maximum(at, 0)], at)
         todo &= ~hit & (at >= 0)
-    alone = (callee < 0) & facts.failed[blamed] & ~facts.has_failed_child[blamed] & ~impatient[blamed]
+    alone = (callee < 0) & (hurried < 0) & facts.failed[blamed] & ~facts.has_failed_child[blamed]
     here = blamed[alone]
     odds = np.where(silent[here] >= 0, _SILENT_PRIOR / (1.01 - silence[here]), 0.0)
     speaks = np.isin(facts.error_class[here], _NOT_REACHED)
@@ -126,17 +179,60 @@ def redirect(facts: TraceFacts, lines: Lines, usual: Usual, blamed: Spans) -> Re
     best = np.maximum(odds, odds_missing)
     share[alone] = best / (1.0 + best)
     callee[alone & (share <= 0.0)] = _NONE
-    return Redirected(owner, callee, share)
+    missed = usual.gone[facts.operation[blamed]]
+    meant = (missed >= 0) & (missed != owner) & facts.failed[blamed] & ~facts.has_failed_child[blamed]
+    meant &= (hurried < 0) & np.isin(facts.error_class[blamed], _NOT_REACHED)
+    # A call that was not answered says more than one that was not made.
+    meant &= np.where(lines.is_call[blamed], lines.remote[blamed] >= 0, silent[blamed] < 0)
+    callee[meant], share[meant] = missed[meant], _GONE_SHARE
+    return Redirected(owner, callee, share, hurried)
 
 
-def _impatient(facts: TraceFacts, usual: Usual) -> npt.NDArray[np.bool_]:
-    """bool[n]: timed out sooner than healthy calls of its operation often took, and nothing below it timed out."""
+def find_unanswered(facts: TraceFacts, lines: Lines, usual: Usual) -> npt.NDArray[np.bool_]:
+    """bool[n]: calls that nobody answered and that say nothing of it, of a kind that now often goes unanswered.
+
+    Where clients do not record that they failed, this is all there is to see of a callee that cannot be reached.
+    """
+    found = np.zeros(len(facts), np.bool_)
+    calls = np.flatnonzero(lines.is_call)
+    place = usual.find(facts, lines, calls)
+    calls, place = calls[place >= 0], place[place >= 0]
+    told = (lines.remote[calls] >= 0) | facts.failed[calls]
+    count = np.bincount(place, minlength=len(usual.pairs))
+    share = np.bincount(place[told], minlength=len(usual.pairs)) / np.maximum(1, count)
+    fewer = (count >= _USUAL_MIN) & (usual.answered >= _ANSWERED_MIN) & (share < _UNANSWERED_MAX * usual.answered)
+    found[calls[fewer[place] & ~told]] = True
+    return found
+
+
+def find_troubled(facts: TraceFacts, lines: Lines, unanswered: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+    """bool[n]: spans that failed, or whose calls did: a reason to take another way, to wait, to try again.
+
+    A call did when its callee says so, too: many clients record nothing.
+    """
+    bad = facts.failed | unanswered | (lines.is_call & facts.has_failed_child)
+    found = facts.failed.copy()
+    found[facts.parent[bad & (facts.parent >= 0)]] = True
+    return found
+
+
+def _impatient(facts: TraceFacts, lines: Lines, usual: Usual) -> npt.NDArray[np.bool_]:
+    """bool[n]: given up sooner than healthy calls of its kind often took, and nothing below it timed out.
+
+    Where a caller does not record that it gave up, its callee does: it was cancelled.
+    """
     timed_out = facts.failed & (facts.error_class == int(ErrorClass.TIMEOUT))
     passed_on = np.zeros(len(facts), np.bool_)
     below = timed_out & (facts.parent >= 0)
     passed_on[facts.parent[below]] = True
-    late = usual.late_ns[facts.operation]
-    early: npt.NDArray[np.bool_] = timed_out & ~passed_on & (facts.duration_ns < late) & np.isfinite(late)
+    answered = np.flatnonzero(lines.remote >= 0)
+    remote = lines.remote[answered]
+    cancelled = facts.failed[remote] & (facts.error_class[remote] == int(ErrorClass.CANCELLED))
+    gave_up = timed_out & ~passed_on
+    gave_up[answered[cancelled]] |= ~facts.failed[answered[cancelled]]
+    early = np.zeros(len(facts), np.bool_)
+    calls = np.flatnonzero(gave_up & lines.is_call)
+    early[calls] = facts.duration_ns[calls] < usual.late_ns(usual.find(facts, lines, calls))
     return early
 
 
@@ -147,18 +243,20 @@ def _silent_calls(facts: TraceFacts, lines: Lines, usual: Usual) -> tuple[npt.ND
     """
     callee, answered = np.full(len(facts), _NONE, np.int32), np.zeros(len(facts))
     calls = lines.is_call & (lines.remote < 0) & ~facts.failed & (facts.parent >= 0)
-    silent = np.flatnonzero(calls & (usual.answered[facts.operation] >= _SILENT_MIN))
-    silent = silent[np.argsort(usual.answered[facts.operation[silent]], kind="stable")]
+    silent = np.flatnonzero(calls)
+    usually = usual.answers(usual.find(facts, lines, silent))
+    order = np.argsort(usually, kind="stable")
+    order = order[usually[order] >= _SILENT_MIN]
+    silent, usually = silent[order], usually[order]
     at = facts.parent[silent].astype(np.int64)
     for _ in range(_LEVELS_MAX):
         inside = at >= 0
-        silent, at = silent[inside], at[inside]
+        silent, usually, at = silent[inside], usually[inside], at[inside]
         hit = facts.failed[at]
         better = hit.copy()
-        better[hit] = usual.answered[facts.operation[silent[hit]]] >= answered[at[hit]]
-        callee[at[better]] = lines.callee[silent[better]]
-        answered[at[better]] = usual.answered[facts.operation[silent[better]]]
-        silent, at = silent[~hit], facts.parent[at[~hit]].astype(np.int64)
+        better[hit] = usually[hit] >= answered[at[hit]]
+        callee[at[better]], answered[at[better]] = lines.callee[silent[better]], usually[better]
+        silent, usually, at = silent[~hit], usually[~hit], facts.parent[at[~hit]].astype(np.int64)
         if not len(silent):
             break
     return callee, answered

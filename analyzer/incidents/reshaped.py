@@ -3,7 +3,8 @@
 In: facts and cast of reference and window. Out: the share of traces whose shape changed at each candidate. For every
 (operation, called operation) the number of calls of one execution is compared; an execution with a number that is
 now more frequent is "changed" with the probability that it is one of the added ones. Of several changed executions
-of a trace the deepest is charged: what it returned made those above it take another way.
+of a trace the deepest is charged: what it returned made those above it take another way. Where it asked somebody who
+is gone (`analyzer.incidents.gone`), that one is charged: nobody returned anything.
 """
 
 from __future__ import annotations
@@ -61,15 +62,29 @@ class Reshaped:
     changes: list[ShapeChange]
 
 
-def find_reshaped(reference: TraceFacts, window: TraceFacts, cast: Cast) -> Reshaped:
-    """Say at whom the shape of requests changed, as shares of the window's traces."""
+def find_reshaped(
+    reference: TraceFacts,
+    window: TraceFacts,
+    cast: Cast,
+    gone: npt.NDArray[np.bool_],
+    troubled: tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]],
+) -> Reshaped:
+    """Say at whom the shape of requests changed, as shares of the window's traces.
+
+    Parameters
+    ----------
+    gone : bool[c]
+        Candidates that are asked and send nothing any more.
+    troubled : bool[n], bool[n]
+        Spans of reference and window that have a reason to take another way (`redirect.find_troubled`).
+    """
     # A child is known by its operation and, because many clients call everything `POST`, by who is on the other side.
     codes = [facts.operation.astype(np.int64) << 20 | (lines.callee.astype(np.int64) + 1)
              for facts, lines in ((reference, cast.reference), (window, cast.window))]  # fmt: skip
     known = np.unique(np.concatenate(codes))
     entries, roots = _entries(reference, window)
-    before = _Shapes(reference, cast.reference, np.searchsorted(known, codes[0]), entries[0], roots)
-    now = _Shapes(window, cast.window, np.searchsorted(known, codes[1]), entries[1], roots)
+    before = _Shapes(reference, cast.reference, np.searchsorted(known, codes[0]), entries[0], roots, troubled[0])
+    now = _Shapes(window, cast.window, np.searchsorted(known, codes[1]), entries[1], roots, troubled[1])
     changed = np.zeros(len(window))
     changes = []
     for key in sorted(before.pairs.keys() | now.pairs.keys()):
@@ -93,17 +108,24 @@ def find_reshaped(reference: TraceFacts, window: TraceFacts, cast: Cast) -> Resh
         changed[here] = np.maximum(changed[here], added[now.buckets(key, here)])
         owner = int(cast.window.owner[here[0]])
         changes.append(ShapeChange(operation, child >> 20, (child & 0xFFFFF) - 1, owner, tuple(p_old), tuple(p_new), g))
-    share = _charge_deepest(window, cast.window, changed, len(cast.names))
+    share = _charge_deepest(window, _answerable(window, cast.window, gone), changed, len(cast.names))
     return Reshaped(share, sorted(changes, key=lambda change: -change.g))
 
 
 class _Shapes:
     """How many calls of each operation every execution made."""
 
-    def __init__(self, facts: TraceFacts, lines: Lines, code: Ints, entry: Ints, entries: int) -> None:
+    def __init__(
+        self,
+        facts: TraceFacts,
+        lines: Lines,
+        code: Ints,
+        entry: Ints,
+        entries: int,
+        troubled: npt.NDArray[np.bool_],
+    ) -> None:
         self._entry, self._entries = entry, entries
         self._strata: dict[int, Floats] = {}
-        troubled = facts.failed | facts.has_failed_child  # a reason to take another way
         self._counted = lines.usable & ~troubled & ~lines.is_call & (facts.operation != 0)
         self._operation = facts.operation.astype(np.int64)
         spans = np.flatnonzero(self._counted)
@@ -200,7 +222,15 @@ def _likelihood_ratio(old: Floats, new: Floats) -> float:
     return 2.0 * float(sum(terms))
 
 
-def _charge_deepest(facts: TraceFacts, lines: Lines, changed: Floats, count: int) -> Floats:
+def _answerable(facts: TraceFacts, lines: Lines, gone: npt.NDArray[np.bool_]) -> npt.NDArray[np.int32]:
+    """int32[n]: who a change of a span's calls is charged to: its owner, or who is gone and was asked by it."""
+    owner = lines.owner.copy()
+    calls = np.flatnonzero(lines.is_call & gone[lines.callee] & (facts.parent >= 0))
+    owner[facts.parent[calls]] = lines.callee[calls]
+    return owner
+
+
+def _charge_deepest(facts: TraceFacts, owner: npt.NDArray[np.int32], changed: Floats, count: int) -> Floats:
     """Share of traces by candidate; of changed executions of a trace, those without a changed one below them."""
     marked = changed >= _CHANGED_MIN
     if not marked.any():
@@ -219,5 +249,5 @@ def _charge_deepest(facts: TraceFacts, lines: Lines, changed: Floats, count: int
     most = np.zeros(facts.trace_count)
     np.maximum.at(most, trace, mass)
     part = mass * np.divide(most, total, out=np.zeros_like(total), where=total > 0)[trace]
-    share: Floats = np.bincount(lines.owner, part, count) / max(1, facts.trace_count)
+    share: Floats = np.bincount(owner, part, count) / max(1, facts.trace_count)
     return share

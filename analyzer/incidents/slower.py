@@ -7,13 +7,13 @@ It is charged by its pattern (`analyzer.incidents.star`).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from types import MappingProxyType
 
 import numpy as np
 import numpy.typing as npt
 
+from analyzer.incidents.asking import Asking
 from analyzer.incidents.cast import Cast, Lines
 from analyzer.incidents.facts import TraceFacts
 from analyzer.incidents.star import Charged, Edge, charge
@@ -22,11 +22,11 @@ from analyzer.spans import SpanKind
 Floats = npt.NDArray[np.float64]
 Times = npt.NDArray[np.int64]
 Spans = npt.NDArray[np.intp]
+Marks = npt.NDArray[np.bool_]
 
 _Z_MIN = 3.0  # standard errors that are taken off every excess before it counts
 _RATIO_MIN = 0.1  # of the usual mean: less than this is not worth a word
 _FLOOR_NS = 50_000.0  # resolution of a time that went through two clocks and a scheduler
-_LOAD_MAX = 4.0  # times slower for each time as many calls: beyond, the calls are retries of what hangs
 _WAIT_WEIGHT = 0.1  # nobody stands at the end of a queue and waits for its answer
 _BLOCKS = 6  # parts of the reference's time; how far their means drift apart is no news either
 _THEN_MIN, _NOW_MIN, _TRIMMED_MIN = 5, 3, 20
@@ -61,44 +61,39 @@ class Slower:
 
 
 def find_slower(
-    reference: TraceFacts,
-    window: TraceFacts,
-    cast: Cast,
-    asks_more: Mapping[tuple[int, int, int], float] = MappingProxyType({}),
+    reference: TraceFacts, window: TraceFacts, cast: Cast, asking: Asking, troubled: tuple[Marks, Marks]
 ) -> Slower:
     """Say which candidates became slower, in milliseconds a trace.
 
     Parameters
     ----------
-    asks_more : (owner, operation, callee) of calls that are made more often -> times as often
-        What these got slower is charged to who makes them, unless it is far more than the load can explain: load
-        runs from the caller to the callee.
+    asking : Asking
+        Who answers for what only has more to do.
+    troubled : bool[n], bool[n]
+        Spans of reference and window that failed or whose calls did: how long they took is another matter, for they
+        stop early, wait and try again.
     """
-    groups = _groups(reference, window, cast)
+    groups = _groups(reference, window, cast, troubled)
     groups += _waits(reference, window, cast)
-    count = len(cast.names)
-    own = np.zeros(count)
-    for group in groups:
-        if group.callee < 0 or _is_load(group, asks_more):
-            own[group.owner] += group.excess_ms
+    own = np.zeros(len(cast.names))
     gains: dict[Edge, float] = {}
     calls: dict[Edge, int] = {}
     for group in groups:
-        if group.callee >= 0 and not _is_load(group, asks_more):
+        slower = group.after_ms / max(group.before_ms, 1e-9)
+        asker = asking.answers_for(group.owner, group.callee, slower)
+        if asker >= 0 or group.callee < 0:
+            own[asker if asker >= 0 else group.owner] += group.excess_ms
+        else:
             edge = (group.owner, group.callee)
             gains[edge] = gains.get(edge, 0.0) + group.excess_ms
             calls[edge] = calls.get(edge, 0) + group.count
     return Slower(own, charge(gains, calls, own), groups)
 
 
-def _is_load(group: Excess, asks_more: Mapping[tuple[int, int, int], float]) -> bool:
-    more = asks_more.get((group.owner, group.operation, group.callee), 0.0)
-    return more > 0.0 and group.after_ms <= _LOAD_MAX * more * group.before_ms
-
-
-def _groups(reference: TraceFacts, window: TraceFacts, cast: Cast) -> list[Excess]:
+def _groups(reference: TraceFacts, window: TraceFacts, cast: Cast, troubled: tuple[Marks, Marks]) -> list[Excess]:
     """Every group that both populations have, with its excess (0 when it is within the margin)."""
-    before, after = _keyed(reference, cast.reference), _keyed(window, cast.window)
+    before = _keyed(reference, cast.reference, troubled[0])
+    after = _keyed(window, cast.window, troubled[1])
     blocks = _blocks(reference)
     found = []
     traces = max(1, window.trace_count)
@@ -129,7 +124,8 @@ def _excess(
 def _waits(reference: TraceFacts, window: TraceFacts, cast: Cast) -> list[Excess]:
     """What messages wait in queues: from the end of their sending to their consumer, which it is charged to."""
     before, after = _queued(reference, cast.reference), _queued(window, cast.window)
-    times, traces = (_wait_ns(reference), _wait_ns(window)), max(1, window.trace_count)
+    times = _wait_ns(reference, before.values()), _wait_ns(window, after.values())
+    traces = max(1, window.trace_count)
     blocks = _blocks(reference)
     return [
         replace(_excess(key, before[key], now, times, blocks, _WAIT_WEIGHT / traces), waits=True)
@@ -138,10 +134,29 @@ def _waits(reference: TraceFacts, window: TraceFacts, cast: Cast) -> list[Excess
     ]
 
 
-def _wait_ns(facts: TraceFacts) -> Times:
-    above = np.maximum(facts.parent, 0)
-    waited: Times = np.maximum(0, facts.start_ns - facts.start_ns[above] - facts.duration_ns[above])
+def _wait_ns(facts: TraceFacts, queued: Iterable[Spans]) -> Times:
+    """int64[n]: how long each message waited; 0 of spans that work on none."""
+    waited = np.zeros(len(facts), np.int64)
+    spans = np.concatenate([np.zeros(0, np.intp), *queued])
+    above = facts.parent[spans]
+    sent_ns = facts.start_ns[above] + facts.duration_ns[above]
+    waited[spans] = np.maximum(0, facts.start_ns[spans] - sent_ns - _behind_ns(facts, above))
     return waited
+
+
+def _behind_ns(facts: TraceFacts, spans: npt.NDArray[np.int32]) -> Times:
+    """int64[k]: by how much the clock is behind that wrote these spans: nothing begins before who caused it.
+
+    A sender whose clock was set back makes its messages look old; what lies before its own cause is no wait.
+    """
+    behind = np.zeros(len(spans), np.int64)
+    at, left = spans.astype(np.int64), np.arange(len(spans))
+    while len(left):  # as many steps as the deepest trace has levels
+        left = left[facts.parent[at[left]] >= 0]
+        above = facts.parent[at[left]]
+        behind[left] += np.maximum(0, facts.start_ns[above] - facts.start_ns[at[left]])
+        at[left] = above
+    return behind
 
 
 def _queued(facts: TraceFacts, lines: Lines) -> dict[tuple[int, int, int], Spans]:
@@ -195,9 +210,9 @@ def _compare(then: Floats, now: Floats, block: Times) -> tuple[float, float, flo
     return float(now.mean()) - mean, float(error), mean
 
 
-def _keyed(facts: TraceFacts, lines: Lines) -> dict[tuple[int, int, int], Spans]:
-    """Spans by (operation, owner, callee); failed ones are another matter."""
-    return _grouped(facts, lines, lines.usable & ~facts.failed)
+def _keyed(facts: TraceFacts, lines: Lines, troubled: Marks) -> dict[tuple[int, int, int], Spans]:
+    """Spans by (operation, owner, callee)."""
+    return _grouped(facts, lines, lines.usable & ~troubled)
 
 
 def _grouped(

@@ -51,13 +51,14 @@ def _surged(
         return surged
     old, new = (np.array([(found == one).sum() for one in operations], np.float64) for found in (before, now))
     log_ratio = np.log((new + 0.5) / (old + 0.5))
-    # What most requests did is the usual; weighted, so that rare entries do not decide it.
-    order = np.argsort(log_ratio)
-    middle = order[np.searchsorted(np.cumsum((old + new)[order]), 0.5 * (old + new).sum())]
-    change = log_ratio - log_ratio[middle]
-    error = np.sqrt(1.0 / (old + 0.5) + 1.0 / (new + 0.5))
+    # What most entries did is the usual: one vote each, for one that surges may be most of all requests.
+    voting = old >= min(_TRACES_MIN, old.max())
+    change = log_ratio - np.median(log_ratio[voting])
+    # Square roots of counts scatter alike, however few there are: what dried up to nothing has an error, too.
+    scale = np.exp(np.median(log_ratio[voting]))
+    away = 2.0 * (np.sqrt(new + 0.375) - np.sqrt(scale * old + 0.375)) / np.sqrt(1.0 + scale)
     for index, operation in enumerate(operations.tolist()):
-        if old[index] + new[index] < _TRACES_MIN or abs(change[index]) < _Z_MIN * error[index]:
+        if old[index] + new[index] < _TRACES_MIN or abs(away[index]) < _Z_MIN:
             continue
         if change[index] >= np.log(_SURGE_MIN):
             surged.setdefault(owner_of[operation], []).append(operation)

@@ -73,7 +73,7 @@ def _try(name: str, kind: Archetype, seed: int, settings: CaseSettings, attempt:
     system = draw_system(dice, settings, dialect)
     drawn = dice.weighted(("none", "head", "tail"), (6, 2, 2))
     sampling = settings.sampling or drawn
-    stage = _Stage(system, traffic, sampling)
+    stage = Stage(system, traffic, sampling)
     length_ns = dice.between(180, 900) * 1e9
     rate = settings.baseline_traces / length_ns
     baseline = stage.play(settings.baseline_traces, 0.0, rate, Conditions())
@@ -81,14 +81,14 @@ def _try(name: str, kind: Archetype, seed: int, settings: CaseSettings, attempt:
     lead_in = stage.play(settings.lead_in_traces, length_ns, rate, Conditions())
     onset = length_ns + settings.lead_in_traces / rate
     for _ in range(_TARGETS_MAX):
-        scene = _scene(system, usage, chance, settings)
+        scene = new_scene(system, usage, chance, settings)
         try:
             kind.draw(scene)
         except NoTargetError:
             return None
         benign = settings.benign_deploys
         benign_deploy(scene, (chance.whole(0, 2) if chance.chance(0.3) else 0) if benign is None else benign)
-        factor = _traffic(system, scene.conditions)
+        factor = traffic_factor(system, scene.conditions)
         fault = stage.play(settings.fault_traces, onset, rate * factor, scene.conditions)
         if not kind.marks or _shown(scene, fault):
             break
@@ -127,7 +127,7 @@ def _try(name: str, kind: Archetype, seed: int, settings: CaseSettings, attempt:
 
 
 @dataclass(slots=True)
-class _Stage:
+class Stage:
     """Plays traces at their times, as a sampler leaves them."""
 
     system: System
@@ -185,12 +185,12 @@ class _Stage:
         return [kept[i] for i in chosen]
 
 
-def _scene(system: System, usage: Usage, dice: Dice, settings: CaseSettings) -> Scene:
+def new_scene(system: System, usage: Usage, dice: Dice, settings: CaseSettings) -> Scene:
     chooser = Chooser(system, usage, dice)
     return Scene(system, usage, dice, chooser, settings.fault_traces, settings.granularity)
 
 
-def _traffic(system: System, conditions: Conditions) -> float:
+def traffic_factor(system: System, conditions: Conditions) -> float:
     """Return the traffic of the window over that of the baseline."""
     usual = sum(system.entry_weights)
     now = sum(

@@ -58,7 +58,9 @@ def test_a_change_is_told_soon_and_of_nobody_else(
     for service, rate in ((0, 50), (2, 5000)):
         found = of_service(told, service)
         assert {alarm.symptom for alarm in found} == {symptom}
-        assert {alarm.entity.kind for alarm in found} == {"service", "operation", "edge"}
+        # A service asks its store as often as it is asked: that is no news of the edge.
+        kinds = {"service", "operation"} if what == "rate" else {"service", "operation", "edge"}
+        assert {alarm.entity.kind for alarm in found} == kinds
         assert max(alarm.at_ns - change_ns for alarm in found) <= within_min[rate] * MINUTE
         assert all(abs(alarm.onset_ns - change_ns) <= (30 if rate == 5000 else 1200) * SECOND for alarm in found)
 
@@ -69,7 +71,25 @@ def test_lost_calls_are_told_of_the_edge():
 
     told = raised(system.run(0.2, lost=system.of(1, 0.35, 0.02)))
 
-    assert [(alarm.entity.text, alarm.symptom) for alarm in told] == [("s1 -> s2", "silence")]
+    assert [(alarm.entity.text, alarm.symptom) for alarm in told] == [("s1 -> store1", "silence")]
+
+
+def test_calls_that_are_left_out_are_told_of_the_edge():
+    """Service 2 is called as ever and asks its store no more."""
+    system = system_after()
+    calls = np.ones(len(system.keys))
+    calls[2 * system.count + 2] = 0.0
+
+    told = raised(system.run(0.2, rate=calls))
+
+    assert [(alarm.entity.text, alarm.symptom) for alarm in told] == [("s2 -> store2", "silence")]
+
+
+def test_a_store_that_never_sends_spans_is_no_news():
+    """None of its calls is served, thousands of times a minute; two in a hundred more would be, if it could be."""
+    system = System(OTHERS, seed=5)
+
+    assert raised(system.run(3, lost=1.0)) == []
 
 
 def test_a_sparse_entity_that_falls_silent_is_missed():
@@ -104,7 +124,7 @@ def test_everything_silent_is_an_outage():
 
     told = raised(system.run(0.1, rate=0.0))
 
-    assert len(told) == 3 * len(OTHERS)
+    assert len(told) == 2 * len(OTHERS)  # services and entries; that they ask their stores no more follows
     assert {alarm.symptom for alarm in told} == {"silence"}
 
 
@@ -151,7 +171,7 @@ def test_a_lasting_shift_without_errors_becomes_normal_once():
     system = system_after(day=0.0)
     told = system.run(1.5, rate=system.of(2, 4.0, 1.0))
 
-    assert [(alarm.cleared, alarm.new_normal) for alarm in told] == [(False, False)] * 3 + [(True, True)] * 3
+    assert [(alarm.cleared, alarm.new_normal) for alarm in told] == [(False, False)] * 2 + [(True, True)] * 2
     assert "normal now" in told[-1].sentence
     assert {alarm.symptom for alarm in of_service(system.run(0.2), 2)} == {"traffic_down"}
 

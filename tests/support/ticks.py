@@ -18,7 +18,7 @@ START_NS = 1_760_000_400 * SECOND  # a Thursday morning, on a full minute
 
 
 class System:
-    """Service i answers the entry operation i, and calls service i + 1; all three are called at `rates[i]` a minute."""
+    """Service i answers the entry operation i, and asks store i; all three are called at `rates[i]` a minute."""
 
     def __init__(
         self,
@@ -46,7 +46,7 @@ class System:
         entries = [self.words.operations.intern(name, intern(b"GET /"), 2) for name in names]
         keys = [(OPERATION << 62) | entry for entry in entries]
         keys += [(SERVICE << 62) | name for name in names]
-        keys += [(name << 31) | names[(i + 1) % self.count] for i, name in enumerate(names)]
+        keys += [(name << 31) | intern(f"store{i}".encode()) for i, name in enumerate(names)]
         self.keys = np.array(keys, np.uint64)
 
     def of(self, service: int, value: float, usual: float) -> np.ndarray:

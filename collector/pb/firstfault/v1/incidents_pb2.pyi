@@ -434,7 +434,7 @@ class Incident(_message.Message):
     def suspects(self) -> _containers.RepeatedCompositeFieldContainer[Global___Suspect]: ...
     @_builtins.property
     def candidate_set(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """smallest set of names that holds the cause with 90 %"""
+        """smallest set of names that holds the cause with 90 %; empty without a cause"""
 
     @_builtins.property
     def roots(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
