@@ -92,7 +92,7 @@ class SourceTree:
     def around(self, frame: Frame, lines_around: int = 5) -> SourceLines | None:
         """The lines around a frame; None when its file, or the line in it, is not there."""
         path = self.find(frame) if frame.line > 0 else None
-        text = self._read(path) if path else None
+        text = self.read(path) if path else None
         if path is None or text is None:
             return None
         lines = text.split("\n")
@@ -103,8 +103,8 @@ class SourceTree:
         shown = lines[first - 1 : frame.line + span]
         return SourceLines(path, frame.line, first, tuple(line.rstrip("\r")[:LINE_LENGTH_MAX] for line in shown))
 
-    def _read(self, path: str) -> str | None:
-        """The text of an indexed file; None when it is gone, a link by now, too large or not text."""
+    def read(self, path: str, bytes_max: int = FILE_BYTES_MAX) -> str | None:
+        """The text of a file that `find` gave; None when it is gone, a link by now, too large or not text."""
         try:
             # Every folder on the way is opened for itself, so none can have become a link.
             folder = os.open(self.root, os.O_RDONLY | os.O_DIRECTORY)
@@ -122,10 +122,10 @@ class SourceTree:
             return None
         with os.fdopen(handle, "rb") as file:
             known = os.fstat(file.fileno())
-            if not stat.S_ISREG(known.st_mode) or known.st_size > FILE_BYTES_MAX:
+            if not stat.S_ISREG(known.st_mode) or known.st_size > bytes_max:
                 return None
-            found = file.read(FILE_BYTES_MAX + 1)
-        return None if len(found) > FILE_BYTES_MAX or b"\0" in found else found.decode(errors="replace")
+            found = file.read(bytes_max + 1)
+        return None if len(found) > bytes_max or b"\0" in found else found.decode(errors="replace")
 
 
 def _paths(frame: Frame) -> Iterable[tuple[str, ...]]:

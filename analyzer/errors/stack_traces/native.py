@@ -99,7 +99,9 @@ def _read_unnumbered(text: str, calls: Calls) -> Stack:
     if not places:
         places = [(call, "", "", "") for call in _GLOG.findall(text)]
     if not places:
-        places = [(function or "??", file, "", "") for file, function in _GLIBC.findall(text)]
+        for file, function in _GLIBC.findall(text):
+            line = _GDB_PLACE.match(file)  # catchsegv knows lines, backtrace() does not
+            places.append((function or "??", line[1] if line else file, line[2] if line else "", ""))
     return frames_with_columns(places, calls), ()
 
 

@@ -293,6 +293,26 @@ def test_boost_and_glog():
     """)
 
 
+def test_catchsegv():
+    found = read("""
+        *** Segmentation fault
+        Register dump:
+
+         RAX: 0000000000000000   RBX: 0000000000000000   RCX: 00007f1c2a3b4d90
+        Backtrace:
+        /srv/app/till.c:7(count)[0x400537]
+        /srv/app/shop.c:12(main)[0x400557]
+        /lib/x86_64-linux-gnu/libc.so.6(__libc_start_main+0xf5)[0x7f1c2a000b45]
+    """)
+
+    assert found == drawn("""
+        thrown Segmentation fault
+          + count /srv/app/till.c:7
+          + main /srv/app/shop.c:12
+          - __libc_start_main /lib/x86_64-linux-gnu/libc.so.6
+    """)
+
+
 def test_react_native():
     found = read("""
         TypeError: cart is undefined

@@ -103,11 +103,10 @@ def test_links_are_not_followed(tmp_path: Path):
     assert found.around(Frame("f", file="inner/cart.py", line=1)) is None
 
 
-def test_what_is_no_text_is_not_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_what_is_no_text_is_not_shown(tmp_path: Path):
     """Too large, binary, a pipe, gone: no lines, and nothing that waits."""
-    monkeypatch.setattr(tree, "FILE_BYTES_MAX", 1000)
     found = checkout(tmp_path, "large.py", "binary.py", "gone.py", "pipe.py")
-    (found.root / "large.py").write_text("x" * 1001)
+    (found.root / "large.py").write_text("x" * (tree.FILE_BYTES_MAX + 1))
     (found.root / "binary.py").write_bytes(b"a\0b")
     (found.root / "gone.py").unlink()
     (found.root / "pipe.py").unlink()
