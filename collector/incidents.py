@@ -17,6 +17,7 @@ import numpy as np
 
 from analyzer.analysis import Analysis
 from analyzer.engine import Analyzer, Verdicts
+from analyzer.errors.change_words import Change
 from analyzer.incident_config import IncidentConfig
 from analyzer.incident_words import Incident
 from analyzer.incidents.ports import Alarm, Rank
@@ -71,6 +72,7 @@ class IncidentRoom:
     rank : Rank
     config : IncidentConfig
     exports : an incident and what is new about it, the time -> messages
+    changes : from and to (Unix nanoseconds) -> changes that somebody told of
     """
 
     def __init__(
@@ -82,11 +84,12 @@ class IncidentRoom:
         rank: Rank,
         config: IncidentConfig | None = None,
         exports: Callable[[Incident, str, int], list[OutboxItem]] = lambda incident, note, now_ns: [],
+        changes: Callable[[int, int], Sequence[Change]] = lambda from_ns, to_ns: (),
     ) -> None:
         self._analyzer, self._shelf, self._clock = analyzer, shelf, clock
         self._detector, self._exports = detector, exports
         self.recent = Recent(config)
-        self.tracker = IncidentTracker(self.recent.config, self.recent, rank)
+        self.tracker = IncidentTracker(self.recent.config, self.recent, rank, changes)
         self.counts = IncidentCounts()
         self._vocabulary: Vocabulary | None = None
         self._allowance = Allowance(RANK_SHARE, clock.monotonic_ns())

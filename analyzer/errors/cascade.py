@@ -232,7 +232,7 @@ def _sentence(
     if victims:
         named = ", ".join(shown(victim.service) for victim in victims[:5])
         more = f" and {len(victims) - 5} more" if len(victims) > 5 else ""
-        words += f"; {named}{more} only pass it on"
+        words += f"; {named}{more} only {'pass' if len(victims) > 1 else 'passes'} it on"
     for one in amplifiers[:3]:
         words += f"; {one.sentence}"
     if lasting:

@@ -7,6 +7,8 @@ for one, is not the service's.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 
@@ -16,7 +18,7 @@ from analyzer.errors.edge_sums import visits_of
 from analyzer.incidents.facts import TraceFacts
 from analyzer.spans import SpanKind, Vocabulary
 
-DEPLOYMENTS_MAX = 20  # judged of one sample: each reads all its requests a few times
+CHANGES_MAX = 20  # judged of one sample: each reads all its requests a few times
 _CALLS = (int(SpanKind.CLIENT), int(SpanKind.PRODUCER))
 
 
@@ -44,29 +46,36 @@ def requests_elsewhere(facts: TraceFacts, vocabulary: Vocabulary, service: int) 
 def judge_deployments(
     facts: TraceFacts,
     vocabulary: Vocabulary,
-    others: list[Change] | None = None,
+    others: Sequence[Change] = (),
     settings: ChangeSettings | None = None,
 ) -> list[tuple[Change, ChangeEffect]]:
-    """Find the deployments that the traces show, and judge each.
+    """Find the deployments that the traces show, and judge each; and what was told of that one service had.
 
     Parameters
     ----------
     facts : TraceFacts
         Of some time before and after.
-    others : list of Change
-        Known from elsewhere; they may have done what a deployment did.
+    others : sequence of Change
+        Told by somebody; judged as well, and they may have done what a deployment did.
 
     Returns
     -------
-    list of (Change, ChangeEffect), in order of time, at most `DEPLOYMENTS_MAX`
+    list of (Change, ChangeEffect), in order of time, at most `CHANGES_MAX`
     """
-    found: list[tuple[Change, int, Requests]] = []
+    seen: list[tuple[Change, int, Requests]] = []
     for service in _services_of_versions(facts, vocabulary):
         requests = requests_of(facts, vocabulary, service)
         name = vocabulary.strings.text(service)
-        found += [(change, service, requests) for change in deployments(name, requests)]
-    found.sort(key=lambda one: one[0].time_ns)
-    known = [change for change, _, _ in found] + list(others or [])
+        seen += [(change, service, requests) for change in deployments(name, requests)]
+    known = [change for change, _, _ in seen]
+    news = [one for one in others if not any(_same(one, change) for change in known)]
+    services = {vocabulary.strings.text(index): index for index in np.unique(facts.service).tolist() if index}
+    for change in news:
+        if change.service in services:
+            index = services[change.service]
+            seen.append((change, index, requests_of(facts, vocabulary, index)))
+    seen.sort(key=lambda one: one[0].time_ns)
+    known += news
     return [
         (
             change,
@@ -74,21 +83,24 @@ def judge_deployments(
                 change,
                 requests,
                 elsewhere=requests_elsewhere(facts, vocabulary, service),
-                others=_rivals(change, known),
+                others=[one for one in known if _rivals(change, one)],
                 settings=settings,
             ),
         )
-        for change, service, requests in found[:DEPLOYMENTS_MAX]
+        for change, service, requests in seen[:CHANGES_MAX]
     ]
 
 
-def _rivals(change: Change, known: list[Change]) -> list[Change]:
-    """Who could have done the same. What is judged is the service's own, so another service's new version could not."""
-    return [
-        one
-        for one in known
-        if one.change_id != change.change_id and (one.service in ("", change.service) or one.kind == "infrastructure")
-    ]
+def _same(told: Change, shown: Change) -> bool:
+    """A deployment that somebody told of and that the spans show too."""
+    return told.kind == shown.kind and (told.service, told.version) == (shown.service, shown.version)
+
+
+def _rivals(change: Change, other: Change) -> bool:
+    """Could the other have done the same? What is judged is the service's own: the new version of another could not."""
+    if other.change_id == change.change_id:
+        return False
+    return other.service in ("", change.service) or other.kind == "infrastructure"
 
 
 def _services_of_versions(facts: TraceFacts, vocabulary: Vocabulary) -> list[int]:

@@ -6,6 +6,7 @@ the same traces; has no rules of its own but when the trouble began.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -46,14 +47,14 @@ class Overview:
         return told + [one.sentence for one in self.slices]
 
 
-def look_over(facts: TraceFacts, vocabulary: Vocabulary, others: list[Change] | None = None) -> Overview:
+def look_over(facts: TraceFacts, vocabulary: Vocabulary, others: Sequence[Change] = ()) -> Overview:
     """Look at many traces together; nothing is said of fewer than `TRACES_MIN`.
 
     Parameters
     ----------
     facts : TraceFacts
     vocabulary : Vocabulary
-    others : list of Change
+    others : sequence of Change
         Known from elsewhere.
     """
     if facts.trace_count < TRACES_MIN:

@@ -53,7 +53,7 @@ class Slice:
 
     where : (attribute, value) pairs, one or two
     bad, traces : inside;  precision : bad / traces;  recall : of all bad traces those inside;  f1 : of both
-    lift : bad share inside / outside, infinite when outside all is well
+    lift : bad share inside / outside, among traces that have the attributes; infinite when outside all is well
     p : of the G-test, before the other tests are thought of;  effect : phi coefficient
     """
 
@@ -97,11 +97,13 @@ def find_slices(
     coded = {name: _coded(values) for name, values in attributes.items()}
     told: list[Slice] = []
     rest = np.ones(len(bad), bool)
-    while len(told) < settings.slices_max:
+    for _ in range(settings.slices_max):
         best = _best(coded, bad, rest, settings)
         if best is None:
             break
-        told.append(_judged(best, bad, coded))
+        found = _judged(best, bad, coded)
+        if found.lift >= settings.lift_min:
+            told.append(found)
         # What still goes wrong outside of it is looked at anew: one cause in two disguises is told once.
         rest &= ~best.inside
     return told
@@ -109,8 +111,11 @@ def find_slices(
 
 @dataclass(frozen=True, slots=True)
 class _Cell:
+    """`among`: traces that have the attributes at all; who never met a service tells nothing of its hosts."""
+
     where: tuple[tuple[str, int], ...]
     inside: Bools
+    among: Bools
 
 
 def _best(
@@ -122,18 +127,20 @@ def _best(
     if all_bad < settings.bad_min or all_bad == int(rest.sum()):
         return None
     singles = [
-        _Cell(((name, code),), inside)
+        _Cell(((name, code),), inside, among)
         for name, (names, codes) in coded.items()
-        for code, inside in _values(names, codes, left_bad, settings)
+        for code, inside, among in _values(names, codes, left_bad, settings)
     ]
     singles.sort(key=lambda cell: -_f1(cell.inside & rest, left_bad))
-    every = [*singles, *_pairs(singles[: settings.singles_max], left_bad, rest, settings)]
-    tables = [_table(cell.inside, bad, rest) for cell in every]
+    pairs, tried = _pairs(singles[: settings.singles_max], left_bad, rest, settings)
+    every = [*singles, *pairs]
+    tables = [_table(cell.inside, bad, rest & cell.among) for cell in every]
     p_values = [chi_square_tail(g_statistic(table), 1) if _lift(table) > 1.0 else 1.0 for table in tables]
-    kept = discoveries(p_values, settings.false_discovery_rate)
+    # Pairs that were tried and dropped were looks too: the best of a thousand is good by chance.
+    kept = discoveries([*p_values, *([1.0] * (tried - len(pairs)))], settings.false_discovery_rate)
     real = [
         cell
-        for cell, table, is_real in zip(every, tables, kept, strict=True)
+        for cell, table, is_real in zip(every, tables, kept, strict=False)
         if is_real and _lift(table) >= settings.lift_min and phi(table) >= settings.effect_min
     ]
     # Of equals the one of fewer attributes.
@@ -160,28 +167,30 @@ def _coded(values: Sequence[str]) -> tuple[list[str], Ints]:
     return list(names), codes
 
 
-def _values(names: list[str], codes: Ints, bad: Bools, settings: SliceSettings) -> list[tuple[int, Bools]]:
+def _values(names: list[str], codes: Ints, bad: Bools, settings: SliceSettings) -> list[tuple[int, Bools, Bools]]:
     """Values of an attribute worth a look: said, with bad traces, and not of every trace."""
     counts = np.bincount(codes[bad], minlength=len(names))
     order = np.argsort(-counts, kind="stable")[: settings.values_max]
     chosen = [code for code in order.tolist() if names[code] and counts[code] >= settings.bad_min]
-    found = [(code, codes == code) for code in chosen]
-    return [(code, inside) for code, inside in found if not inside.all()]
+    among = codes != names.index("") if "" in names else np.ones(len(codes), bool)
+    found = [(code, codes == code, among) for code in chosen]
+    return [(code, inside, among) for code, inside, among in found if not inside.all()]
 
 
-def _pairs(singles: list[_Cell], bad: Bools, rest: Bools, settings: SliceSettings) -> list[_Cell]:
-    """Conjunctions of two attributes that say clearly more than the better of their halves."""
-    found = []
+def _pairs(singles: list[_Cell], bad: Bools, rest: Bools, settings: SliceSettings) -> tuple[list[_Cell], int]:
+    """Conjunctions of two attributes that say clearly more than the better of their halves; and how many were tried."""
+    found, tried = [], 0
     for one, other in combinations(singles, 2):
         if one.where[0][0] == other.where[0][0]:
             continue
         inside = one.inside & other.inside
         if int((inside & bad).sum()) < settings.bad_min:
             continue
+        tried += 1
         halves = max(_f1(one.inside & rest, bad), _f1(other.inside & rest, bad))
         if _f1(inside & rest, bad) >= settings.pair_gain_min * halves:
-            found.append(_Cell((*one.where, *other.where), inside))
-    return found
+            found.append(_Cell((*one.where, *other.where), inside, one.among & other.among))
+    return found, tried
 
 
 def _f1(inside: Bools, bad: Bools) -> float:
@@ -190,7 +199,7 @@ def _f1(inside: Bools, bad: Bools) -> float:
 
 
 def _judged(cell: _Cell, bad: Bools, coded: Mapping[str, tuple[list[str], Ints]]) -> Slice:
-    table = _table(cell.inside, bad, np.ones(len(bad), bool))
+    table = _table(cell.inside, bad, cell.among)
     hit, traces = int(table[0, 0]), int(table[0].sum())
     lift, share = _lift(table), hit / traces
     where = tuple((name, coded[name][0][code]) for name, code in cell.where)

@@ -5,9 +5,12 @@ In: a `Case` and the traces around it. Out: `Incident`. Names come from telemetr
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from analyzer.errors.change_requests import judge_deployments
+from analyzer.errors.change_words import Change
 from analyzer.incident_config import IncidentConfig
 from analyzer.incident_words import Affected, Incident, Symptom, TimelineEntry
 from analyzer.incidents.case import Case
@@ -45,8 +48,12 @@ def look_around(
     vocabulary: Vocabulary,
     config: IncidentConfig,
     now_ns: int,
+    told: Sequence[Change] = (),
 ) -> None:
-    """Note into the case who suffers, what happened in the spans, and which traces show it."""
+    """Note into the case who suffers, what happened in the spans, and which traces show it.
+
+    `told` are changes that somebody told of, around the time of the incident.
+    """
     causes = cause_services(case)
     changes = service_changes(reference, window, vocabulary) if reference.facts.trace_count else {}
     symptoms: dict[str, list[Symptom]] = {}
@@ -74,7 +81,8 @@ def look_around(
     case.happened = [
         *_first_errors(window, vocabulary, causes),
         *_new_versions(reference, window, vocabulary),
-        *_effects_of_versions(reference, window, vocabulary),
+        *_told(told),
+        *_effects_of_changes(reference, window, vocabulary, told),
     ]
 
 
@@ -215,11 +223,24 @@ def _new_versions(reference: Sample, window: Sample, vocabulary: Vocabulary) -> 
     return sorted(found, key=lambda entry: entry.at_ns)[:VERSIONS_MAX]
 
 
-def _effects_of_versions(reference: Sample, window: Sample, vocabulary: Vocabulary) -> list[TimelineEntry]:
-    """What the new versions did, where there is more to say than that nothing got worse."""
+def _told(changes: Sequence[Change]) -> list[TimelineEntry]:
+    return [
+        TimelineEntry(
+            at_ns=one.time_ns,
+            what=f"{one.kind.replace('_', ' ')} {shown(one.version or one.description)}".strip() + ", as was told",
+            service=shown(one.service),
+        )
+        for one in changes[:VERSIONS_MAX]
+    ]
+
+
+def _effects_of_changes(
+    reference: Sample, window: Sample, vocabulary: Vocabulary, told: Sequence[Change]
+) -> list[TimelineEntry]:
+    """What new versions and told changes did, where there is more to say than that nothing got worse."""
     if not reference.facts.trace_count or window.bad_rate != window.good_rate:
         return []  # drawn at two rates, the shares in the sentences would not be those of the traffic
-    judged = judge_deployments(join_facts([reference.facts, window.facts]), vocabulary)
+    judged = judge_deployments(join_facts([reference.facts, window.facts]), vocabulary, told)
     return [
         TimelineEntry(at_ns=change.time_ns, what=effect.sentence, service=shown(change.service))
         for change, effect in judged

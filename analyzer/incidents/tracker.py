@@ -9,10 +9,11 @@ was seen to compare with.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+from analyzer.errors.change_words import Change
 from analyzer.incident_config import IncidentConfig
 from analyzer.incident_words import Incident
 from analyzer.incidents.case import ALARMS_MAX, TURNS_MAX, Case, Trouble, Turn, key_of, name_incident, trouble_of
@@ -23,6 +24,7 @@ from analyzer.spans import Vocabulary
 
 Note = Literal["opened", "cause_changed", "merged", "closed", "updated"]
 STATE_VERSION = 1
+CHANGES_BEFORE_NS = 3_600_000_000_000  # told changes older than an hour before the onset are not shown with it
 NO_REFERENCE = "too little healthy traffic was seen before it began to compare with"
 NO_WINDOW = "no traces came in since it began"
 NOT_CLEAR = "no cause stands out from the others"
@@ -59,8 +61,15 @@ class IncidentTracker:
     rank : Rank
     """
 
-    def __init__(self, config: IncidentConfig, recent: Recent, rank: Rank) -> None:
+    def __init__(
+        self,
+        config: IncidentConfig,
+        recent: Recent,
+        rank: Rank,
+        changes: Callable[[int, int], Sequence[Change]] = lambda from_ns, to_ns: (),
+    ) -> None:
         self.config = config
+        self._changes = changes
         self.counts = TrackerCounts()
         self._recent = recent
         self._rank = rank
@@ -124,7 +133,8 @@ class IncidentTracker:
         if cause != case.cause:
             case.turns = [*case.turns, Turn(at_ns=now_ns, cause=cause)][-TURNS_MAX:]
             case.note = case.note or "cause_changed"
-        look_around(case, reference, window, self._recent.entries, vocabulary, self.config, now_ns)
+        told = self._changes(case.onset_ns - CHANGES_BEFORE_NS, now_ns + 1)
+        look_around(case, reference, window, self._recent.entries, vocabulary, self.config, now_ns, told)
         case.changed = True
         if cause:
             self._merge(case, now_ns)

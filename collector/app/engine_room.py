@@ -5,9 +5,11 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 from analyzer.detection import DetectionConfig, Detector
 from analyzer.engine import Analyzer
+from analyzer.errors.change_words import Change
 from analyzer.errors.groups import GroupsConfig
 from analyzer.incident_config import IncidentConfig
 from analyzer.incident_words import Incident
@@ -24,6 +26,8 @@ from collector.contracts import (
     GROUPS_STATE_NAME,
     INCIDENTS_STATE_NAME,
     STATE_NAME,
+    ChangeLog,
+    ChangeQuery,
     Clock,
     Decisions,
     GroupQuery,
@@ -33,6 +37,7 @@ from collector.contracts import (
     Signal,
 )
 from collector.desk import Desk, Source
+from collector.errors import OverloadedError
 from collector.exporters.findings import ExportSettings, finding_exports
 from collector.exporters.incidents import incident_exports
 from collector.exporters.otlp import OtlpExporter, connect
@@ -43,6 +48,7 @@ from collector.offline import TraceReader, new_analyzer
 from collector.pipeline import Pipeline
 from collector.samples import analyzer_samples, assembly_samples, exporter_samples, pipeline_samples, shelf_samples
 from collector.shelf import ShelfWriter
+from collector.store.changes import ChangeShelf
 from collector.store.incidents import LIMIT_MAX
 from collector.store.sqlite import SqliteStore
 from collector.telemetry import Snapshot, merge
@@ -53,6 +59,7 @@ from collector.wire.encode import encode_logs, encode_traces
 logger = logging.getLogger(__name__)
 
 DESTINATION = "otlp"
+CHANGES_SHOWN = 20  # of those told of around an incident, the newest
 
 
 class EngineRoom:
@@ -73,10 +80,11 @@ class EngineRoom:
         self._analyzer = new_analyzer(config.analysis, config.errors.rules)
         vocabulary = new_vocabulary()
         self._assembler = Assembler(assembly_config(config.assembly), Decoder(vocabulary), vocabulary, read_detail)
-        self._incidents = _incidents(config, self._analyzer, self._shelf, clock)
         self._groups = GroupRoom(
             self._shelf, clock, groups_config(config.errors), self._store.group, overrules=config.errors.taxonomy
         )
+        self._changes = ChangeShelf(Path(config.storage.path), clock, config.storage.retention_hours)
+        self._incidents = _incidents(config, self._analyzer, self._shelf, clock, self._changes)
         self._pipeline = Pipeline(
             Desk(
                 source=source,
@@ -139,6 +147,7 @@ class EngineRoom:
         if self._exporter is not None:
             self._exporter.stop(timeout_s * 0.2)
         self._store.close()
+        self._changes.close()
         return clean
 
     @property
@@ -227,7 +236,9 @@ def _export_settings(section: OtlpExporterConfig) -> ExportSettings:
     )
 
 
-def _incidents(config: Config, analyzer: Analyzer, shelf: ShelfWriter, clock: Clock) -> IncidentRoom | None:
+def _incidents(
+    config: Config, analyzer: Analyzer, shelf: ShelfWriter, clock: Clock, told: ChangeLog
+) -> IncidentRoom | None:
     section = config.incidents
     if not section.enabled:
         return None
@@ -235,6 +246,13 @@ def _incidents(config: Config, analyzer: Analyzer, shelf: ShelfWriter, clock: Cl
 
     def exports(incident: Incident, note: str, now_ns: int) -> list[OutboxItem]:
         return incident_exports(incident, note, settings, now_ns) if settings is not None else []
+
+    def changes(from_ns: int, to_ns: int) -> list[Change]:
+        try:
+            return told.changes(ChangeQuery(from_ns=from_ns, to_ns=to_ns, limit=CHANGES_SHOWN))
+        except OverloadedError as error:  # an incident without them is better than none
+            logger.warning("changes cannot be read: %s", error)
+            return []
 
     return IncidentRoom(
         analyzer,
@@ -251,6 +269,7 @@ def _incidents(config: Config, analyzer: Analyzer, shelf: ShelfWriter, clock: Cl
         rank_incident,
         incident_config(section),
         exports,
+        changes,
     )
 
 

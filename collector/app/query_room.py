@@ -151,7 +151,7 @@ class QueryRoom:
         return "" if self._ready else "starting or stopping"
 
     def snapshot(self) -> Snapshot:
-        return merge([self._rest.snapshot(), self._grpc.snapshot()])
+        return merge([self._rest.snapshot(), self._grpc.snapshot(), self._changes.snapshot()])
 
 
 def _draw(trace_otlp: bytes, logs_otlp: bytes | None, answer: Answer | None) -> Graph:

@@ -51,6 +51,7 @@ class ChangeShelf:
         self._keep_ns = int(retention_hours * HOUR_NS)
         self._lock = threading.Lock()
         self._db: sqlite3.Connection | None = None
+        self._told = 0
         self._forgotten = 0
         self._damaged = 0
 
@@ -69,6 +70,7 @@ class ChangeShelf:
                 (change.change_id, change.kind, change.service, change.time_ns, now_ns, change.model_dump_json()),
             ).rowcount
             self._forgotten += _forget(db, now_ns - self._keep_ns)
+        self._told += added
         return added > 0
 
     def changes(self, query: ChangeQuery) -> list[Change]:
@@ -107,9 +109,13 @@ class ChangeShelf:
                 self._damaged += 1
         return found
 
-    def snapshot(self) -> dict[str, int]:
-        """Changes that left, by age or number; rows that could not be read."""
-        return {"forgotten": self._forgotten, "unreadable": self._damaged}
+    def snapshot(self) -> dict[str, float]:
+        """Counters under the names of the metric table."""
+        return {
+            "changes_told": self._told,
+            "changes_forgotten": self._forgotten,
+            "changes_unreadable": self._damaged,
+        }
 
     def close(self) -> None:
         with self._lock:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from analyzer.errors.change_words import Change
 from analyzer.incident_config import IncidentConfig
 from analyzer.incident_words import Incident
 from analyzer.incidents.case import ALARMS_MAX
@@ -38,12 +39,18 @@ class System:
     def __init__(self, rank=rank_by_blame, **config: float) -> None:
         self.traffic = Traffic()
         self.recent = Recent(IncidentConfig(**config))
-        self.tracker = IncidentTracker(self.recent.config, self.recent, rank)
+        self.changes: list[Change] = []  # that somebody told of
+        self.asked: list[tuple[int, int]] = []
+        self.tracker = IncidentTracker(self.recent.config, self.recent, rank, self.changes_between)
         self.told: list[Told] = []
 
     @property
     def now_ns(self) -> int:
         return self.traffic.now_ns
+
+    def changes_between(self, from_ns: int, to_ns: int) -> list[Change]:
+        self.asked.append((from_ns, to_ns))
+        return [one for one in self.changes if from_ns <= one.time_ns < to_ns]
 
     def minute(self, *texts: str, alarms: tuple[FakeAlarm, ...] = (), count: int = 2) -> list[Told]:
         """A minute of such requests, then the detector speaks and what is due is ranked and told."""
@@ -304,6 +311,29 @@ def test_what_a_new_version_did_stands_in_the_timeline():
 
     said = [entry.what for entry in system.incident().timeline if entry.service == "payment"]
     assert any(what.startswith("Since payment 2, 40 of 40 requests failed") for what in said)
+
+
+def test_what_somebody_told_of_stands_in_the_timeline_and_shares_the_suspicion():
+    """A flag was turned in the minute of the deployment: neither is blamed alone. What was told yesterday is not shown."""
+    one = CHECKOUT.replace("65 http", "65 @service.version=1 http")
+    two = PAYMENT_DOWN.replace("22..33 ERROR", "22..33 ERROR @service.version=2")
+    system = System()
+    for _ in range(60):
+        system.minute(one, count=2)
+    flag = Change(
+        change_id="flag", kind="feature_flag", service="payment", version="new-flow", time_ns=system.now_ns + SECOND_NS
+    )
+    system.changes = [
+        flag,
+        flag.model_copy(update={"change_id": "old", "version": "yesterday", "time_ns": EPOCH_NS - 10**14}),
+    ]
+    system.minute(two, alarms=(CHECKOUT_FAILS,), count=40)
+
+    said = [entry.what for entry in system.incident().timeline if entry.service == "payment"]
+    assert "feature flag new-flow, as was told" in said
+    assert not any("yesterday" in what for what in said)
+    assert any("it may as well be the work of payment new-flow, made at the same time" in what for what in said)
+    assert not any(what.startswith("Since payment 2") for what in said)
 
 
 def test_a_service_that_answers_no_more_is_silent():

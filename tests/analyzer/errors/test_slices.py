@@ -74,6 +74,17 @@ def test_an_attribute_that_is_not_there_is_no_slice():
     assert find_slices(columns, np.arange(1_000) < 200) == []
 
 
+def test_who_never_met_a_service_tells_nothing_of_its_hosts():
+    """The service fails on both of its hosts alike; half of the traces never go there, and go well."""
+    dice = np.random.default_rng(3)
+    host = dice.choice(["", "", "h1", "h2"], 2_000)
+    bad = (host != "") & (dice.random(2_000) < 0.5)
+
+    assert find_slices({"host": host.tolist()}, bad) == []
+    only_one = bad & (host == "h1")
+    assert told(find_slices({"host": host.tolist()}, only_one)) == [{"host": "h1"}]
+
+
 def test_columns_of_another_length_are_refused():
     with pytest.raises(ValueError, match="'region' has 1 values for 2 traces"):
         find_slices({"region": ["eu"]}, np.array([True, False]))

@@ -56,7 +56,7 @@ def test_more_than_fit_push_the_oldest_out(tmp_path: Path, monkeypatch: pytest.M
         shelf.put_change(change(number))
 
     assert [found.change_id for found in shelf.changes(ChangeQuery())] == ["c4", "c3", "c2"]
-    assert shelf.snapshot() == {"forgotten": 2, "unreadable": 0}
+    assert shelf.snapshot() == {"changes_told": 5, "changes_forgotten": 2, "changes_unreadable": 0}
     shelf.close()
 
 
