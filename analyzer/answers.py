@@ -8,7 +8,7 @@ itself.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from analyzer import judgement
 from analyzer.analysis import Analysis
@@ -61,12 +61,16 @@ NOTHING_WRONG = "Nothing wrong was found in this trace."
 
 @dataclass(frozen=True, slots=True)
 class Story:
-    """What one topic has to say of a trace."""
+    """What one topic has to say of a trace.
+
+    path : ids of the spans from the origin of the first candidate up to its entry
+    """
 
     candidates: Sequence[RootCause] = ()
     roles: Sequence[SpanRole] = ()
     causal_chain: Sequence[CausalStep] = ()
     next_probe: str | None = None
+    path: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,6 +195,7 @@ def _lead(found: Findings) -> tuple[VerdictKind, list[Story]]:
     """Which story leads: what failed, then what is missing or wasteful, then what was slow, then what was handled."""
     errors, structure, latency = found.errors.story, found.structure_story, found.latency_story
     slow = found.slow and bool(latency.candidates)
+    latency = replace(latency, candidates=[_why_tried_again(cause, errors) for cause in latency.candidates])
     if found.errors.fatal and errors.candidates:
         if slow and _elsewhere(latency, errors):
             return "mixed", [errors, latency]
@@ -202,6 +207,18 @@ def _lead(found: Findings) -> tuple[VerdictKind, list[Story]]:
     if errors.candidates:
         return "error", [errors]
     return "none", [errors]
+
+
+def _why_tried_again(cause: RootCause, errors: Story) -> RootCause:
+    """Time lost in attempts that failed belongs to whoever made them fail, where the error story knows who did."""
+    if cause.rule != "latency.retry" or not errors.candidates:
+        return cause
+    if errors.path.isdisjoint(span.span_id for span in cause.origin_spans):
+        return cause
+    first = errors.candidates[0]
+    sentence = f"{cause.sentence.removesuffix('.')}; the first attempt failed because {first.sentence}"
+    update = {"entity": first.entity, "origin_spans": first.origin_spans, "sentence": sentence}
+    return cause.model_copy(update=update)
 
 
 def _elsewhere(latency: Story, errors: Story) -> bool:

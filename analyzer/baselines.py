@@ -351,7 +351,10 @@ class Baselines:
         if self._keyed is None or self._keyed.forest is not forest:
             operation = traces.rows["operation"][forest.row]
             root = root_operations(operation, forest)
-            self._keyed = KeyedBatch(forest, operation, root, self._find(operation, root, forest))
+            keyed = KeyedBatch(forest, operation, root, self._find(operation, root, forest))
+            if self._keyed is not None and traces.trace_count == 1:
+                return keyed  # one trace, looked at again aside: the batch it is from is still to be learned
+            self._keyed = keyed
         return self._keyed
 
     def _find(self, operation: Operations, root: Operations, forest: Forest) -> Slots:

@@ -31,10 +31,10 @@ from analyzer.errors.trace_groups import Explained, Group, grouped
 from analyzer.findings import Answer, VerdictKind
 from analyzer.forest import Forest, build_forest
 from analyzer.kernels.critical_path import critical_time, own_time
-from analyzer.latency import explain_latency, latency_candidates
+from analyzer.latency import explain_latency, latency_candidates, put_back
 from analyzer.origins import ErrorStory, PropagationMemory, StringClasses, classify, explain_errors
 from analyzer.spans import TraceBatch, Vocabulary
-from analyzer.structure import StructureMemory, explain_structure
+from analyzer.structure import StructureMemory, explain_structure, usual_callee
 
 _STATE_MAGIC = b"FFA1"
 _PARTS = 3
@@ -110,9 +110,14 @@ class Analyzer:
         """
         return self._judge(self._measure(traces, included), included)
 
-    def _measure(self, traces: TraceBatch, included: npt.NDArray[np.float32] | None) -> Analysis:
+    def _plant(self, traces: TraceBatch) -> Forest:
+        return build_forest(traces, int(self.config.clock_skew_max_ms * 1e6))
+
+    def _measure(
+        self, traces: TraceBatch, included: npt.NDArray[np.float32] | None, forest: Forest | None = None
+    ) -> Analysis:
         self._vocabulary = traces.vocabulary
-        forest = build_forest(traces, int(self.config.clock_skew_max_ms * 1e6))
+        forest = forest or self._plant(traces)
         own_ns = own_time(*_times(forest))
         failed, weak, error_class = classify(traces, forest, self._classes)
         return Analysis(
@@ -157,15 +162,22 @@ class Analyzer:
         analysis = verdicts.analysis
         forest = analysis.forest
         self.baselines.add_durations(analysis.duration, analysis.traces, forest, forest.nodes(trace), verdicts.included)
-        errors = explain_errors(analysis, trace, self.propagation, self.config)
-        latency = explain_latency(analysis, trace, self.config)
         slow = bool(verdicts.slow[trace])
-        causes = latency_candidates(analysis, trace, latency, self.config) if slow else []
+        whole, at = self._whole(verdicts, trace) if slow or verdicts.failed[trace] else (analysis, trace)
+        errors = explain_errors(
+            whole,
+            at,
+            self.propagation,
+            self.config,
+            usual_callee=lambda operation: usual_callee(self.structure, operation, whole.traces.vocabulary),
+        )
+        latency = explain_latency(whole, at, self.config)
+        causes = latency_candidates(whole, at, latency, self.config, self._callee) if slow else []
         structure = explain_structure(analysis, trace, self.structure, self.config)
-        share, count = self._error_share(analysis, errors)
+        share, count = self._error_share(whole, errors)
         found = Findings(
             errors=ErrorFacts(
-                story=Story(errors.candidates, errors.roles, errors.causal_chain, errors.next_probe),
+                story=Story(errors.candidates, errors.roles, errors.causal_chain, errors.next_probe, errors.path),
                 fatal=errors.fatal,
                 user_visible=errors.user_visible,
                 business=errors.business,
@@ -179,6 +191,27 @@ class Analyzer:
             call_count=count,
         )
         return compose(analysis, trace, found, self.config.unknown_below), share, count
+
+    def _callee(self, operation: int) -> str:
+        """Service that usually answers a call; empty when none or several do."""
+        return self.propagation.callee(operation, self._vocabulary) if self._vocabulary is not None else ""
+
+    def _whole(self, verdicts: Verdicts, trace: int) -> tuple[Analysis, int]:
+        """One trace measured again with its orphans put back, where that can be done: its own batch; else as it is."""
+        analysis = verdicts.analysis
+        traces = put_back(analysis, trace, self.structure, self.propagation)
+        if traces is None:
+            return analysis, trace
+        forest = self._plant(traces)
+        included = None
+        if verdicts.included is not None:
+            nodes, first = analysis.forest.nodes(trace), int(analysis.traces.trace_ptr[trace])
+            of_row = np.zeros(len(traces.rows), np.float32)
+            of_row[analysis.forest.row[nodes.start : nodes.stop] - first] = verdicts.included[nodes.start : nodes.stop]
+            included = of_row[forest.row]
+        whole = self._measure(traces, included, forest)
+        self.baselines.add_durations(whole.duration, traces, forest, forest.nodes(0), included)
+        return whole, 0
 
     def brief(self, verdicts: Verdicts, trace: int) -> Answer:
         """Say what was found in one trace of the batch without looking for where it began."""
@@ -208,7 +241,7 @@ class Analyzer:
 
     def learn_file(self, traces: TraceBatch, now_ns: int) -> npt.NDArray[np.float32]:
         """Learn a whole input that holds its own bad traces; `analyse` it afterwards with what is returned."""
-        forest = build_forest(traces, int(self.config.clock_skew_max_ms * 1e6))
+        forest = self._plant(traces)
         own_ns = own_time(*_times(forest))
         failed, weak, _ = classify(traces, forest, self._classes)
         included = self.baselines.learn_robust(traces, forest, own_ns, now_ns, failed)

@@ -15,6 +15,7 @@ from analyzer.spans import MISSING_NAME, MISSING_SERVICE, PeerKind, SpanFlag, Sp
 TEXT_SHOWN_MAX = 300
 _SAMPLED = int(SpanFlag.SAMPLED)
 _DETACHED = int(NodeFlag.DETACHED)
+_MESSAGING = ("publish", "send", "create", "process", "receive", "poll", "consume", "settle")
 _KIND_NAMES = {int(kind): kind.name for kind in SpanKind}
 
 
@@ -117,10 +118,21 @@ def peer_entity(analysis: Analysis, node: int) -> Entity:
     )
 
 
+def destination_in(analysis: Analysis, node: int) -> str:
+    """The queue that the name of a messaging span speaks of: "orders publish", "send orders" -> "orders".
+
+    Source: OpenTelemetry's messaging conventions, old ("<destination> <operation>") and new.
+    """
+    name = shown(analysis.operation(node))
+    words = [word for word in name.split() if word.lower() not in _MESSAGING]
+    return words[0] if len(words) == 1 else name
+
+
 def queue_entity(analysis: Analysis, consumer: int) -> Entity:
     """The queue between a consumer and its producer."""
     producer = int(analysis.forest.parent[consumer])
-    name = peer_name(analysis, consumer) or (peer_name(analysis, producer) if producer >= 0 else "") or "queue"
+    name = peer_name(analysis, consumer) or (peer_name(analysis, producer) if producer >= 0 else "")
+    name = name or destination_in(analysis, producer if producer >= 0 else consumer)
     return Entity(
         kind="queue",
         name=name,

@@ -165,8 +165,17 @@ def evaluate(
     ] = "oracle",
     plot: Annotated[Path | None, typer.Option(help="Draw the comparison to this PNG.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of the bootstrap.")] = 0,
+    origins: Annotated[
+        bool, typer.Option("--origins", help="Score the origins named in single traces of simulated cases instead.")
+    ] = False,
 ) -> None:
     """Score methods on known faults, side by side."""
+    if origins:
+        from collector.evaluate_origins import evaluate_origins
+
+        if method or plot or window != "oracle":
+            _fail("--origins scores firstfault trace by trace; it goes with --json only")
+        raise typer.Exit(evaluate_origins(directory, json_out=json_out))
     from collector.evaluate import evaluate as run
 
     raise typer.Exit(run(directory, method or [], json_out=json_out, window=window, plot=plot, seed=seed))

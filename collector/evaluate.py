@@ -61,7 +61,7 @@ def evaluate(
     try:
         methods = choose(names)
         draw = _plotter() if plot else None
-        run = _run(_folders(directory), methods, window)
+        run = _run(case_folders(directory), methods, window)
         if not run.case_count:
             raise WrongUse(f"none of the {len(run.broken)} cases in {directory} could be used")
         summary = {
@@ -73,16 +73,16 @@ def evaluate(
             "reading_seconds_per_case": run.reading_s / run.case_count,
         }
         if json_out:
-            _write(json_out, orjson.dumps(summary, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
+            write_report(json_out, orjson.dumps(summary, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
         if json_out != STDOUT:
             _table(summary)
         if draw and plot:
             draw(summary, plot)
     except WrongUse as error:
-        _say(str(error))
+        say(str(error))
         return 2
     except OSError as error:
-        _say(f"cannot write {error.filename}: {error.strerror or error}")
+        say(f"cannot write {error.filename}: {error.strerror or error}")
         return 2
     return 0
 
@@ -105,7 +105,14 @@ def choose(names: Sequence[str]) -> dict[str, Method]:
     return {name: known[name] for name in wanted}
 
 
-def _folders(directory: Path) -> list[Path]:
+def case_folders(directory: Path) -> list[Path]:
+    """Return the cases of a directory.
+
+    Raises
+    ------
+    WrongUse
+        There are none, or the directory cannot be read.
+    """
     try:
         found = find_cases(directory)
     except OSError as error:
@@ -117,13 +124,13 @@ def _folders(directory: Path) -> list[Path]:
 
 def _run(folders: Sequence[Path], methods: dict[str, Method], window: WindowKind) -> _Run:
     run = _Run({name: [] for name in methods})
-    for folder in _with_progress(folders):
+    for folder in with_progress(folders):
         began = perf_counter()
         try:
             case = read_case(folder, window)
         except CaseError as error:
             run.broken.append({"case": folder.name, "reason": str(error)})
-            _say(f"{folder.name}: {error}")
+            say(f"{folder.name}: {error}")
             continue
         run.reading_s += perf_counter() - began
         run.case_count += 1
@@ -131,9 +138,9 @@ def _run(folders: Sequence[Path], methods: dict[str, Method], window: WindowKind
         for name, result in _judge(case, methods).items():
             run.results[name].append(result)
     if run.broken:
-        _say(f"{len(run.broken)} of {len(folders)} cases could not be used")
+        say(f"{len(run.broken)} of {len(folders)} cases could not be used")
     for note, count in run.notes.most_common(NOTES_SHOWN):
-        _say(f"{count} of {run.case_count} cases: {note}")
+        say(f"{count} of {run.case_count} cases: {note}")
     return run
 
 
@@ -150,7 +157,7 @@ def _judge(case: Case, methods: dict[str, Method]) -> dict[str, CaseResult]:
             if os.environ.get("FIRSTFAULT_TRACEBACK"):
                 raise
             ranked, failure = Ranked([]), f"{type(error).__name__}: {error}"
-            _say(f"{case.label.case_id}: {name} failed: {failure}")
+            say(f"{case.label.case_id}: {name} failed: {failure}")
         found[name] = CaseResult(
             label=case.label,
             ranked=ranked,
@@ -208,7 +215,8 @@ def _share(value: float | None) -> str:
     return "-" if value is None else f"{value:.3f}"
 
 
-def _write(target: str, payload: bytes) -> None:
+def write_report(target: str, payload: bytes) -> None:
+    """Write a report to a file, or to standard output for `-`."""
     if target == STDOUT:
         sys.stdout.write(payload.decode())
     else:
@@ -223,12 +231,13 @@ def _plotter() -> Any:
     return draw_comparison
 
 
-def _with_progress(items: Sequence[Path]) -> Iterator[Path]:
+def with_progress(items: Sequence[Path]) -> Iterator[Path]:
     """Yield the items; a bar on standard error while somebody is looking."""
     console = Console(stderr=True)
     with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
         yield from progress.track(items, description="evaluating")
 
 
-def _say(text: str) -> None:
+def say(text: str) -> None:
+    """Tell whoever looks on, on standard error."""
     sys.stderr.write(plain(text) + "\n")

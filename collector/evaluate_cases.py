@@ -71,7 +71,7 @@ def read_case(folder: Path, window: WindowKind) -> Case:
     CaseError
         It cannot be used.
     """
-    tree = _label_tree(folder)
+    tree = read_label(folder)
     label = Label(
         case_id=_text(tree, "case_id") or folder.name,
         fault_type=_text(tree, "fault_type"),
@@ -80,8 +80,8 @@ def read_case(folder: Path, window: WindowKind) -> Case:
     )
     notes: list[str] = []
     vocabulary = new_vocabulary()
-    baseline = _read(folder, "baseline", vocabulary, notes).batch()
-    fault = _read(folder, "fault", vocabulary, notes).batch()
+    baseline = read_traces(folder, "baseline", vocabulary, notes).batch()
+    fault = read_traces(folder, "fault", vocabulary, notes).batch()
     analyzer = Analyzer()
     included = analyzer.learn_file(baseline, 0)
     reference = gather_facts(analyzer.analyse(baseline, included).analysis, analyzer.propagation)
@@ -117,8 +117,8 @@ def _detected(reference: TraceFacts, stream: TraceFacts, notes: list[str]) -> Tr
     return ordered.select(np.arange(onset.index, ordered.trace_count))
 
 
-def _read(folder: Path, stem: str, vocabulary: Vocabulary, notes: list[str]) -> TraceReader:
-    """Read `stem.*` of a case.
+def read_traces(folder: Path, stem: str, vocabulary: Vocabulary, notes: list[str]) -> TraceReader:
+    """Read `stem.*` of a case, one request after the other.
 
     Raises
     ------
@@ -162,7 +162,14 @@ def _named(folder: Path, stem: str) -> list[Path]:
     return sorted(path for path in folder.iterdir() if path.is_file() and path.name.split(".")[0] == stem)
 
 
-def _label_tree(folder: Path) -> dict[str, Any]:
+def read_label(folder: Path) -> dict[str, Any]:
+    """Read `case.json`.
+
+    Raises
+    ------
+    CaseError
+        It is not there or not what was expected.
+    """
     path = folder / LABEL_FILE
     try:
         with path.open("rb") as file:

@@ -177,20 +177,37 @@ def _label(case: SimulatedCase) -> dict[str, Any]:
 
 
 def _truth(case: SimulatedCase) -> dict[str, Any]:
-    """Of each affected trace: its origin spans that are in the file, whose fault it is, and what was lost."""
+    """Of each affected trace: its origin spans that are in the file, whose fault it is, and what was lost.
+
+    Beside them the failures that nobody injected, of affected traces and others: `background`.
+    """
     spans, roots = case.fault, set(case.root_cause_services)
     traces: dict[str, dict[str, list[str]]] = {}
+    background: dict[str, dict[str, list[str]]] = {}
+
+    def truth_of(trace_id: bytes) -> dict[str, list[str]]:
+        empty: dict[str, list[str]] = {
+            "origin_span_ids": [],
+            "origin_services": [],
+            "way_services": [],
+            "lost_origins": [],
+        }
+        return traces.setdefault(trace_id.hex(), empty)
+
     for trace_id, names in spans.culprits.items():
-        services = [name for name in names if name in roots]
-        traces[trace_id.hex()] = {"origin_span_ids": [], "origin_services": services, "lost_origins": []}
-    empty: dict[str, list[str]] = {"origin_span_ids": [], "origin_services": [], "lost_origins": []}
-    for i in spans.is_origin.nonzero()[0].tolist():
-        found = traces.setdefault(spans.trace_id[i].hex(), {key: [] for key in empty})
-        found["origin_span_ids"].append(spans.span_id[i].hex())
+        truth_of(trace_id)["origin_services"] += [name for name in names if name in roots]
+    for trace_id, names in spans.ways.items():
+        truth_of(trace_id)["way_services"] += names
+    for i in (spans.is_origin | spans.leads_out).nonzero()[0].tolist():
+        truth_of(spans.trace_id[i])["origin_span_ids"].append(spans.span_id[i].hex())
     for trace_id, service, name in spans.lost_origins:
-        traces.setdefault(trace_id.hex(), {key: [] for key in empty})["lost_origins"].append(f"{service} {name}")
+        truth_of(trace_id)["lost_origins"].append(f"{service} {name}")
+    for trace_id, names in spans.bystanders.items():
+        background[trace_id.hex()] = {"span_ids": [], "services": list(names)}
+    for i in spans.is_background.nonzero()[0].tolist():
+        background[spans.trace_id[i].hex()]["span_ids"].append(spans.span_id[i].hex())
     touched = sorted({spans.trace_id[i].hex() for i in spans.fault_touched.nonzero()[0].tolist()})
-    return {"case_id": case.case_id, "traces": traces, "touched_trace_ids": touched}
+    return {"case_id": case.case_id, "traces": traces, "touched_trace_ids": touched, "background": background}
 
 
 def _exports(spans: SimulatedSpans) -> Iterator[list[int]]:

@@ -7,5 +7,6 @@ only how long the trace took and where.
 
 from analyzer.latency.candidates import latency_candidates
 from analyzer.latency.explain import explain_latency
+from analyzer.latency.orphans import put_back
 
-__all__ = ["explain_latency", "latency_candidates"]
+__all__ = ["explain_latency", "latency_candidates", "put_back"]

@@ -6,6 +6,7 @@ evidence. Measures nothing.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -47,7 +48,13 @@ class _Suspect:
         return sum(excess.excess_ns for _, excess in self.parts)
 
 
-def latency_candidates(analysis: Analysis, trace: int, latency: Latency, config: AnalysisConfig) -> list[RootCause]:
+def latency_candidates(
+    analysis: Analysis,
+    trace: int,
+    latency: Latency,
+    config: AnalysisConfig,
+    callee_of: Callable[[int], str] | None = None,
+) -> list[RootCause]:
     """Rank who holds the excess of a trace.
 
     The probability of a culprit is its share of the explained excess, times the square root of the share
@@ -61,6 +68,8 @@ def latency_candidates(analysis: Analysis, trace: int, latency: Latency, config:
     latency : Latency
         What `explain_latency` said of the trace.
     config : AnalysisConfig
+    callee_of : operation id -> service, optional
+        Who usually answers a call (`PropagationMemory.callee`), for calls that do not say whom they go to.
 
     Returns
     -------
@@ -73,7 +82,7 @@ def latency_candidates(analysis: Analysis, trace: int, latency: Latency, config:
     suspects: dict[tuple[str, str, str, str], _Suspect] = {}
     for excess in latency.excess:
         node = _node_of(analysis, trace, excess)
-        entity, rule = _culprit(analysis, node, excess)
+        entity, rule = _culprit(analysis, node, excess, callee_of)
         key = (entity.kind, entity.name, entity.operation, rule)
         suspects.setdefault(key, _Suspect(entity, rule, [])).parts.append((node, excess))
     known = (explained / latency.excess_ns) ** 0.5
@@ -106,7 +115,9 @@ def _node_of(analysis: Analysis, trace: int, excess: Excess) -> int:
     return nodes.start + int(np.flatnonzero(like)[0])
 
 
-def _culprit(analysis: Analysis, node: int, excess: Excess) -> tuple[Entity, str]:
+def _culprit(
+    analysis: Analysis, node: int, excess: Excess, callee_of: Callable[[int], str] | None
+) -> tuple[Entity, str]:
     """Who answers for the excess of one span, and by which rule."""
     kind = kind_of(analysis, node)
     server = server_below(analysis, node) if kind == SpanKind.CLIENT else None
@@ -123,6 +134,11 @@ def _culprit(analysis: Analysis, node: int, excess: Excess) -> tuple[Entity, str
         return edge_entity(analysis, node, server), "latency.edge"
     if kind in (SpanKind.CLIENT, SpanKind.PRODUCER) and peer_name(analysis, node):
         return peer_entity(analysis, node), "latency.peer"
+    if kind == SpanKind.CLIENT and callee_of is not None:
+        answers = callee_of(int(row_of(analysis, node)["operation"]))
+        if answers:  # a call spends its time on the other side
+            caller = shown(analysis.service(node))
+            return Entity(kind="service", name=shown(answers), service=shown(answers), caller=caller), "latency.peer"
     if excess.kind == "unknown":
         return service_entity(analysis, node), "latency.new_work"
     return service_entity(analysis, node), "latency.own_time"

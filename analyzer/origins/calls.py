@@ -13,7 +13,7 @@ from analyzer.findings import Entity, Evidence
 from analyzer.origins.entities import answers_usually, callee, edge, observed
 from analyzer.origins.scene import Scene
 from analyzer.origins.shares import Share, claim
-from analyzer.origins.unmarked import silent_child
+from analyzer.origins.unmarked import silent_child, work_span
 from analyzer.words import ms, shown
 
 Parts = tuple[float, float, float]  # callee, edge, caller
@@ -59,7 +59,7 @@ def _unmarked_server(scene: Scene, node: int, server: int) -> list[Share]:
     """The caller was sent an error, the server span just does not say so."""
     text = f"the call got {scene.error_type(node) or 'an error'} back; the server span carries no status"
     evidence: tuple[Evidence, ...] = (claim(scene, text, node, server),)
-    origin, who = server, observed(scene, server)
+    origin, who = work_span(scene, server), observed(scene, server)
     silent = silent_child(scene, server)
     if silent is not None and silent.probability > 0.5:
         origin, evidence = silent.node, (*evidence, *silent.evidence)

@@ -11,9 +11,10 @@ from analyzer.findings import Entity, Evidence
 from analyzer.kernels.failure_rules import NodeState
 from analyzer.origins.calls import call_shares
 from analyzer.origins.entities import callee, dependency_in, edge, has_peer, named_peer, observed
+from analyzer.origins.patience import came_too_late, too_impatient
 from analyzer.origins.scene import Scene
 from analyzer.origins.shares import Share, claim
-from analyzer.origins.unmarked import Silent, silent_child
+from analyzer.origins.unmarked import Silent, abandoned, silent_child, slow_below, slowest_below, work_span
 from analyzer.spans import SpanKind
 from analyzer.words import ms, shown
 
@@ -29,11 +30,14 @@ _LOCAL: dict[ErrorClass, tuple[str, str]] = {
 
 def shares_of(scene: Scene, node: int) -> list[Share]:
     """Share the blame of one span between entities."""
-    if scene.blame.state_of(node) == NodeState.SLOW:
+    given_up = _given_up(scene, node) or _left_waiting(scene, node)
+    if given_up is not None:
+        shares = [given_up]
+    elif scene.blame.state_of(node) == NodeState.SLOW:
         shares = [_slow(scene, node)]
     elif scene.error_class(node) == ErrorClass.CANCELLED and scene.failed(node):
         shares = [_cancelled(scene, node)]
-    elif scene.kind(node) in _CALLS and scene.failed(node):
+    elif scene.failed(node) and (scene.kind(node) in _CALLS or _unanswered(scene, node)):
         shares = _failed_call(scene, node)
     else:
         shares = _local(scene, node)
@@ -45,6 +49,60 @@ def gave_up(scene: Scene, node: int) -> int | None:
     for above in scene.above(node):
         if scene.failed(above) and scene.blame.state_of(above) == NodeState.TIMEOUT:
             return above
+    return None
+
+
+def _unanswered(scene: Scene, node: int) -> bool:
+    """A span without a kind that always calls another service, and here has nothing below it."""
+    return not scene.children(node) and bool(scene.usual_callee(node))
+
+
+def _given_up(scene: Scene, node: int) -> Share | None:
+    """A call that was given up and whose callee is not to blame, whoever held the time; None: there is none."""
+    calls = [node]
+    if scene.blame.state_of(node) == NodeState.SLOW:  # whatever became of the failure: it may have been handled
+        calls = list(scene.above(node))
+    elif scene.error_class(node) in (ErrorClass.UNKNOWN, ErrorClass.CANCELLED):
+        # What failed after its caller had given up did not make it give up.
+        calls = [call for call in scene.above(node) if scene.end_ns(call) <= scene.end_ns(node)]
+    for call in calls:
+        timed_out = scene.failed(call) and scene.error_class(call) == ErrorClass.TIMEOUT
+        is_call = scene.kind(call) in _CALLS or scene.usual_callee(call)
+        if is_call and (timed_out or (call != node and abandoned(scene, call))):
+            return _not_the_callee(scene, call, 1.0)
+        if timed_out:
+            return None
+    return None
+
+
+def _left_waiting(scene: Scene, node: int) -> Share | None:
+    """A failed call without a kind that its callee outlived: it was given up, though it has no words for it."""
+    known = scene.error_class(node) in (ErrorClass.UNKNOWN, ErrorClass.TIMEOUT)
+    if not (scene.failed(node) and known and scene.usual_callee(node)):
+        return None
+    held = slowest_below(scene, node)
+    if held is None:
+        return None
+    share = _not_the_callee(scene, node, 1.0)
+    if share is not None:
+        return share
+    text = f"was too slow: {ms(int(scene.analysis.own_ns[held]))} in {shown(scene.operation(held))}"
+    gone = claim(scene, f"{scene.operation(node)} ended, and what it had called went on", node, held)
+    return Share(_holder(scene, held), held, 1.0, "error.timeout.slow_server", text, (gone,))
+
+
+def _not_the_callee(scene: Scene, call: int, part: float) -> Share | None:
+    """Blame the caller's deadline or the way for a call that was given up; None when neither is to blame."""
+    evidence = too_impatient(scene, call)
+    if evidence is not None:
+        waited = ms(scene.duration_ns(call))
+        text = f"gave up on {shown(scene.operation(call))} after {waited}, less than it usually takes"
+        return Share(observed(scene, call), call, part, "error.timeout.impatient_caller", text, (evidence,))
+    evidence = came_too_late(scene, call)
+    if evidence is not None:
+        who = edge(scene, call, scene.server_child(call))
+        text = f"took until the call of {shown(scene.operation(call))} had been given up"
+        return Share(who, call, part, "error.timeout.slow_way", text, (evidence,))
     return None
 
 
@@ -65,10 +123,16 @@ def _slow(scene: Scene, node: int) -> Share:
         if known is not None:
             text = f"calls like this one are given up after {ms(known)}: a deadline"
             evidence.append(claim(scene, text, waiter, deadline_ms=known / 1e6))
-    unseen = scene.kind(node) in _CALLS and scene.server_child(node) is None
-    who = callee(scene, node) if unseen else observed(scene, node)
     text = f"was too slow: {ms(own_ns)} in {shown(scene.operation(node))}{after}"
-    return Share(who, node, 1.0, "error.timeout.slow_server", text, tuple(evidence))
+    return Share(_holder(scene, node), node, 1.0, "error.timeout.slow_server", text, tuple(evidence))
+
+
+def _holder(scene: Scene, node: int) -> Entity:
+    """Whose the own time of a span is: of a call, the other side's or the way's; else its service's."""
+    if scene.kind(node) not in _CALLS:
+        return observed(scene, node)
+    server = scene.server_child(node)
+    return callee(scene, node) if server is None else edge(scene, node, server)
 
 
 def _cancelled(scene: Scene, node: int) -> Share:
@@ -111,13 +175,24 @@ def _local(scene: Scene, node: int) -> list[Share]:
     told = ": ".join(word for word in (error, shown(message)) if word)
     evidence = claim(scene, f"it failed and no span below it did ({told or 'no message'})", node)
     sentence = f"{text} ({told})" if told else text
-    shares.append(Share(observed(scene, node), node, left, rule, sentence, (evidence,)))
+    inner = work_span(scene, node)
+    shares.append(Share(observed(scene, inner), inner, left, rule, sentence, (evidence,)))
     return shares
 
 
 def _blame_silent(scene: Scene, node: int, silent: Silent, part: float) -> Share:
     """Blame a child that failed without saying so, or what it called."""
     origin = silent.node
+    held = slow_below(scene, node, origin)
+    if held is not None:
+        share = _not_the_callee(scene, origin, part)
+        if share is not None:
+            return share
+        own_ns = int(scene.analysis.own_ns[held])
+        text = (
+            f"was too slow: {ms(own_ns)} in {shown(scene.operation(held))}; its caller gave up without marking the call"
+        )
+        return Share(_holder(scene, held), held, part, "error.timeout.slow_server", text, silent.evidence)
     message = next(iter(scene.messages(node)), "")
     business = scene.error_class(node) == ErrorClass.BUSINESS
     rule = "error.business" if business else "error.origin.unmarked_child"

@@ -57,7 +57,8 @@ def answers_usually(scene: Scene, node: int) -> bool:
     share = float(scene.analysis.structure.server_share[node])
     if not math.isnan(share):
         return share >= 0.5
-    return scene.memory.is_answered(int(scene.row(node)["operation"]), scene.analysis.traces.vocabulary)
+    known = scene.memory.is_answered(int(scene.row(node)["operation"]), scene.analysis.traces.vocabulary)
+    return known or bool(scene.usual_callee(node))
 
 
 def callee(scene: Scene, node: int) -> Entity:
@@ -67,7 +68,7 @@ def callee(scene: Scene, node: int) -> Entity:
     instrumented, or a queue.
     """
     row = scene.row(node)
-    name = scene.memory.callee(int(row["operation"]), scene.analysis.traces.vocabulary)
+    name = scene.memory.callee(int(row["operation"]), scene.analysis.traces.vocabulary) or scene.usual_callee(node)
     peer = scene.text(node, "peer")
     if answers_usually(scene, node):
         known = shown(_service_behind(peer, name) or f"callee of {scene.operation(node)}")

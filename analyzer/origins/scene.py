@@ -5,7 +5,7 @@ In: an `Analysis` and the blame of one of its traces. Out: small questions answe
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
 
 import numpy as np
@@ -35,10 +35,12 @@ class Scene:
         memory: PropagationMemory,
         config: AnalysisConfig,
         usual_attributes: Mapping[int, frozenset[str]] | None = None,
+        usual_callee: Callable[[int], str] | None = None,
     ) -> None:
         self.analysis, self.trace, self.blame = analysis, trace, blame
         self.memory, self.config = memory, config
         self.usual_attributes = usual_attributes or {}
+        self._usual_callee = usual_callee
         self.nodes = analysis.forest.nodes(trace)
         self._details: dict[int, SpanDetail] = {}
 
@@ -133,11 +135,20 @@ class Scene:
             yield parent
             at = parent
 
+    def usual_callee(self, node: int) -> str:
+        """The other service that a span without a kind always calls: it stands for a call. Empty: it does not."""
+        if self._usual_callee is None or self.kind(node) not in (SpanKind.INTERNAL, SpanKind.UNSPECIFIED):
+            return ""
+        return self._usual_callee(int(self.row(node)["operation"]))
+
     def server_child(self, node: int) -> int | None:
-        for child in self.children(node):
+        """The span that answers a call; of a call without a kind, the span of the service it always calls."""
+        children = self.children(node)
+        for child in children:
             if self.kind(child) == SpanKind.SERVER:
                 return child
-        return None
+        callee = self.usual_callee(node)
+        return next((child for child in children if callee and self.service(child) == callee), None)
 
     def attempts(self, node: int) -> list[int]:
         """Failed siblings that were tries of the same call, `node` among them, in order of time."""

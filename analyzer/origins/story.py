@@ -7,7 +7,7 @@ probabilities, what every failed span was, and how the failure travelled. The bl
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -49,6 +49,7 @@ class ErrorStory:
     error_class : of the failed entry, else of the failure that was handled
     reason : why there are no candidates, or why the first is not to be trusted; else empty
     origin_node : node of the first candidate, -1 none
+    path : ids of the spans from there up to its entry
     """
 
     candidates: tuple[RootCause, ...] = ()
@@ -62,6 +63,7 @@ class ErrorStory:
     reason: str = ""
     next_probe: str | None = None
     origin_node: int = -1
+    path: frozenset[str] = frozenset()
 
 
 def explain_errors(
@@ -70,6 +72,7 @@ def explain_errors(
     memory: PropagationMemory,
     config: AnalysisConfig,
     usual_attributes: Mapping[int, frozenset[str]] | None = None,
+    usual_callee: Callable[[int], str] | None = None,
 ) -> ErrorStory:
     """Say where the errors of a trace began.
 
@@ -77,11 +80,13 @@ def explain_errors(
     ----------
     usual_attributes : mapping of operation id -> attribute keys, optional
         Keys that most clean spans of an operation carry: their absence is evidence.
+    usual_callee : operation id -> service, optional
+        The one other service that an operation always calls, else empty (`analyzer.structure.usual_callee`).
     """
     nodes = analysis.forest.nodes(trace)
     failed = np.flatnonzero(analysis.failed[nodes.start : nodes.stop]) + nodes.start
     blame = spread_blame(analysis, memory, trace, trace + 1)
-    scene = Scene(analysis, trace, blame, memory, config, usual_attributes)
+    scene = Scene(analysis, trace, blame, memory, config, usual_attributes, usual_callee)
     if not len(failed):
         hints = bool(analysis.weak[nodes.start : nodes.stop].any())
         reason = "only hints: an exception or error log was written, but no span failed" if hints else "no span failed"
@@ -121,6 +126,7 @@ def explain_errors(
         else "",
         next_probe=next_probe(scene, ranked[0][0], candidates) if unsure or close else None,
         origin_node=top.node,
+        path=frozenset(map(scene.span_id, chain_nodes)),
     )
 
 

@@ -29,16 +29,22 @@ MISSING_CALLS = 1.0
 MESSAGE_NAMES_IT = 2.0
 MESSAGE_NAMES_DEPENDENCY = 1.2
 REMOTE_CLASS = 1.0
+UNANSWERED = 1.5
 BAD_ATTRIBUTE = 2.2
 ABSENT_ATTRIBUTE = 1.5
 SAYS_OK = -2.5
 OWN_MISTAKE = -1.5
 
 MISSING_SURPRISE_MIN = 1.0  # nats
+USUALLY_ANSWERED = 0.8  # share of calls with a server span below them
 MOMENT_MIN_NS = 2_000_000  # two clocks readings and an exception's way up
 MOMENT_SHARE = 0.05
+AROUND_MIN_NS = 100_000  # what a server span does around the span of its own work: routing, writing the answer
+AROUND_SHARE = 0.05
 CHILDREN_MAX = 64  # the last to end are looked at; bounds the reading of details
 DEPTH_MAX = 64
+OUTLIVED_MIN_NS = 1_000_000
+SUBTREE_MAX = 1_000  # spans below a call that was given up
 _REMOTE = (ErrorClass.TIMEOUT, ErrorClass.UNAVAILABLE, ErrorClass.THROTTLED, ErrorClass.BUSINESS)
 _OWN_MISTAKES = re.compile(
     r"(?:^|\.)(?:KeyError|ValueError|TypeError|IndexError|AttributeError|NameError|ZeroDivisionError|AssertionError"
@@ -66,15 +72,57 @@ class Silent:
     evidence: tuple[Evidence, ...]
 
 
+def work_span(scene: Scene, node: int) -> int:
+    """The span in which a failed server did all of its work: of its own process, quiet, nearly as long; else `node`.
+
+    Where only server spans are marked, it is in there that the failure came up.
+    """
+    if scene.kind(node) not in (SpanKind.SERVER, SpanKind.CONSUMER):
+        return node
+    around_ns = max(AROUND_MIN_NS, int(AROUND_SHARE * scene.duration_ns(node)))
+    for child in scene.children(node):
+        same = scene.kind(child) == SpanKind.INTERNAL and scene.service(child) == scene.service(node)
+        long = scene.duration_ns(node) - scene.duration_ns(child) <= around_ns
+        if same and long and not scene.failed(child) and not scene.says_ok(child) and not has_peer(scene, child):
+            return child
+    return node
+
+
 def silent_child(scene: Scene, node: int) -> Silent | None:
     """The likeliest child of failed `node` to have failed in silence; None when it has no quiet children."""
-    quiet = [child for child in scene.children(node) if not scene.failed(child)]
+    quiet = [child for child in scene.children(work_span(scene, node)) if not scene.failed(child)]
     quiet = sorted(quiet, key=lambda child: (scene.end_ns(child), child))[-CHILDREN_MAX:]
     if not quiet:
         return None
     last_end = scene.end_ns(quiet[-1])
     found = [_weigh(scene, node, child, last_end) for child in quiet]
     return max(found, key=lambda silent: silent.probability)
+
+
+def abandoned(scene: Scene, call: int) -> bool:
+    """The call has ended and its server has not: somebody stopped waiting."""
+    server = scene.server_child(call)
+    slack_ns = max(OUTLIVED_MIN_NS, scene.duration_ns(call) // 50)  # as in the kernels of blame
+    return server is not None and scene.end_ns(server) > scene.end_ns(call) + slack_ns
+
+
+def slow_below(scene: Scene, node: int, call: int) -> int | None:
+    """The span that held the time when `node` gave up on a call that does not say so; None when it did not."""
+    return slowest_below(scene, call) if scene.error_class(node) == ErrorClass.TIMEOUT else None
+
+
+def slowest_below(scene: Scene, call: int) -> int | None:
+    """The longest own time beyond the usual below an abandoned call, unclipped; None: it was not abandoned."""
+    server = scene.server_child(call)
+    if server is None or not abandoned(scene, call):
+        return None
+    below, at = [server], 0
+    while at < len(below) < SUBTREE_MAX:
+        below += [child for child in scene.children(below[at]) if scene.kind(child) != SpanKind.CONSUMER]
+        at += 1
+    own, expected = scene.analysis.own_ns, scene.analysis.own.expected_ns
+    beyond = {one: int(own[one]) - (float(expected[one]) if expected[one] > 0 else 0.0) for one in below}
+    return max(below, key=lambda one: (beyond[one], -one))
 
 
 def moment_ns(scene: Scene, node: int) -> int:
@@ -96,10 +144,16 @@ def _weigh(scene: Scene, node: int, child: int, last_end_ns: int) -> Silent:
             points += MISSING_CALLS
             surprise = float(scene.analysis.structure.missing[node])
             evidence.append(claim(scene, "calls that usually follow it are missing", node, surprise_nats=surprise))
-        if scene.error_class(node) in _REMOTE:
-            points += REMOTE_CLASS
-            text = f"the failure is of a kind that comes from outside ({scene.error_class(node).name.lower()})"
-            evidence.append(claim(scene, text, node))
+    unanswered = scene.error_class(node) in _REMOTE and _is_unanswered(scene, child)
+    if unanswered:
+        points += UNANSWERED
+        share = float(scene.analysis.structure.server_share[child])
+        text = "this call usually has a server span below it; here it has none"
+        evidence.append(claim(scene, text, child, server_share=share))
+    if (at_the_moment or unanswered) and scene.error_class(node) in _REMOTE:
+        points += REMOTE_CLASS
+        text = f"the failure is of a kind that comes from outside ({scene.error_class(node).name.lower()})"
+        evidence.append(claim(scene, text, node))
     named = next((word for one in {child, origin} for word in _names(scene, node, one, messages)), "")
     if named:
         points += MESSAGE_NAMES_IT
@@ -125,6 +179,13 @@ def _weigh(scene: Scene, node: int, child: int, last_end_ns: int) -> Silent:
     if _OWN_MISTAKES.search(scene.text(node, "exception_type")) and not named:
         points += OWN_MISTAKE
     return Silent(child, origin, 1.0 / (1.0 + math.exp(-points)), tuple(evidence))
+
+
+def _is_unanswered(scene: Scene, child: int) -> bool:
+    """A quiet call without a server span, where calls like it have one."""
+    if scene.kind(child) != SpanKind.CLIENT or scene.server_child(child) is not None:
+        return False
+    return float(scene.analysis.structure.server_share[child]) >= USUALLY_ANSWERED  # False for nan
 
 
 def _deepest_call(scene: Scene, node: int, child: int) -> int:

@@ -81,9 +81,14 @@ class SimulatedSpans:
     late : bool[n]            exported long after the others of its trace
     is_origin : bool[n]       truth: the trouble of this trace began here
     fault_touched : bool[n]   truth: an origin, or a span that waits for one
+    is_background : bool[n]   truth: a failure that nobody injected (flaky code, a 404, a bad moment) came up here
+    leads_out : bool[n]       truth: the last span before a service without instrumentation that lost the context;
+                              the trouble began behind it, in what is another trace
     lost_origins              truth: (trace id, service, span name) of origins that are not among the spans
     culprits                  truth: of each affected trace, who has a part in its origins: the services they are
                               spans of and, of calls, the callees (a killed service is only ever called)
+    ways                      truth: both ends of calls whose way or name is broken, or that lead out of the trace
+    bystanders                truth: who has a part in background failures
     """
 
     trace_id: list[bytes]
@@ -104,8 +109,12 @@ class SimulatedSpans:
     late: npt.NDArray[np.bool_]
     is_origin: npt.NDArray[np.bool_]
     fault_touched: npt.NDArray[np.bool_]
+    is_background: npt.NDArray[np.bool_]
+    leads_out: npt.NDArray[np.bool_]
     lost_origins: list[tuple[bytes, str, str]]
     culprits: dict[bytes, tuple[str, ...]]
+    ways: dict[bytes, tuple[str, ...]]
+    bystanders: dict[bytes, tuple[str, ...]]
 
     def __len__(self) -> int:
         """Return the number of spans."""

@@ -55,7 +55,7 @@ class EdgeEffect:
 
     delay : added on the way there and back;  resend_share : of the packets, each costs `resend_ns` and again
     failure : the connection fails, after `fails_after_ns`;  silent : nothing ever comes back
-    answers : the callee answers with the failure (for peers that emit nothing)
+    between : it is the way or the name that is broken, not one of its ends
     """
 
     share: float = 1.0
@@ -66,6 +66,7 @@ class EdgeEffect:
     fails_after_ns: float = 1e6
     silent: bool = False
     origin: bool = True
+    between: bool = False
     tenant: str | None = None
 
 

@@ -48,8 +48,12 @@ class _Columns:
     late: list[bool] = field(default_factory=list)
     origin: list[bool] = field(default_factory=list)
     touched: list[bool] = field(default_factory=list)
+    background: list[bool] = field(default_factory=list)
+    leads_out: list[bool] = field(default_factory=list)
     lost: list[tuple[bytes, str, str]] = field(default_factory=list)
     culprits: dict[bytes, tuple[str, ...]] = field(default_factory=dict)
+    ways: dict[bytes, tuple[str, ...]] = field(default_factory=dict)
+    bystanders: dict[bytes, tuple[str, ...]] = field(default_factory=dict)
 
 
 class Exporter:
@@ -84,8 +88,12 @@ class Exporter:
             late=np.array(columns.late, np.bool_),
             is_origin=np.array(columns.origin, np.bool_),
             fault_touched=np.array(columns.touched, np.bool_),
+            is_background=np.array(columns.background, np.bool_),
+            leads_out=np.array(columns.leads_out, np.bool_),
             lost_origins=columns.lost,
             culprits=columns.culprits,
+            ways=columns.ways,
+            bystanders=columns.bystanders,
         )
 
     def _export_trace(self, trace: PlayedTrace, columns: _Columns) -> None:
@@ -109,6 +117,10 @@ class Exporter:
                 anchor[i] = above
         self._name_culprits(records, trace_of, columns)
         origin, touched = self._truth(records, hidden, anchor)
+        leads_out = self._leads_out(records, hidden, touched, trace_of)
+        for i in np.flatnonzero(leads_out).tolist():
+            self._name(records, records[i], trace_of[i], columns.ways)
+        background = self._where_seen([record.background for record in records], records, hidden, anchor)
         for i, record in enumerate(records):  # without a span of its own, the exception is seen by the caller's span
             if hidden[i] and record.raised and anchor[i] >= 0 and records[anchor[i]].failure is not None:
                 records[anchor[i]].raised = True
@@ -136,6 +148,8 @@ class Exporter:
             columns.late.append(late[service.index])
             columns.origin.append(origin[i])
             columns.touched.append(touched[i])
+            columns.background.append(background[i])
+            columns.leads_out.append(leads_out[i])
 
     def _add(self, columns: _Columns, trace: PlayedTrace, record: Record) -> None:
         service, pod = self._system.services[record.service], record.pod
@@ -174,24 +188,26 @@ class Exporter:
     def _name_culprits(self, records: list[Record], trace_of: list[bytes], columns: _Columns) -> None:
         for record, trace_id in zip(records, trace_of, strict=True):
             if record.origin:
-                names = {self._system.services[record.service].name, *columns.culprits.get(trace_id, ())}
-                if isinstance(record.what, Call):
-                    names.add(record.what.callee)
-                columns.culprits[trace_id] = tuple(sorted(names))
+                self._name(records, record, trace_id, columns.culprits)
+            if record.background:
+                self._name(records, record, trace_id, columns.bystanders)
+            if record.origin and record.between:
+                self._name(records, record, trace_id, columns.ways)
+
+    def _name(
+        self, records: list[Record], record: Record, trace_id: bytes, found: dict[bytes, tuple[str, ...]]
+    ) -> None:
+        names = {self._system.services[record.service].name, *found.get(trace_id, ())}
+        if isinstance(record.what, Call):
+            names.add(record.what.callee)
+        above = records[record.parent].what if record.parent >= 0 else None
+        if record.origin and isinstance(above, Call) and above.kind == "publish":
+            names.add(above.callee)  # a message that waited: its queue
+        found[trace_id] = tuple(sorted(names))
 
     def _truth(self, records: list[Record], hidden: list[bool], anchor: list[int]) -> tuple[list[bool], list[bool]]:
-        """Return (origins, touched).
-
-        Where the origin is a span that was never written (no dialect for it, or it hangs for ever), the span
-        around it is where the trouble can be seen to begin.
-        """
-        origin = [record.origin for record in records]
-        for i in range(len(records) - 1, -1, -1):
-            record = records[i]
-            if origin[i] and record.lost and record.parent >= 0:
-                origin[i], origin[record.parent] = False, True
-            elif origin[i] and hidden[i] and self._system.services[record.service].seen and anchor[i] >= 0:
-                origin[i], origin[anchor[i]] = False, True
+        """Return (origins, touched)."""
+        origin = self._where_seen([record.origin for record in records], records, hidden, anchor)
         touched = list(origin)
         for i in range(len(records) - 1, 0, -1):
             record = records[i]
@@ -199,6 +215,36 @@ class Exporter:
             if touched[i] and waits:
                 touched[record.parent] = True
         return origin, touched
+
+    def _leads_out(
+        self, records: list[Record], hidden: list[bool], touched: list[bool], trace_of: list[bytes]
+    ) -> list[bool]:
+        """Mark the last span of a trace before the trouble goes on in another one, which lost the context."""
+        found = [False] * len(records)
+        for i, record in enumerate(records):
+            at = record.parent
+            if not touched[i] or at < 0 or trace_of[i] == trace_of[at] or not touched[at]:
+                continue
+            while at >= 0 and hidden[at]:
+                at = records[at].parent
+            if at >= 0:
+                found[at] = True
+        return found
+
+    def _where_seen(
+        self, marks: list[bool], records: list[Record], hidden: list[bool], anchor: list[int]
+    ) -> list[bool]:
+        """Move marks (in place) from spans that were never written to where the trouble can be seen to begin.
+
+        No dialect for it, or it hangs for ever: then it is the span around it.
+        """
+        for i in range(len(records) - 1, -1, -1):
+            record = records[i]
+            if marks[i] and record.lost and record.parent >= 0:
+                marks[i], marks[record.parent] = False, True
+            elif marks[i] and hidden[i] and self._system.services[record.service].seen and anchor[i] >= 0:
+                marks[i], marks[anchor[i]] = False, True
+        return marks
 
     def _losses(self, records: list[Record]) -> list[bool]:
         share, uniform = self._settings.span_loss, self._dice.uniform

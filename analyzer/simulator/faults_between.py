@@ -29,6 +29,7 @@ def _lay(scene: Scene, effect: EdgeEffect, side: str) -> tuple[Operation, Call]:
     def callees_of(operation: Operation) -> set[str]:
         return {c.callee for c in _calls_of(scene, operation.service) if c.kind != "publish"}
 
+    effect.between = True
     operation, call = scene.chooser.edge(0.15, wanted=None if side == "edge" else starlike)
     caller, callers = scene.name(operation.service), callers_of(call)
     if side != "edge" and not starlike(operation, call):
@@ -115,7 +116,7 @@ def dns(scene: Scene) -> None:
     share = dice.between(0.4, 1.0)
     scene.details["share"] = round(share, 3)
     if dice.chance(0.5):
-        effect = EdgeEffect(share=share, failure=no_such_host(call.callee), fails_after_ns=after)
+        effect = EdgeEffect(share=share, failure=no_such_host(call.callee), fails_after_ns=after, between=True)
         scene.conditions.add_edge(-1, call.callee, effect)
         scene.blame(call.callee)
         scene.found_granularity = "ingress"
@@ -128,7 +129,7 @@ def dns(scene: Scene) -> None:
     scene.found_granularity = "egress"
     scene.blame(scene.name(operation.service))
     for callee in sorted({c.callee for c in _calls_of(scene, operation.service) if c.kind != "publish"}):
-        effect = EdgeEffect(share=share, failure=no_such_host(callee), fails_after_ns=after)
+        effect = EdgeEffect(share=share, failure=no_such_host(callee), fails_after_ns=after, between=True)
         scene.conditions.add_edge(operation.service, callee, effect)
         scene.edges.append((scene.name(operation.service), callee))
 

@@ -39,6 +39,8 @@ class Record:
     """One span as it happened; times in ns from the epoch of the case.
 
     raised : the failure came up here first;  origin : truth;  lost : never exported, because it never ended
+    between : truth: of an origin, it is the way or the name that is broken, not one of its ends
+    background : truth: the failure came up here, and nothing that was injected had a part in it
     """
 
     parent: int
@@ -51,6 +53,8 @@ class Record:
     failure: Failure | None = None
     raised: bool = False
     origin: bool = False
+    between: bool = False
+    background: bool = False
     lost: bool = False
     label: str = ""
 
@@ -110,10 +114,11 @@ class Player:
             hangs |= effect.hangs
             if effect.failure is not None:
                 failure, early = effect.failure, effect.early
+        background = False
         if failure is None and operation.flake and dice.chance(operation.flake):
-            failure, early = bug(operation.index), dice.chance(0.5)
+            failure, early, background = bug(operation.index), dice.chance(0.5), True
         elif failure is None and operation.business and dice.chance(operation.business):
-            failure = NOT_FOUND if operation.index % 2 else DECLINED
+            failure, background = NOT_FOUND if operation.index % 2 else DECLINED, True
         raised = failure is not None
         now = inner.start + (wait if not hangs else 0.0)
         if hangs:
@@ -125,6 +130,7 @@ class Player:
             now, stopped = self._run(operation, holder, pod, now, work)
             failure, raised = (stopped, False) if stopped is not None else (failure, raised)
         inner.end, inner.failure, inner.raised = now, failure, raised
+        inner.background = raised and background
         if inner is not record:
             now += 0.02 * MS
             record.end, record.failure = now, failure
@@ -223,10 +229,11 @@ class Player:
             end = there + back + (call.law() if call.law is not None else MS)
             if failure is None and call.flake and self.dice.chance(call.flake):
                 failure = unavailable(call.callee)
-                record.raised = True
+                record.raised = record.background = True
         if end - at > call.timeout_ns and call.kind != "publish":
             end, failure = at + call.timeout_ns, timed_out(call.callee)
             record.raised = True
+            record.background = not call.origin and not any(below.origin for below in self.records[index:])
             if self.system.cancels:
                 self._cut(index + 1, end)
         record.end, record.failure = end, failure
@@ -261,9 +268,10 @@ class Player:
                 hit = resent > 0
                 there += resent * effect.resend_ns
                 if resent > 3:
-                    record.origin, record.raised = effect.origin, True
+                    record.origin, record.raised, record.between = effect.origin, True, effect.between
                     return there, 0.0, True, reset(call.callee)
             record.origin |= effect.origin and hit
+            record.between |= effect.between and hit
             if effect.silent:
                 return at + call.timeout_ns + 1, 0.0, True, None
             if effect.failure is not None:
@@ -300,7 +308,7 @@ class Player:
         for record in self.records[first:]:
             if record.start >= at and not record.lost:
                 record.lost = True
-                record.origin = False
+                record.origin = record.background = False
             elif record.end > at:
                 record.end, record.failure, record.raised = at + 0.2 * MS, CANCELLED, False
-                record.lost = False
+                record.lost = record.background = False

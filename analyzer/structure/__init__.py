@@ -4,7 +4,8 @@ In: an `Analysis` and what `StructureMemory` learned. Out: `StructureStory`. Nev
 those are other topics.
 """
 
+from analyzer.structure.callees import usual_callee
 from analyzer.structure.memory import StructureMemory
 from analyzer.structure.story import StructureStory, explain_structure
 
-__all__ = ["StructureMemory", "StructureStory", "explain_structure"]
+__all__ = ["StructureMemory", "StructureStory", "explain_structure", "usual_callee"]

@@ -214,16 +214,18 @@ class StructureMemory:
         The most surprising first. Only those whose absence counts (see `score`).
         """
         operation = int(traces.rows["operation"][forest.row[node]])
+        made = set(callees(traces, forest, forest.children(node)).tolist())
+        found = [(-surprise, callee) for surprise, callee in self.expected_calls(operation) if callee not in made]
+        return [(callee, *self.call_share(operation, callee)) for surprise, callee in sorted(found) if surprise < 0]
+
+    def expected_calls(self, operation: int) -> list[tuple[float, int]]:
+        """Return (surprise of its absence, operation) of the calls that an operation is expected to make."""
         slot = self._slot(operation, 0)
         if slot < 0 or slot + 1 >= len(self._first):
             return []
-        made = set(callees(traces, forest, forest.children(node)).tolist())
-        found: list[tuple[float, int]] = []
-        for at in range(int(self._first[slot]), int(self._first[slot + 1])):
-            callee = int(self._store.table.keys[self._pairs[at]]) & 0xFFFFFFFF
-            if self._surprise[at] > 0 and callee not in made:
-                found.append((-float(self._surprise[at]), callee))
-        return [(callee, *self.call_share(operation, callee)) for _, callee in sorted(found)]
+        here = slice(int(self._first[slot]), int(self._first[slot + 1]))
+        keys = self._store.table.keys[self._pairs[here]].tolist()
+        return [(surprise, key & 0xFFFFFFFF) for surprise, key in zip(self._surprise[here].tolist(), keys, strict=True)]
 
     def new_calls(self, traces: TraceBatch, forest: Forest, trace: int) -> npt.NDArray[np.int32]:
         """Return the nodes of calls that their operation, well known by now, has never made before."""
@@ -319,7 +321,10 @@ class StructureMemory:
             call_shapes.find_callees(operation, kind, forest.child_ptr, forest.child, callee)
             own, pair = np.empty(len(operation), np.int32), np.empty(len(operation), np.int32)
             call_shapes.find_edges(operation, callee, kind, forest.parent, *self._store.table.arrays, own, pair)
-            self._keyed = _Keyed(forest, operation, callee, kind, own, pair)
+            keyed = _Keyed(forest, operation, callee, kind, own, pair)
+            if self._keyed is not None and traces.trace_count == 1:
+                return keyed  # one trace, looked at again aside: the batch it is from is still to be learned
+            self._keyed = keyed
         return self._keyed
 
     def _add_new(self, keyed: _Keyed, forest: Forest, bad: npt.NDArray[np.bool_]) -> bool:

@@ -15,7 +15,7 @@ from analyzer.like_calls import Nodes, covered_ns, overlap
 from analyzer.spans import SpanKind
 from analyzer.structure.finds import MS, Found, evidence_of, who
 from analyzer.structure.memory import StructureMemory
-from analyzer.words import duration_ns, kind_of, peer_name, row_of, shown
+from analyzer.words import destination_in, duration_ns, kind_of, peer_name, row_of, shown
 
 SERIALISED, QUEUE_WAIT = "structure.serialised", "structure.queue_wait"
 _TRUST = {SERIALISED: 0.6, QUEUE_WAIT: 0.7}
@@ -72,10 +72,10 @@ def queue_waits(
             continue
         if wait_ns < _WAIT_RATIO * usual[0] or wait_ns - usual[0] < config.excess_min_ms * MS:
             continue
-        queue = peer_name(analysis, producer) or peer_name(analysis, consumer) or shown(analysis.operation(producer))
+        queue = peer_name(analysis, producer) or peer_name(analysis, consumer) or destination_in(analysis, producer)
         claim = f"the message waited {wait_ns / MS:.1f} ms; 99 % wait less than {usual[0] / MS:.1f} ms"
         numbers = {"wait_ms": wait_ns / MS, "usual_ms": usual[0] / MS, "observations": usual[1]}
         evidence = evidence_of(analysis, claim, [producer, consumer], **numbers)
         sentence = f"Queue {queue} held the message of {who(analysis, producer)} for {wait_ns / MS:.1f} ms."
         entity = Entity(kind="queue", name=queue, service=shown(analysis.service(producer)), peer=queue)
-        found.add(analysis, QUEUE_WAIT, _TRUST[QUEUE_WAIT], producer, sentence, [evidence], entity)
+        found.add(analysis, QUEUE_WAIT, _TRUST[QUEUE_WAIT], consumer, sentence, [evidence], entity)

@@ -141,3 +141,42 @@ def test_two_hundred_services():
 
     assert len(set(case.baseline.service)) > 60
     assert max(np.unique([t.hex() for t in case.fault.trace_id], return_counts=True)[1]) < 1500
+
+
+def test_background_failures_are_known_to_the_truth():
+    """Flaky code, 404s, 402s: nobody injected them, each has its span and its services; no fault, no origin."""
+    spans = fault("healthy", fault_traces=400)
+    marked = np.flatnonzero(spans.is_background)
+
+    assert len(marked)
+    assert not spans.is_origin.any()
+    assert all(spans.exception[i] for i in marked)
+    assert all(spans.service[i] in spans.bystanders[spans.trace_id[i]] for i in marked)
+
+
+def test_what_was_injected_is_no_background():
+    spans = fault("error")
+
+    assert spans.is_origin.any()
+    assert not (spans.is_origin & spans.is_background).any()
+
+
+def test_a_broken_way_has_two_ends():
+    """One trace cannot say which of them is at fault."""
+    spans = fault("network_partition")
+    named = set(spans.ways.values())
+
+    assert named
+    assert all(len(names) >= 2 for names in named)
+    assert set(spans.ways) <= set(spans.culprits)
+
+
+def test_where_the_context_is_lost_the_truth_says_which_span_leads_out():
+    """Behind a service without instrumentation a new trace begins; before it, a call is all that is seen."""
+    settings = replace(PLAIN, services=14, uninstrumented_share=0.4, dialect="otel_http")
+    cases = (simulate_case("own_latency", seed, settings=settings).fault for seed in range(80))
+    spans = next(case for case in cases if case.leads_out.any())
+    last = np.flatnonzero(spans.leads_out)
+
+    assert spans.fault_touched[last].all()
+    assert all(spans.service[i] in spans.ways[spans.trace_id[i]] for i in last)

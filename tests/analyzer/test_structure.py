@@ -270,10 +270,10 @@ def test_slow_calls_that_still_overlap_are_not_serialised():
 
 
 def test_a_message_that_waited(room: Room):
-    """Usually a millisecond in the queue, now two seconds: the queue is named."""
+    """Usually a millisecond in the queue, now two seconds: the queue is named, at the span that began late."""
     story = room.say(CHECKOUT.replace("51..58", "2050..2058"))
 
-    assert origins(story) == [("structure.queue_wait", "shop orders publish")]
+    assert origins(story) == [("structure.queue_wait", "mail orders process")]
     entity = story.candidates[0].entity
     assert (entity.kind, entity.name, entity.service) == ("queue", "orders", "shop")
 
