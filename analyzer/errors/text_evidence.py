@@ -184,7 +184,9 @@ def _read_log(text: str, parse_stack: ParseStack | None) -> TextAnswer:
     summary = f"{_many(log.records, 'record')}, none of them an error." if top is None else ""
     if top is not None:
         named = f"{shown(top.type)}: {shown(top.message)}" if top.type else shown(top.message)
-        summary = f"{_many(log.error_records, 'error')} of {_many(log.error_kinds, 'kind')} in {_many(log.records, 'record')};"
+        counts = (log.error_records, "error"), (log.error_kinds, "kind"), (log.records, "record")
+        errors_of, kinds_in, all_records = (_many(number, word) for number, word in counts)
+        summary = f"{errors_of} of {kinds_in} in {all_records};"
         summary += f" most often {named} ({top.count})."
         if top.business:
             summary += " That one is a refusal for a business reason; no system failed."
