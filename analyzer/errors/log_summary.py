@@ -55,6 +55,8 @@ def summarise(
     gaps = [gap.sentence for gap in correlation_gaps(records)]
     log = LogSummary(
         records=len(records),
+        error_records=sum(kind.count for kind in kinds.values()),
+        error_kinds=len(kinds),
         unreadable=unreadable,
         left_out=left_out,
         levels=dict(Counter(record.level or "(none)" for record in records)),

@@ -24,6 +24,7 @@ from analyzer.spans import Vocabulary
 
 WINDOWS = 30  # that the time of the traces is cut into
 TRACES_MIN = 20  # fewer have no trend
+SLICED_MAX = 20_000  # traces that slices are looked for in, evenly taken: 50,000 of 100 attributes took 9 s
 SERVICES_MAX = 40  # whose versions, instances, hosts and zones are looked at: those in most traces
 _PARTS = ("version", "instance", "host", "zone")
 
@@ -60,7 +61,9 @@ def look_over(facts: TraceFacts, vocabulary: Vocabulary, others: Sequence[Change
     if facts.trace_count < TRACES_MIN:
         return Overview()
     changes = judge_deployments(facts, vocabulary, others)
-    slices = find_slices(_attributes(facts, vocabulary), facts.fatal)
+    some = np.arange(0, facts.trace_count, facts.trace_count // SLICED_MAX + 1)
+    sliced = facts if len(some) == facts.trace_count else facts.select(some)
+    slices = find_slices(_attributes(sliced, vocabulary), sliced.fatal)
     begun = facts.trace_start_ns
     window_ns = int(begun.max() - begun.min()) // WINDOWS + 1
     split = _split(facts.fatal, (begun - begun.min()) // window_ns)

@@ -181,11 +181,13 @@ def _read_log(text: str, parse_stack: ParseStack | None) -> TextAnswer:
         stack = parse_stack(first.stack_trace) if parse_stack is not None else None
     origin = stack.origin if stack else None
     top = errors[0] if errors else None
-    summary = f"{log.records} records, none of them an error." if top is None else ""
+    summary = f"{_many(log.records, 'record')}, none of them an error." if top is None else ""
     if top is not None:
-        count = sum(one.count for one in errors)
         named = f"{shown(top.type)}: {shown(top.message)}" if top.type else shown(top.message)
-        summary = f"{count} errors of {len(errors)} kinds in {log.records} records; most often {named} ({top.count})."
+        counts = (log.error_records, "error"), (log.error_kinds, "kind"), (log.records, "record")
+        errors_of, kinds_in, all_records = (_many(number, word) for number, word in counts)
+        summary = f"{errors_of} of {kinds_in} in {all_records};"
+        summary += f" most often {named} ({top.count})."
         if top.business:
             summary += " That one is a refusal for a business reason; no system failed."
     return TextAnswer(
@@ -201,3 +203,7 @@ def _read_log(text: str, parse_stack: ParseStack | None) -> TextAnswer:
         log=log,
         evidence=kinds(present),
     )
+
+
+def _many(number: int, word: str) -> str:
+    return f"{number} {word}" if number == 1 else f"{number} {word}s"

@@ -64,6 +64,8 @@ class LogSummary(Word):
     """What a log file says as a whole."""
 
     records: int
+    error_records: int = 0
+    error_kinds: int = Field(0, description="the most frequent of them are told")
     unreadable: int = 0
     left_out: int = Field(0, description="records over the bound; they were not looked at")
     levels: dict[str, int]

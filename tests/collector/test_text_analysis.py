@@ -10,11 +10,14 @@ from pathlib import Path
 
 import httpx
 import pytest
+from click.testing import Result
+from typer.testing import CliRunner
 
+from collector.cli import app
 from collector.text_analysis import is_text_evidence
 from tests.analyzer.errors.test_log_schema import EXAMPLE
 from tests.analyzer.errors.test_text_evidence import NPE, log_of
-from tests.collector.query.test_rest import Room, problem
+from tests.collector.query.test_rest import CHECKOUT, Room, problem
 
 
 def post(body: bytes, kind: str, **headers: str) -> httpx.Response:
@@ -53,9 +56,8 @@ def test_text_that_is_no_utf8_is_refused():
     problem(post(b"\xff\xfe", "text/plain"), 400, "undecodable")
 
 
-def run(*words: str, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
-    command = [sys.executable, "-m", "collector", "analyze", *words]
-    return subprocess.run(command, input=stdin, capture_output=True, timeout=120, check=False)
+def run(*words: str) -> Result:
+    return CliRunner().invoke(app, ["analyze", *words])
 
 
 def test_a_log_file_on_the_command_line(tmp_path: Path):
@@ -64,34 +66,48 @@ def test_a_log_file_on_the_command_line(tmp_path: Path):
 
     done = run(str(path))
 
-    text = done.stdout.decode()
-    assert done.returncode == 0
-    assert "12 errors of 1 kinds in 13 records" in text
+    text = done.stdout
+    assert done.exit_code == 0
+    assert "12 errors of 1 kind in 13 records" in text
     assert "100% of the records of payment-service keep the log schema" in text
     assert "0% of the records of ledger keep the log schema" in text
     assert "missing  trace: which service it began in" in text
 
 
 def test_a_stack_trace_from_standard_input_as_json():
-    done = run("-", "--json", stdin=NPE.encode())
+    """A pipe is looked at without taking from it, which only a process of its own shows."""
+    command = [sys.executable, "-m", "collector", "analyze", "-", "--json"]
+    done = subprocess.run(command, input=NPE.encode(), capture_output=True, timeout=120, check=True)
 
     found = json.loads(done.stdout)
-    assert (done.returncode, found["kind"], found["error_type"]) == (0, "stack", "NullPointerException")
+    assert (found["kind"], found["error_type"]) == ("stack", "NullPointerException")
 
 
 def test_a_message_as_a_word():
     done = run("--text", "psycopg2.OperationalError: connection refused \x1b[2J")
 
-    assert done.returncode == 0
-    assert b"unavailable" in done.stdout
-    assert b"\x1b" not in done.stdout
+    assert done.exit_code == 0
+    assert "unavailable" in done.stdout
+    assert "\x1b" not in done.stdout
 
 
 @pytest.mark.parametrize("words", [(), ("--text", "x", "file")])
 def test_either_files_or_text(words: tuple[str, ...]):
     done = run(*words)
 
-    assert (done.returncode, b"give files to analyze, or --text" in done.stderr) == (2, True)
+    assert (done.exit_code, "give files to analyze, or --text" in done.stderr) == (2, True)
+
+
+def test_a_log_and_traces_may_be_given_together(tmp_path: Path):
+    """The log is told for itself, the traces as ever."""
+    (tmp_path / "app.log").write_text(log_of(EXAMPLE))
+    (tmp_path / "traces").write_bytes(CHECKOUT.requests()[0])
+
+    done = run(str(tmp_path / "app.log"), str(tmp_path / "traces"))
+
+    assert done.exit_code == 0
+    assert "1 error of 1 kind in 1 record" in done.stdout
+    assert "FINDING" in done.stdout
 
 
 @pytest.mark.parametrize(

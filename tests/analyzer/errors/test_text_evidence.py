@@ -129,6 +129,13 @@ def test_errors_without_a_fingerprint_are_kept_apart_by_what_does_not_vary():
     assert [kind.count for kind in read_text(log_of(*lines)).errors] == [20, 5]
 
 
+def test_all_kinds_are_counted_and_the_most_frequent_told():
+    letters = "abcdefghijklmnop"
+    found = read_text(log_of(*({"level": "error", "msg": f"{letter} broke"} for letter in letters for _ in range(2))))
+
+    assert (len(found.errors), found.summary.partition(";")[0]) == (10, "32 errors of 16 kinds in 32 records")
+
+
 def test_errors_by_the_clock_are_told():
     at = 1_759_622_400
     lines = [{"level": "error", "msg": "import failed", "ts": at + n * 3600 + 17 * 60} for n in range(24)]
@@ -148,7 +155,7 @@ def test_lines_that_are_no_records_are_counted():
 def test_a_log_without_errors_says_so():
     found = read_text(log_of({"level": "info", "msg": "fine"}))
 
-    assert (found.summary, found.errors) == ("1 records, none of them an error.", [])
+    assert (found.summary, found.errors) == ("1 record, none of them an error.", [])
 
 
 def test_hostile_text_is_harmless_and_never_raises():
