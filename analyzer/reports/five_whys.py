@@ -120,7 +120,7 @@ def _mechanism(walk: _Walk) -> Why:
         return Why(question=question, because=words, level=_level(walk), span_ids=ids)
     ids = list(dict.fromkeys([*ids, *(span_id for _, spans in best.evidence for span_id in spans)]))
     title = best.title[:1].lower() + best.title[1:] if best.title[1:2].islower() else best.title
-    because = f"{words}: this is {title}"
+    because = f"{words} (known as: {title})"
     if best.location:
         because += f" (look at {best.location})"
     level: Level = _level(walk) if best.confidence >= 0.7 else "inferred"
