@@ -14,7 +14,7 @@ from analyzer.findings import Answer
 from analyzer.reports.clock_text import utc
 from analyzer.reports.model import Moment, Timeline
 from analyzer.reports.observed import node_of
-from analyzer.words import named, shown, span_ref
+from analyzer.words import named, shown
 
 MOMENTS_MAX = 60
 _SKEW = ("skew_adjusted", "skew_inconsistent", "negative_duration", "no_time", "time_out_of_range", "missing_parent")
@@ -37,14 +37,14 @@ def timeline_of_trace(
                 f"{step.effect.replace('_', ' ')}: {step.sentence}",
                 span.service,
                 span.span_id,
-                _moved(analysis, trace, span.span_id),
+                _moved(analysis, trace, span.span_id, span.start_ns),
             )
         )
     if not answer.causal_chain:
         for cause in answer.root_causes[:1]:
             for span in cause.origin_spans[:5]:
                 what = f"{named(span.service, span.operation)}, where the trouble is, began"
-                moved = _moved(analysis, trace, span.span_id)
+                moved = _moved(analysis, trace, span.span_id, span.start_ns)
                 moments.append(_moment(span.start_ns, what, span.service, span.span_id, moved))
     told = {step.span.span_id for step in answer.causal_chain}
     for fact in facts:
@@ -70,11 +70,15 @@ def _moment(at_ns: int, what: str, service: str = "", span_id: str = "", moved_n
     )
 
 
-def _moved(analysis: Analysis | None, trace: int, span_id: str) -> int:
-    """By how much the clock of a span was moved."""
+def _moved(analysis: Analysis | None, trace: int, span_id: str, start_ns: int | None = None) -> int:
+    """By how much the clock of a span was moved.
+
+    start_ns : as the answer has it; an explanation that puts lost spans back may move clocks further than the forest
+    """
     if analysis is None or not span_id:
         return 0
     node = node_of(analysis, trace, span_id)
     if node is None:
         return 0
-    return span_ref(analysis, node).start_ns - int(analysis.traces.rows[analysis.forest.row[node]]["start_ns"])
+    shown_ns = int(analysis.forest.start_ns[node]) if start_ns is None else start_ns
+    return shown_ns - int(analysis.traces.rows[analysis.forest.row[node]]["start_ns"])
