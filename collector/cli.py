@@ -37,6 +37,7 @@ class ReportFormat(StrEnum):
     json = "json"
     markdown = "markdown"
     html = "html"
+    monitors = "monitors"
 
 
 ConfigPath = Annotated[

@@ -11,14 +11,18 @@ import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
 from collector.ask import fetch_report
 from collector.verdict_text import plain
 
+if TYPE_CHECKING:
+    from collector.reporting import Format
+
 _ID = re.compile(r"[0-9a-fA-F]{16}|[0-9a-fA-F]{32}", re.ASCII)
-_ENDINGS = {"json": "json", "markdown": "md", "html": "html"}
+_ENDINGS = {"json": "json", "markdown": "md", "html": "html", "monitors": "monitors.json"}
 
 
 def write_report(target: str, format: str, output: Path | None, baseline: list[str], limit: int, server: str) -> int:
@@ -55,9 +59,9 @@ def _of_file(target: str, format: str, output: Path | None, baseline: list[str],
         return 2
 
     def pages() -> Iterator[tuple[str, str]]:
-        from collector.reporting import Format, page_of_analysis
+        from collector.reporting import page_of_analysis
 
-        written: Format = "json" if format == "json" else "html" if format == "html" else "markdown"
+        written = cast("Format", format)  # the command line takes no other
         for index, answer in wanted:
             yield answer.trace_id, page_of_analysis(answer, verdicts.analysis, index).write(written)
 
@@ -73,7 +77,7 @@ def _put(pages: list[tuple[str, str]], format: str, output: Path | None) -> int:
     if output is None:
         if isinstance(sys.stdout, io.TextIOWrapper):
             sys.stdout.reconfigure(encoding="utf-8")  # reports are UTF-8, whatever the locale
-        between = "\n" if format == "json" else "\n---\n\n"
+        between = "\n" if format in ("json", "monitors") else "\n---\n\n"
         sys.stdout.write(between.join(text.rstrip("\n") for _, text in pages) + "\n")
         return 0
     try:

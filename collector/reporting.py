@@ -1,4 +1,4 @@
-"""Reports of stored traces and incidents, written down: JSON, Markdown or HTML.
+"""Reports of stored traces, incidents and groups, written down: JSON, Markdown, HTML, or their monitors as code.
 
 In: an answer or an incident, and the bytes of a trace when its spans are kept. Out: text. Numba is loaded when spans
 are measured, so only callers that report import this file, and when they do.
@@ -25,6 +25,7 @@ from analyzer.reports.incident_report import report_of_incident
 from analyzer.reports.markdown import to_markdown
 from analyzer.reports.model import Fixture, Report
 from analyzer.reports.report import report_of_trace
+from analyzer.reports.report_monitors import monitors_of
 from analyzer.reports.waterfall_svg import waterfall_svg
 from analyzer.service_graph import to_json, trace_graph
 from collector.contracts import ChangeLog, ChangeQuery, Signal
@@ -35,7 +36,7 @@ from collector.wire.request_limits import RequestLimits
 
 CHANGES_NS = 86_400 * 1_000_000_000  # before a trace or an onset: what was changed earlier is told by nobody any more
 CHANGES_MAX = 50
-Format = Literal["json", "markdown", "html"]
+Format = Literal["json", "markdown", "html", "monitors"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +53,8 @@ class Page:
             return self.report.model_dump_json()
         if format == "markdown":
             return to_markdown(self.report)
+        if format == "monitors":
+            return json.dumps(monitors_of(self.report), ensure_ascii=False)
         return to_html(self.report, waterfall=self.waterfall, graph=self.graph)
 
 

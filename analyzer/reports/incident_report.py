@@ -63,7 +63,7 @@ def report_of_incident(incident: Incident, example: Report | None = None, *, cha
     title = f"{_name(top.entity)} is breaking the system" if top else "The system is failing; no cause stands out"
     if incident.status == "closed":
         title = f"{_name(top.entity)} broke the system" if top else "The system failed; no cause stood out"
-    culprit = (top.entity.callee or top.entity.service or top.entity.name) if top else ""
+    culprit = _culprit(top)
     matched = example.immediate_fix if example is not None else advice.fixes(None, [])
     fixture = example.testing.fixture if example is not None else None
     timeline = _timeline(incident, changes)
@@ -105,6 +105,10 @@ def report_of_incident(incident: Incident, example: Report | None = None, *, cha
             [],
         ).model_copy(update={"actions": example.review.actions} if example is not None else {}),
     )
+
+
+def _culprit(top: Suspect | None) -> str:
+    return (top.entity.callee or top.entity.service or top.entity.name) if top is not None else ""
 
 
 def _name(entity: Entity) -> str:
@@ -180,6 +184,7 @@ def _cause(incident: Incident, top: Suspect | None, example: Report | None, evid
     return Cause(
         claim=Claim(text=top.sentence, evidence=evidence, numbers={"probability": top.probability}),
         entity=top.entity,
+        service=_culprit(top),
         rule=top.rule,
         probability=top.probability,
         location=inner.location if inner else "",

@@ -62,6 +62,7 @@ class Cause(Word):
 
     claim: Claim
     entity: Entity | None = None
+    service: str = Field(default="", description="whose spans show it, so the one to watch; empty: none was named")
     rule: str = ""
     probability: Probability | None = None
     location: str = Field(default="", description="file:line to look at")
