@@ -25,10 +25,26 @@ _ID = re.compile(r"[0-9a-fA-F]{16}|[0-9a-fA-F]{32}", re.ASCII)
 _ENDINGS = {"json": "json", "markdown": "md", "html": "html", "monitors": "monitors.json"}
 
 
-def write_report(target: str, format: str, output: Path | None, baseline: list[str], limit: int, server: str) -> int:
-    """Write what was asked for; the exit status."""
+def write_report(
+    target: str,
+    format: str,
+    output: Path | None,
+    baseline: list[str],
+    limit: int,
+    server: str,
+    sources: tuple[str, str] = ("", ""),
+) -> int:
+    """Write what was asked for; the exit status.
+
+    Parameters
+    ----------
+    sources : directories of a checkout and of source maps, for files; empty: none
+    """
     if target == "-" or Path(target).exists():
-        return _of_file(target, format, output, baseline, limit)
+        return _of_file(target, format, output, baseline, limit, sources)
+    if any(sources):
+        _say("--checkout and --maps are for files; a server has its own (sources.checkout, sources.maps)")
+        return 2
     if not _ID.fullmatch(target):
         _say(
             f"{target[:80]!r} is neither a file nor an id; expected 32 hex digits, 16 of a group, or the name of a file"
@@ -40,7 +56,9 @@ def write_report(target: str, format: str, output: Path | None, baseline: list[s
     return _put([(target, found[0].decode("utf-8", "replace"))], format, output)
 
 
-def _of_file(target: str, format: str, output: Path | None, baseline: list[str], limit: int) -> int:
+def _of_file(
+    target: str, format: str, output: Path | None, baseline: list[str], limit: int, sources: tuple[str, str]
+) -> int:
     """Reports of the traces in a file that have something to say."""
     from collector.analyze_files import judge_files
 
@@ -59,11 +77,14 @@ def _of_file(target: str, format: str, output: Path | None, baseline: list[str],
         return 2
 
     def pages() -> Iterator[tuple[str, str]]:
+        from collector.checkout.context import SourceContext
+        from collector.clock import SystemClock
         from collector.reporting import page_of_analysis
 
+        context = SourceContext(SystemClock(), *sources) if any(sources) else None
         written = cast("Format", format)  # the command line takes no other
         for index, answer in wanted:
-            yield answer.trace_id, page_of_analysis(answer, verdicts.analysis, index).write(written)
+            yield answer.trace_id, page_of_analysis(answer, verdicts.analysis, index, sources=context).write(written)
 
     status = _put(list(pages()), format, output)
     if len(said) > len(wanted):
