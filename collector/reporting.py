@@ -97,7 +97,7 @@ def page_of_analysis(
     """Report on a measured trace, with its drawings; its fixture is tried."""
     facts = exceptions_of(analysis, trace, sources.parse if sources is not None else parse_stack)
     report = report_of_trace(answer, facts, analysis, trace, changes=changes)
-    if sources is not None:
+    if sources is not None and answer.root_causes:  # without a cause there is no origin to look at
         spans = {span.span_id for cause in answer.root_causes[:1] for span in cause.origin_spans}
         report = sources.added(report, facts, spans)
     origins = [span.service for cause in answer.root_causes[:1] for span in cause.origin_spans]

@@ -20,6 +20,7 @@ from analyzer.reports.model import (
     Claim,
     FiveWhys,
     Moment,
+    Monitor,
     Report,
     Runbook,
     Summary,
@@ -87,7 +88,7 @@ def report_of_incident(incident: Incident, example: Report | None = None, *, cha
             fixture_missing="" if fixture else "no example trace of the incident is kept",
         ),
         prevention=example.prevention if example is not None else advice.prevention([]),
-        monitoring=example.monitoring if example is not None else advice.monitors("", culprit, "error", []),
+        monitoring=_monitoring(culprit, example),
         runbook=_runbook(incident, top, culprit, title, example),
         five_whys=_whys(incident, top, example, changes),
         timeline=timeline,
@@ -110,6 +111,16 @@ def report_of_incident(incident: Incident, example: Report | None = None, *, cha
 
 def _culprit(top: Suspect | None) -> str:
     return (top.entity.callee or top.entity.service or top.entity.name) if top is not None else ""
+
+
+def _monitoring(culprit: str, example: Report | None) -> list[Monitor]:
+    """What watches the culprit of the incident; the example's expressions only where it blames the same service."""
+    if example is None:
+        return advice.monitors("", culprit, "error", [])
+    if not culprit or example.root_cause.service == culprit:
+        return example.monitoring
+    said = [one for one in example.monitoring if not one.expression]
+    return [*advice.monitors("", culprit, "mixed", []), *said]
 
 
 def _name(entity: Entity) -> str:

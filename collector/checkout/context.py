@@ -27,6 +27,8 @@ FRAMES_MAX = 3
 # A checkout is replaced by the next release; walking a large one takes a second or two.
 REFRESH_NS = 300 * 1_000_000_000
 SECOND_NS = 1_000_000_000
+# For all frames together; somebody waits for the report, and git may take its own limit once.
+HISTORY_NS = 10 * SECOND_NS
 NOT_FOUND = "not found in the checkout, or several files fit equally well"
 HIDDEN = "a hidden file or folder; what is in it is not shown"
 NO_LINE = "the stack says no file and line"
@@ -73,7 +75,7 @@ class SourceContext:
         """
         with self._lock:
             self._walk()
-            tree, faults = self._tree, list(self._faults)
+            tree, faults = self._tree, [*self._faults, *self._unusable()]
         found: list[SourceExcerpt] = []
         if tree is not None:
             frames = _frames(facts, origins)
@@ -88,6 +90,14 @@ class SourceContext:
                 "missing": [*report.missing, *faults],
             }
         )
+
+    def _unusable(self) -> list[str]:
+        """Maps that were found and could not be read; the lock is held."""
+        bad = self._maps.unusable if self._maps is not None else {}
+        first = next(iter(bad.items()), None)
+        if first is None:
+            return []
+        return [f"source maps: {len(bad)} cannot be read, the first is {shown(first[0])}: {shown(first[1])}"]
 
     def _walk(self) -> None:
         """Index both directories, again when that was long ago; the lock is held."""
@@ -114,8 +124,11 @@ class SourceContext:
     def _excerpts(self, tree: SourceTree, frames: Sequence[Frame], failed_ns: int) -> list[SourceExcerpt]:
         found: list[SourceExcerpt] = []
         unknown = "" if self._commits_max else "the history is not asked (sources.commits_max is 0)"
+        begun_ns = self._clock.monotonic_ns()
         for frame in frames:
             excerpt = self._lines(tree, frame)
+            if not unknown and self._clock.monotonic_ns() - begun_ns > HISTORY_NS:
+                unknown = f"not asked, after {HISTORY_NS // SECOND_NS} s for other frames"
             if excerpt.lines and not unknown:
                 try:
                     told = suspects(

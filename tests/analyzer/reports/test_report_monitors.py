@@ -103,6 +103,18 @@ def test_incidents_and_groups_are_watched_too():
     assert report_of_group(error_group(1)).monitoring[0].expression
 
 
+def test_an_incident_shows_the_monitors_of_its_own_culprit():
+    """Its example blames the bank, the incident payment: payment is watched, in words and in code."""
+    example = Reporter().report(draw(FAILED.replace("payment", "bank")))[1]
+    report = report_of_incident(incident(), example)
+    rules = monitors_of(report)["prometheus_rule"]["spec"]["groups"][0]["rules"]
+    written = [one.expression for one in report.monitoring if one.expression]
+
+    assert example.root_cause.service == "bank"
+    assert rules[0]["expr"] in written
+    assert all('"payment"' in expression and "bank" not in expression for expression in written)
+
+
 def test_a_report_that_names_nobody_has_no_monitors_and_says_so():
     found = monitors_of(nobody_named())
 

@@ -127,6 +127,17 @@ def test_bundles_are_led_back_to_their_sources(tmp_path: Path):
     assert mapped.sources[0].lines == ["throw new KeyError('sku')", ""]
 
 
+def test_a_map_that_cannot_be_read_is_told(tmp_path: Path):
+    checkout(tmp_path, "static/app.js.map", "{")
+
+    report = page(SourceContext(ManualClock(), maps=str(tmp_path)), BROWSER).report
+
+    assert report.root_cause.location == "https://shop.example/static/app.js:1"
+    assert any(
+        line.startswith("source maps: 1 cannot be read, the first is static/app.js.map: ") for line in report.missing
+    )
+
+
 @pytest.mark.parametrize(
     ("file", "words"),
     [
