@@ -13,6 +13,8 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from typer.testing import CliRunner
 
 from analyzer.engine import Analyzer
+from analyzer.errors.model import ExceptionFact
+from analyzer.errors.stack_traces import parse_stack
 from analyzer.reports.incident_report import report_of_incident
 from analyzer.reports.model import Report
 from collector.app.query_room import QueryRoom
@@ -111,6 +113,27 @@ def test_a_directory_without_history_says_so(tmp_path: Path):
     assert found.lines
     assert "git knows nothing of" in found.commits_missing
     assert str(tmp_path) not in found.commits_missing
+
+
+@needs_git
+def test_git_is_asked_for_as_long_as_somebody_waits(tmp_path: Path):
+    """Three frames, and a clock on which each takes 6 seconds: the second would be too late, and has its lines only."""
+
+    class SlowClock(ManualClock):
+        def monotonic_ns(self) -> int:
+            self.advance(6.0)
+            return super().monotonic_ns()
+
+    commit(checkout(tmp_path), "till: is there", FAILED_S - 7_200)
+    looked = SourceContext(SlowClock(), str(tmp_path))
+    stacks = [parse_stack(PYTHON.replace("line 5", f"line {line}")) for line in (4, 5, 6)]
+    facts = [ExceptionFact("", "", "", "", 0, "KeyError", "", stack=stack) for stack in stacks]
+
+    found = looked.added(page(None).report, facts, ()).sources
+
+    assert [one.line for one in found if one.lines] == [4, 5, 6]
+    assert [one.subject for one in found[0].commits] == ["till: is there"]
+    assert {one.commits_missing for one in found[1:]} == {"not asked, after 10 s for other frames"}
 
 
 def test_bundles_are_led_back_to_their_sources(tmp_path: Path):
