@@ -37,6 +37,7 @@ class ReportFormat(StrEnum):
     json = "json"
     markdown = "markdown"
     html = "html"
+    monitors = "monitors"
 
 
 ConfigPath = Annotated[
@@ -207,12 +208,14 @@ def report(
     ] = None,
     baseline: Annotated[list[str] | None, typer.Option(help="FILE only: healthy traces to learn from.")] = None,
     limit: Annotated[int, typer.Option(min=1, help="FILE only: reports at most.")] = 20,
+    checkout: Annotated[str, typer.Option(metavar="DIR", help="FILE only: the application's code.")] = "",
+    maps: Annotated[str, typer.Option(metavar="DIR", help="FILE only: source maps beside their bundles.")] = "",
     server: Annotated[str, typer.Option(help="Address of a running firstfault.")] = "http://127.0.0.1:8080",
 ) -> None:
     """Write a report: summary, cause, evidence, fix, tests, prevention, monitoring, runbook, five whys."""
     from collector.report_command import write_report
 
-    raise typer.Exit(write_report(target, format.value, output, baseline or [], limit, server))
+    raise typer.Exit(write_report(target, format.value, output, baseline or [], limit, server, (checkout, maps)))
 
 
 @app.command()

@@ -117,6 +117,13 @@ class Errors(Section):
     )
 
 
+class Sources(Section):
+    checkout: str = Field("", description="directory of the application's code, mounted read-only; empty: off")
+    maps: str = Field("", description="directory of source maps beside their bundles; empty: off")
+    lines_around: int = Field(5, ge=0, le=50, description="lines of code before and after a frame's, in reports")
+    commits_max: int = Field(5, ge=0, le=20, description="commits to these lines, in reports; 0: git is not asked")
+
+
 class Storage(Section):
     path: Path = Field(Path("var/firstfault"), description="directory; made with mode 0700")
     retention_hours: float = Field(72.0, gt=0)
@@ -180,6 +187,7 @@ class Config(Section):
     analysis: AnalysisConfig = AnalysisConfig()
     incidents: Incidents = Incidents()
     errors: Errors = Errors()
+    sources: Sources = Sources()
     storage: Storage = Storage()
     exporters: Exporters = Exporters()
     query: Query = Query()

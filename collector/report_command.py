@@ -11,20 +11,40 @@ import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
 from collector.ask import fetch_report
 from collector.verdict_text import plain
 
+if TYPE_CHECKING:
+    from collector.reporting import Format
+
 _ID = re.compile(r"[0-9a-fA-F]{16}|[0-9a-fA-F]{32}", re.ASCII)
-_ENDINGS = {"json": "json", "markdown": "md", "html": "html"}
+_ENDINGS = {"json": "json", "markdown": "md", "html": "html", "monitors": "monitors.json"}
 
 
-def write_report(target: str, format: str, output: Path | None, baseline: list[str], limit: int, server: str) -> int:
-    """Write what was asked for; the exit status."""
+def write_report(
+    target: str,
+    format: str,
+    output: Path | None,
+    baseline: list[str],
+    limit: int,
+    server: str,
+    sources: tuple[str, str] = ("", ""),
+) -> int:
+    """Write what was asked for; the exit status.
+
+    Parameters
+    ----------
+    sources : directories of a checkout and of source maps, for files; empty: none
+    """
     if target == "-" or Path(target).exists():
-        return _of_file(target, format, output, baseline, limit)
+        return _of_file(target, format, output, baseline, limit, sources)
+    if any(sources):
+        _say("--checkout and --maps are for files; a server has its own (sources.checkout, sources.maps)")
+        return 2
     if not _ID.fullmatch(target):
         _say(
             f"{target[:80]!r} is neither a file nor an id; expected 32 hex digits, 16 of a group, or the name of a file"
@@ -36,7 +56,9 @@ def write_report(target: str, format: str, output: Path | None, baseline: list[s
     return _put([(target, found[0].decode("utf-8", "replace"))], format, output)
 
 
-def _of_file(target: str, format: str, output: Path | None, baseline: list[str], limit: int) -> int:
+def _of_file(
+    target: str, format: str, output: Path | None, baseline: list[str], limit: int, sources: tuple[str, str]
+) -> int:
     """Reports of the traces in a file that have something to say."""
     from collector.analyze_files import judge_files
 
@@ -55,11 +77,14 @@ def _of_file(target: str, format: str, output: Path | None, baseline: list[str],
         return 2
 
     def pages() -> Iterator[tuple[str, str]]:
-        from collector.reporting import Format, page_of_analysis
+        from collector.checkout.context import SourceContext
+        from collector.clock import SystemClock
+        from collector.reporting import page_of_analysis
 
-        written: Format = "json" if format == "json" else "html" if format == "html" else "markdown"
+        context = SourceContext(SystemClock(), *sources) if any(sources) else None
+        written = cast("Format", format)  # the command line takes no other
         for index, answer in wanted:
-            yield answer.trace_id, page_of_analysis(answer, verdicts.analysis, index).write(written)
+            yield answer.trace_id, page_of_analysis(answer, verdicts.analysis, index, sources=context).write(written)
 
     status = _put(list(pages()), format, output)
     if len(said) > len(wanted):
@@ -73,7 +98,7 @@ def _put(pages: list[tuple[str, str]], format: str, output: Path | None) -> int:
     if output is None:
         if isinstance(sys.stdout, io.TextIOWrapper):
             sys.stdout.reconfigure(encoding="utf-8")  # reports are UTF-8, whatever the locale
-        between = "\n" if format == "json" else "\n---\n\n"
+        between = "\n" if format in ("json", "monitors") else "\n---\n\n"
         sys.stdout.write(between.join(text.rstrip("\n") for _, text in pages) + "\n")
         return 0
     try:

@@ -1,4 +1,4 @@
-"""Reports of stored traces and incidents, written down: JSON, Markdown or HTML.
+"""Reports of stored traces, incidents and groups, written down: JSON, Markdown, HTML, or their monitors as code.
 
 In: an answer or an incident, and the bytes of a trace when its spans are kept. Out: text. Numba is loaded when spans
 are measured, so only callers that report import this file, and when they do.
@@ -15,6 +15,7 @@ from analyzer.analysis import Analysis
 from analyzer.engine import Analyzer
 from analyzer.errors.exceptions import exceptions_of
 from analyzer.errors.group_words import ErrorGroup
+from analyzer.errors.stack_traces import parse_stack
 from analyzer.findings import Answer
 from analyzer.incident_words import Incident
 from analyzer.reports.five_whys import Changed
@@ -25,8 +26,10 @@ from analyzer.reports.incident_report import report_of_incident
 from analyzer.reports.markdown import to_markdown
 from analyzer.reports.model import Fixture, Report
 from analyzer.reports.report import report_of_trace
+from analyzer.reports.report_monitors import monitors_of
 from analyzer.reports.waterfall_svg import waterfall_svg
 from analyzer.service_graph import to_json, trace_graph
+from collector.checkout.context import SourceContext
 from collector.contracts import ChangeLog, ChangeQuery, Signal
 from collector.errors import BadRequestError
 from collector.offline import TraceReader, analyze_bytes
@@ -35,7 +38,7 @@ from collector.wire.request_limits import RequestLimits
 
 CHANGES_NS = 86_400 * 1_000_000_000  # before a trace or an onset: what was changed earlier is told by nobody any more
 CHANGES_MAX = 50
-Format = Literal["json", "markdown", "html"]
+Format = Literal["json", "markdown", "html", "monitors"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,13 +55,23 @@ class Page:
             return self.report.model_dump_json()
         if format == "markdown":
             return to_markdown(self.report)
+        if format == "monitors":
+            return json.dumps(monitors_of(self.report), ensure_ascii=False)
         return to_html(self.report, waterfall=self.waterfall, graph=self.graph)
 
 
 def page_of_trace(
-    answer: Answer, trace_otlp: bytes | None, logs_otlp: bytes | None = None, changes: Sequence[Changed] = ()
+    answer: Answer,
+    trace_otlp: bytes | None,
+    logs_otlp: bytes | None = None,
+    changes: Sequence[Changed] = (),
+    sources: SourceContext | None = None,
 ) -> Page:
     """Report on a stored trace; without its spans from the answer alone.
+
+    Parameters
+    ----------
+    sources : where the code of the application is; None: nowhere
 
     Raises
     ------
@@ -71,12 +84,22 @@ def page_of_trace(
     reader.add(trace_otlp, Signal.TRACES)
     if logs_otlp:
         reader.add(logs_otlp, Signal.LOGS)
-    return page_of_analysis(answer, Analyzer().analyse(reader.batch()).analysis, 0, changes)
+    return page_of_analysis(answer, Analyzer().analyse(reader.batch()).analysis, 0, changes, sources)
 
 
-def page_of_analysis(answer: Answer, analysis: Analysis, trace: int, changes: Sequence[Changed] = ()) -> Page:
+def page_of_analysis(
+    answer: Answer,
+    analysis: Analysis,
+    trace: int,
+    changes: Sequence[Changed] = (),
+    sources: SourceContext | None = None,
+) -> Page:
     """Report on a measured trace, with its drawings; its fixture is tried."""
-    report = report_of_trace(answer, exceptions_of(analysis, trace), analysis, trace, changes=changes)
+    facts = exceptions_of(analysis, trace, sources.parse if sources is not None else parse_stack)
+    report = report_of_trace(answer, facts, analysis, trace, changes=changes)
+    if sources is not None and answer.root_causes:  # without a cause there is no origin to look at
+        spans = {span.span_id for cause in answer.root_causes[:1] for span in cause.origin_spans}
+        report = sources.added(report, facts, spans)
     origins = [span.service for cause in answer.root_causes[:1] for span in cause.origin_spans]
     return Page(
         _tried(report),

@@ -10,8 +10,10 @@ from collections.abc import Sequence
 from analyzer.errors.model import PatternMatch
 from analyzer.findings import Answer, RootCause
 from analyzer.reports.clock_text import lasted
-from analyzer.reports.commands import error_share, prom_label
 from analyzer.reports.model import Expectation, Fix, Monitor
+from analyzer.reports.monitors import expressions
+from analyzer.reports.watched import Watched
+from analyzer.words import shown
 
 PATTERNS_MAX = 3  # whose advice is given; more confuses
 UNSURE = 0.4  # of a fix that rests on no known pattern
@@ -121,36 +123,37 @@ def reproduce(answer: Answer) -> list[str]:
 
 
 def monitors(answer_rule: str, service: str, verdict: str, patterns: Sequence[PatternMatch]) -> list[Monitor]:
-    """What to watch from now on; expressions are for the spanmetrics connector's names."""
-    calls = f'traces_span_metrics_calls_total{{service_name="{prom_label(service)}"'
+    """What to watch from now on; expressions are those of the monitors as code (`report_monitors`)."""
     found = []
-    if verdict in ("error", "mixed", "structure") and service:
-        found.append(
-            Monitor(
-                name="error share of the culprit",
-                why="more than 5 % of its calls fail, with at least 20 calls",
-                expression=f"{error_share(service)} > 0.05 and sum(increase({calls}}}[5m])) > 20",
+    if service:
+        watched = Watched(shown(service))
+        wanted = expressions(watched)
+        if verdict in ("error", "mixed", "structure"):
+            share, enough = f"{watched.error_share_max:.0%}", f"at least {watched.requests_min} requests"
+            found.append(
+                Monitor(
+                    name="error share of the culprit",
+                    why=f"more than {share} of the requests to it fail, with {enough}",
+                    expression=wanted.failing,
+                )
             )
-        )
-        found.append(
-            Monitor(
-                name="no data",
-                why="the culprit sends no spans at all",
-                expression=f"absent_over_time({calls}}}[10m])",
-                for_s=600,
+            found.append(
+                Monitor(
+                    name="no data",
+                    why="nothing is asked of the culprit, or its spans do not come",
+                    expression=wanted.silent,
+                    for_s=watched.no_data_min * 60,
+                )
             )
-        )
-    if verdict in ("latency", "mixed") and service:
-        bucket = f'traces_span_metrics_duration_milliseconds_bucket{{service_name="{prom_label(service)}"}}'
-        found.append(
-            Monitor(
-                name="p95 of the culprit",
-                why="its p95 is twice that of an hour ago",
-                expression=f"histogram_quantile(0.95, sum by (le) (rate({bucket}[10m]))) > 2 * "
-                f"histogram_quantile(0.95, sum by (le) (rate({bucket}[10m] offset 1h)))",
-                for_s=600,
+        if verdict in ("latency", "mixed"):
+            found.append(
+                Monitor(
+                    name="p95 of the culprit",
+                    why="its p95 is twice that of an hour ago",
+                    expression=wanted.slower,
+                    for_s=600,
+                )
             )
-        )
     found += [Monitor(name=match.title, why=match.monitor) for match in patterns[:PATTERNS_MAX]]
     if answer_rule:
         found.append(

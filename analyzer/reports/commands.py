@@ -9,15 +9,11 @@ import json
 import shlex
 
 from analyzer.reports import queries
-from analyzer.reports.watched import quoted
+from analyzer.reports.monitors import expressions
+from analyzer.reports.watched import Watched, quoted
 from analyzer.words import shown
 
 _SEARCH = "curl -s 'localhost:9200/logs-*/_search' -H 'content-type: application/json' -d "
-
-
-def prom_label(text: str) -> str:
-    """Text inside the quotes of a PromQL label matcher."""
-    return shown(text).replace("\\", "\\\\").replace('"', '\\"')
 
 
 def trace_ql(service: str) -> str:
@@ -49,8 +45,7 @@ def log_ql(service: str, trace_id: str) -> str:
 
 def error_share(service: str) -> str:
     """PromQL: share of failing calls of a service, as the spanmetrics connector counts them."""
-    calls = f'traces_span_metrics_calls_total{{service_name="{prom_label(service)}"'
-    return f'sum(rate({calls},status_code="STATUS_CODE_ERROR"}}[5m])) / sum(rate({calls}}}[5m]))'
+    return expressions(Watched(shown(service))).error_share
 
 
 def firstfault(*words: str) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from analyzer.errors.group_words import ErrorGroup
 from analyzer.errors.model import ExceptionFact
 from analyzer.findings import Answer
+from analyzer.reports import advice
 from analyzer.reports.clock_text import utc
 from analyzer.reports.model import Claim, Report
 from analyzer.reports.report import report_of_trace
@@ -54,6 +55,10 @@ def report_of_group(group: ErrorGroup, example: Report | None = None) -> Report:
     cause = example.root_cause
     if group.location and not cause.location:
         cause = cause.model_copy(update={"location": shown(group.location)})
+    monitoring = example.monitoring
+    if not cause.service and group.service:  # nobody was named: what is seen is watched where it is seen
+        cause = cause.model_copy(update={"service": shown(group.service)})
+        monitoring = [*advice.monitors("", group.service, "error", []), *monitoring]
     return example.model_copy(
         update={
             "subject": "group",
@@ -62,6 +67,7 @@ def report_of_group(group: ErrorGroup, example: Report | None = None) -> Report:
             "revision": group.revision,
             "summary": summary,
             "root_cause": cause,
+            "monitoring": monitoring,
             "available": ["the group", *example.available],
         }
     )

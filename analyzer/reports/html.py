@@ -13,6 +13,7 @@ import re
 from collections.abc import Iterable
 
 from analyzer.reports.advice import lasted_or_unknown
+from analyzer.reports.excerpt_text import changed_by, numbered
 from analyzer.reports.html_style import STYLE
 from analyzer.reports.model import Claim, Report
 from analyzer.reports.svg import text_of as text
@@ -38,6 +39,7 @@ def to_html(report: Report, *, waterfall: str = "", graph: str = "") -> str:
         parts.append(_section(f"Services{example}", f'<div class="wide">{graph}</div>'))
     parts += [
         _evidence(report),
+        _sources(report),
         _fix(report),
         _testing(report),
         _section("Prevention", _list(report.prevention)),
@@ -170,6 +172,17 @@ def _evidence(report: Report) -> str:
         return _section("Evidence", "<p>None was recorded.</p>")
     head = "<thead><tr><th>id</th><th>from</th><th>claim</th><th>spans</th></tr></thead>"
     return _section("Evidence", f'<div class="wide"><table>{head}<tbody>{"".join(rows)}</tbody></table></div>')
+
+
+def _sources(report: Report) -> str:
+    parts = []
+    for one in report.sources:
+        place = _code(f"{one.path}:{one.line}" if one.lines else one.location)
+        function = f" in {_code(one.function)}" if one.function else ""
+        why = f": {text(one.missing)}" if one.missing else ""
+        lines = _pre(numbered(one)) + _list(changed_by(one)) if one.lines else ""
+        parts.append(f"<p>{place}{function}{why}</p>{lines}")
+    return _section("Source", "".join(parts)) if parts else ""
 
 
 def _fix(report: Report) -> str:

@@ -20,6 +20,7 @@ from analyzer.reports.model import (
     Claim,
     FiveWhys,
     Moment,
+    Monitor,
     Report,
     Runbook,
     Summary,
@@ -63,7 +64,7 @@ def report_of_incident(incident: Incident, example: Report | None = None, *, cha
     title = f"{_name(top.entity)} is breaking the system" if top else "The system is failing; no cause stands out"
     if incident.status == "closed":
         title = f"{_name(top.entity)} broke the system" if top else "The system failed; no cause stood out"
-    culprit = (top.entity.callee or top.entity.service or top.entity.name) if top else ""
+    culprit = _culprit(top)
     matched = example.immediate_fix if example is not None else advice.fixes(None, [])
     fixture = example.testing.fixture if example is not None else None
     timeline = _timeline(incident, changes)
@@ -78,6 +79,7 @@ def report_of_incident(incident: Incident, example: Report | None = None, *, cha
         summary=_summary(incident, mine),
         root_cause=_cause(incident, top, example, mine),
         evidence=evidences.items,
+        sources=example.sources if example is not None else [],
         immediate_fix=matched,
         testing=TestingStrategy(
             steps=example.testing.steps if example is not None else advice.test_steps([], None),
@@ -86,7 +88,7 @@ def report_of_incident(incident: Incident, example: Report | None = None, *, cha
             fixture_missing="" if fixture else "no example trace of the incident is kept",
         ),
         prevention=example.prevention if example is not None else advice.prevention([]),
-        monitoring=example.monitoring if example is not None else advice.monitors("", culprit, "error", []),
+        monitoring=_monitoring(culprit, example),
         runbook=_runbook(incident, top, culprit, title, example),
         five_whys=_whys(incident, top, example, changes),
         timeline=timeline,
@@ -105,6 +107,20 @@ def report_of_incident(incident: Incident, example: Report | None = None, *, cha
             [],
         ).model_copy(update={"actions": example.review.actions} if example is not None else {}),
     )
+
+
+def _culprit(top: Suspect | None) -> str:
+    return (top.entity.callee or top.entity.service or top.entity.name) if top is not None else ""
+
+
+def _monitoring(culprit: str, example: Report | None) -> list[Monitor]:
+    """What watches the culprit of the incident; the example's expressions only where it blames the same service."""
+    if example is None:
+        return advice.monitors("", culprit, "error", [])
+    if not culprit or example.root_cause.service == culprit:
+        return example.monitoring
+    said = [one for one in example.monitoring if not one.expression]
+    return [*advice.monitors("", culprit, "mixed", []), *said]
 
 
 def _name(entity: Entity) -> str:
@@ -180,6 +196,7 @@ def _cause(incident: Incident, top: Suspect | None, example: Report | None, evid
     return Cause(
         claim=Claim(text=top.sentence, evidence=evidence, numbers={"probability": top.probability}),
         entity=top.entity,
+        service=_culprit(top),
         rule=top.rule,
         probability=top.probability,
         location=inner.location if inner else "",

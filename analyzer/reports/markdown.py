@@ -9,6 +9,7 @@ import json
 import re
 
 from analyzer.reports.advice import lasted_or_unknown
+from analyzer.reports.excerpt_text import changed_by, numbered
 from analyzer.reports.model import Claim, Report
 from analyzer.words import shown
 
@@ -39,6 +40,7 @@ def to_markdown(report: Report, *, with_fixture: bool = True) -> str:
     parts = [f"# {escaped(report.title)}", _head(report)]
     parts += _verdict(report)
     parts += _evidence(report)
+    parts += _sources(report)
     parts += _advice(report, with_fixture)
     parts += _runbook(report)
     parts += _whys(report)
@@ -101,6 +103,17 @@ def _evidence(report: Report) -> list[str]:
         parts.append(f"- **{item.id}** ({item.source}) {escaped(item.claim)} {', '.join(ids)}{more}".rstrip())
         if item.text:
             parts.append(fenced(item.text))
+    return parts
+
+
+def _sources(report: Report) -> list[str]:
+    parts = ["## Source"] if report.sources else []
+    for one in report.sources:
+        function = f" in `{_code(one.function)}`" if one.function else ""
+        place = f"{one.path}:{one.line}" if one.lines else one.location
+        parts.append(f"- `{_code(place)}`{function}" + (f": {escaped(one.missing)}" if one.missing else ""))
+        if one.lines:
+            parts += [fenced(numbered(one)), _bullets(changed_by(one))]
     return parts
 
 

@@ -44,6 +44,29 @@ class EvidenceItem(Word):
     text: str = Field(default="", description="a stack trace or message as it came, cut")
 
 
+class SourceCommit(Word):
+    """A commit that touched the lines of an excerpt; who to ask, not who is guilty."""
+
+    commit_id: str
+    at: str
+    author: str
+    subject: str
+
+
+class SourceExcerpt(Word):
+    """Lines around a frame of the origin, from a mounted checkout; the checkout may be of another version."""
+
+    location: str = Field(description="file:line as the stack trace has it, after source maps")
+    function: str = ""
+    path: str = Field(default="", description="of the file below the checkout")
+    line: int = 0
+    first_line: int = Field(default=0, description="number of the first of `lines`")
+    lines: list[str] = []
+    commits: list[SourceCommit] = Field(default=[], description="made before the failure, newest first")
+    missing: str = Field(default="", description="why there are no lines")
+    commits_missing: str = Field(default="", description="why there are no commits")
+
+
 class Summary(Word):
     """Deliverable 1: what happened, when, to whom."""
 
@@ -62,6 +85,7 @@ class Cause(Word):
 
     claim: Claim
     entity: Entity | None = None
+    service: str = Field(default="", description="whose spans show it, so the one to watch; empty: none was named")
     rule: str = ""
     probability: Probability | None = None
     location: str = Field(default="", description="file:line to look at")
@@ -223,6 +247,7 @@ class Report(Word):
     summary: Summary
     root_cause: Cause
     evidence: list[EvidenceItem]
+    sources: list[SourceExcerpt] = Field(default=[], description="code at the origin; empty: no checkout is mounted")
     immediate_fix: list[Fix]
     testing: TestingStrategy
     prevention: list[str]

@@ -13,6 +13,7 @@ from analyzer.reports.queries import loki_new_kinds
 from analyzer.reports.watched import Watched, in_template, quoted
 
 INTERVAL_S = 60
+SLOWER = 2.0  # times the P95 of an hour before
 _ROUTE = {"critical": "page", "high": "page", "medium": "ticket", "low": "ticket"}
 
 
@@ -32,12 +33,17 @@ class SpanMetrics:
 
 @dataclass(frozen=True, slots=True)
 class Expressions:
-    """PromQL of what is watched; each is empty (no series) while all is well."""
+    """PromQL of what is watched.
+
+    `failing`, `slow`, `slower` and `silent` are empty (no series) while all is well. `slower` needs no bound: it
+    compares with an hour before.
+    """
 
     error_share: str
     failing: str
     latency: str
     slow: str
+    slower: str
     silent: str
 
 
@@ -56,7 +62,9 @@ def expressions(watched: Watched, metrics: SpanMetrics | None = None) -> Express
     enough = f"sum(increase({calls}{window})) >= {watched.requests_min}"
     enough_long = f"sum(increase({calls}{long})) >= {watched.requests_min}"
     share = f"sum(rate({failed}{window})) / sum(rate({calls}{window}))"
-    p95 = f"histogram_quantile(0.95, sum by (le) (rate({metrics.duration_bucket}{{{mine}}}{long})))"
+    buckets = f"{metrics.duration_bucket}{{{mine}}}{long}"
+    p95 = f"histogram_quantile(0.95, sum by (le) (rate({buckets})))"
+    before = f"histogram_quantile(0.95, sum by (le) (rate({buckets} offset 1h)))"
     bound = watched.latency_p95_max_ms / metrics.bucket_unit_ms
     quiet = f"sum(increase({calls}[{watched.no_data_min}m]))"
     return Expressions(
@@ -64,6 +72,7 @@ def expressions(watched: Watched, metrics: SpanMetrics | None = None) -> Express
         failing=f"({share}) > {watched.error_share_max:g} and {enough}",
         latency=p95,
         slow=f"{p95} > {bound:g} and {enough_long}",
+        slower=f"{p95} > {SLOWER:g} * {before} and {enough_long}",
         # Both ways to be silent: series that stand still, and series that are gone.
         silent=f"{quiet} == 0 or absent({calls})",
     )

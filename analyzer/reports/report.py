@@ -181,6 +181,7 @@ def _cause(
             numbers={"probability": cause.probability},
         ),
         entity=cause.entity,
+        service=_culprit(cause),
         rule=cause.rule,
         probability=cause.probability,
         location=location,

@@ -17,6 +17,7 @@ from analyzer.findings import NOT_EXPLAINED, Answer
 from analyzer.incident_words import Incident
 from analyzer.service_graph import Graph
 from collector.app.endpoints import host_port, is_loopback
+from collector.checkout.context import SourceContext
 from collector.clock import SystemClock
 from collector.config import Config
 from collector.contracts import STATE_NAME, Decisions, Encoding, Found, OpenTraces, Signal
@@ -63,6 +64,18 @@ class QueryRoom:
         self._store = ExplainingStore.open(config.storage.path, read_only=True)
         clock = SystemClock()
         self._changes = ChangeShelf(Path(config.storage.path), clock, config.storage.retention_hours)
+        wanted = config.sources
+        self._sources = (
+            SourceContext(
+                clock,
+                wanted.checkout,
+                wanted.maps,
+                lines_around=wanted.lines_around,
+                commits_max=wanted.commits_max,
+            )
+            if wanted.checkout or wanted.maps
+            else None
+        )
         self._store.rules = self._rules = config.errors.rules
         desk = Desk(
             store=self._store,
@@ -112,9 +125,8 @@ class QueryRoom:
     ) -> str:
         from collector.reporting import changes_before, page_of_trace
 
-        return page_of_trace(answer, trace_otlp, logs_otlp, changes_before(self._changes, answer.start_ns)).write(
-            format
-        )
+        changes = changes_before(self._changes, answer.start_ns)
+        return page_of_trace(answer, trace_otlp, logs_otlp, changes, self._sources).write(format)
 
     def _report_incident(self, incident: Incident, format: ReportFormat) -> str:
         from collector.reporting import changes_before, page_of_incident
@@ -133,7 +145,7 @@ class QueryRoom:
         found = self._store.find(bytes.fromhex(trace_id))
         if found.answer is None or not found.trace_otlp:
             return None
-        return page_of_trace(found.answer, found.trace_otlp, found.logs_otlp)
+        return page_of_trace(found.answer, found.trace_otlp, found.logs_otlp, sources=self._sources)
 
     def start(self) -> None:
         self.ports["rest"] = self._rest.start()

@@ -12,13 +12,13 @@ from analyzer.incident_words import Incident
 from analyzer.service_graph import Graph
 from collector.contracts import ChangeLog, Clock, Decisions, Encoding, OpenTraces, Signal, Store
 
-ReportFormat: TypeAlias = Literal["json", "markdown", "html"]
+ReportFormat: TypeAlias = Literal["json", "markdown", "html", "monitors"]
 # Request bytes -> answers, nothing stored. Raises `collector.errors.RefusedError`.
 Analyze: TypeAlias = Callable[[bytes, Signal, Encoding], list[Answer]]
 # ExportTraceServiceRequest, ExportLogsServiceRequest or None, the answer or None -> graph of the one trace in it.
 DrawTrace: TypeAlias = Callable[[bytes, bytes | None, Answer | None], Graph]
 
-# The answer, its spans and logs as OTLP or None, "json", "markdown" or "html" -> the report, written.
+# The answer, its spans and logs as OTLP or None, a format -> the report, written.
 ReportTrace: TypeAlias = Callable[[Answer, bytes | None, bytes | None, ReportFormat], str]
 ReportGroup: TypeAlias = Callable[[ErrorGroup, ReportFormat], str]
 ReportIncident: TypeAlias = Callable[[Incident, ReportFormat], str]

@@ -1,4 +1,4 @@
-"""Reports over REST: of one trace, one incident, one group of errors; as JSON, Markdown or HTML.
+"""Reports over REST: of one trace, one incident, one group of errors; as JSON, Markdown, HTML or monitors as code.
 
 In: an id and a format. Out: the report. HTML is self-contained and brings its own content security policy: the one
 style element by its hash, nothing else.
@@ -23,11 +23,15 @@ from collector.query.models_incidents import INCIDENT_ID
 from collector.query.problems import ProblemError, harmless, problem_responses
 from collector.query.rest_groups import group_not_known, read_group_id
 
-Format = Annotated[Literal["json", "markdown", "html"], Query(description="default json", examples=["html"])]
+Format = Annotated[
+    Literal["json", "markdown", "html", "monitors"],
+    Query(description="default json; monitors: rules, alerts and queries as code, in JSON", examples=["html"]),
+]
 TYPES = {
     "json": "application/json",
     "markdown": "text/markdown; charset=utf-8",
     "html": "text/html; charset=utf-8",
+    "monitors": "application/json",
 }
 _EXAMPLE = {"schema_version": "1", "subject": "trace", "subject_id": TRACE_ID, "title": "gateway GET /checkout failed"}
 _BODY = body_of(Report, _EXAMPLE, "The report: eight deliverables, five whys, timeline, messages, review draft")
@@ -167,4 +171,4 @@ def _written(body: str, format: str) -> Response:
     if format == "html":
         headers["Content-Security-Policy"] = f"{CONTENT_SECURITY_POLICY}; frame-ancestors 'none'"
     raw = body.encode("utf-8", "replace")
-    return Response(harmless(raw) if format == "json" else raw, 200, headers, TYPES[format])
+    return Response(harmless(raw) if TYPES[format] == "application/json" else raw, 200, headers, TYPES[format])

@@ -21,7 +21,6 @@ from analyzer.reports.incident_report import report_of_incident
 from analyzer.reports.markdown import escaped, fenced, to_markdown
 from analyzer.reports.model import Fixture, Report, report_schema
 from analyzer.reports.report import report_of_trace
-from analyzer.reports.rules import prometheus_rule
 from collector.contracts import Signal
 from collector.offline import analyze_bytes
 from collector.wire.otlp_json import translate_json
@@ -297,13 +296,14 @@ def test_the_messages_of_an_incident_are_the_templates():
 
 def test_monitors_are_rules_that_prometheus_reads(reporter: Reporter):
     """Balanced, quoted, named; a hostile service name ends no quotes."""
-    rule = prometheus_rule(reporter.report(FAULTS[0].drawing())[1])
-    hostile = prometheus_rule(report_of_trace(checkout(service='a"} or vector(1) or x{b="')))
+    report = reporter.report(FAULTS[0].drawing())[1]
+    hostile = report_of_trace(checkout(service='a"} or vector(1) or x{b="'))
 
-    (group,) = rule["spec"]["groups"]
-    assert [one["alert"] for one in group["rules"]] == ["ErrorShareOfTheCulprit", "NoData"]
-    for one in [*group["rules"], *hostile["spec"]["groups"][0]["rules"]]:
-        outside = re.sub(r'"(?:[^"\\]|\\.)*"', '""', one["expr"])
+    assert [one.name for one in report.monitoring[:2]] == ["error share of the culprit", "no data"]
+    found = [one.expression for one in [*report.monitoring, *hostile.monitoring] if one.expression]
+    assert len(found) == 4
+    for expression in found:
+        outside = re.sub(r'"(?:[^"\\]|\\.)*"', '""', expression)
         assert outside.count("{") == outside.count("}")
         assert outside.count("(") == outside.count(")")
         assert "vector" not in outside

@@ -88,6 +88,23 @@ def test_a_trace_is_reported_in_each_format(client: Client):
     assert "<svg" in written["html"].text
 
 
+def test_monitors_are_a_format(client: Client, store: Shelf):
+    """Rules, alerts and queries for the culprit, of a trace as of an incident and a group."""
+    room = Client(create_app(store, FakeOpenTraces(), report_group=store.group_report))
+    group = error_group(1).model_copy(update={"example_trace_ids": [TRACE.hex()]})
+    store.put_groups([group])
+
+    answers = [client.get(f"{path}?format=monitors") for path in (PATH, INCIDENT)]
+    answers.append(room.get(f"/api/v1/groups/{group.group_id}/report?format=monitors"))
+
+    for answer in answers:
+        assert (answer.status_code, answer.headers["content-type"]) == (200, "application/json")
+        found = json.loads(answer.text)
+        assert found["prometheus_rule"]["kind"] == "PrometheusRule"
+        assert set(found) >= {"prometheus_rule", "grafana", "datadog", "queries"}
+        assert found["watched"]["service"] == "payment"
+
+
 def test_the_fixture_was_tried(client: Client):
     report = Report.model_validate_json(client.get(PATH).text)
 
@@ -231,6 +248,14 @@ def test_a_server_is_asked_for_a_trace_or_an_incident(run: Run):
     assert run(TRACE.hex()).stdout.startswith("# gateway GET /checkout failed\n")
     assert run(f"{1:032x}").stdout.startswith("# service payment is breaking the system\n")
     assert json.loads(run(TRACE.hex(), "--format", "json").stdout)["subject"] == "trace"
+
+
+def test_monitors_come_from_a_server_and_from_a_file(run: Run, file: Path, tmp_path: Path):
+    asked, made = run(TRACE.hex(), "--format", "monitors"), run(file, "--format", "monitors")
+    run(file, "--format", "monitors", "--output", tmp_path)
+
+    assert json.loads(asked.stdout) == json.loads(made.stdout)
+    assert json.loads((tmp_path / f"{TRACE.hex()}.monitors.json").read_text()) == json.loads(made.stdout)
 
 
 def test_an_unknown_id_and_a_wrong_one_are_refused(run: Run):
