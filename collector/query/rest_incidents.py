@@ -18,10 +18,11 @@ from analyzer.incident_words import Incident
 from collector.contracts import IncidentChange, IncidentQuery
 from collector.errors import OverloadedError
 from collector.query.desk import Desk
-from collector.query.incidents import LIMIT_DEFAULT, NOT_KNOWN, IncidentChanges, read_incident_id
+from collector.query.incidents import LIMIT_DEFAULT, IncidentChanges
 from collector.query.models import body_of
 from collector.query.models_incidents import INCIDENT_EXAMPLE, INCIDENT_ID, WATCH_EXAMPLE, IncidentList
-from collector.query.problems import ProblemError, harmless, problem_responses
+from collector.query.problems import harmless, problem_responses
+from collector.query.rest_missing import require_incident
 
 _NAME_MAX = 1024
 _QUIET_LOOKS = 30  # looks without news before a comment is sent: proxies and clients see that it is alive
@@ -106,19 +107,7 @@ def incident_routes(desk: Desk, stopping: threading.Event) -> APIRouter:
         ],
     ) -> Response:
         """Suspects with evidence, who suffers, how many requests, what happened in order, traces to open."""
-        wanted = read_incident_id(incident_id)
-        found = desk.store.incident(wanted)
-        if found is None:
-            title, advice = NOT_KNOWN
-            raise ProblemError(
-                404,
-                "incident_unknown",
-                title,
-                f"no incident {wanted} is kept",
-                found=wanted,
-                expected="the id of an incident of GET /api/v1/incidents",
-                do=advice,
-            )
+        found = require_incident(desk, incident_id)
         return _json(found.model_dump_json().encode())
 
     return router

@@ -10,18 +10,17 @@ from typing import Annotated, Literal
 
 from fastapi import APIRouter, Path, Query, Response
 
-from analyzer.findings import Answer
 from analyzer.reports.html import CONTENT_SECURITY_POLICY
 from analyzer.reports.model import Report
 from collector.errors import OverloadedError
 from collector.query.desk import Desk
-from collector.query.incidents import NOT_KNOWN, read_incident_id
-from collector.query.lookup import MISSING, Look, look_everywhere, read_trace_id
+from collector.query.lookup import look_everywhere, read_trace_id
 from collector.query.models import TRACE_ID, body_of
 from collector.query.models_groups import GROUP_ID
 from collector.query.models_incidents import INCIDENT_ID
 from collector.query.problems import ProblemError, harmless, problem_responses
 from collector.query.rest_groups import group_not_known, read_group_id
+from collector.query.rest_missing import require_answer, require_incident
 
 Format = Annotated[
     Literal["json", "markdown", "html", "monitors"],
@@ -64,7 +63,7 @@ def report_routes(desk: Desk) -> APIRouter:
         if desk.report_trace is None:
             raise _no_reports()
         found = look_everywhere(desk, read_trace_id(trace_id))
-        answer = _require(found, desk.settings.retry_after_s)
+        answer = require_answer(found, desk.settings.retry_after_s)
         otlp = found.found.trace_otlp if found.found else None
         logs = found.found.logs_otlp if found.found else None
         with desks:
@@ -86,19 +85,7 @@ def report_routes(desk: Desk) -> APIRouter:
         """Who and since when from the incident; pattern, location and fixture from an example trace that is kept."""
         if desk.report_incident is None:
             raise _no_reports()
-        wanted = read_incident_id(incident_id)
-        incident = desk.store.incident(wanted)
-        if incident is None:
-            title, advice = NOT_KNOWN
-            raise ProblemError(
-                404,
-                "incident_unknown",
-                title,
-                f"no incident {wanted} is kept",
-                found=wanted,
-                expected="the id of an incident of GET /api/v1/incidents",
-                do=advice,
-            )
+        incident = require_incident(desk, incident_id)
         with desks:
             return _written(desk.report_incident(incident, format), format)
 
@@ -138,22 +125,6 @@ class _Desks:
 
     def __exit__(self, *_: object) -> None:
         self._free.release()
-
-
-def _require(found: Look, retry_after_s: int) -> Answer:
-    if found.answer is not None:
-        return found.answer
-    title, advice = MISSING[found.state]
-    raise ProblemError(
-        404 if found.state == "unknown" else 410,
-        f"trace_{found.state}",
-        title,
-        found.reason or f"trace {found.trace_id} is {found.state}",
-        found=found.trace_id,
-        expected="the id of a trace that was sent here and is still kept",
-        do=advice,
-        headers={"Retry-After": str(retry_after_s)} if found.state == "unknown" else {},
-    )
 
 
 def _no_reports() -> ProblemError:

@@ -16,7 +16,7 @@ from starlette.concurrency import run_in_threadpool
 from analyzer.findings import Answer
 from analyzer.service_graph import Graph, to_dot, to_json, to_mermaid
 from collector.query.desk import Desk
-from collector.query.lookup import MISSING, Look, look, look_everywhere, read_trace_id
+from collector.query.lookup import Look, look, look_everywhere, read_trace_id
 from collector.query.models import (
     ANSWER_EXAMPLE,
     GRAPH_EXAMPLE,
@@ -29,6 +29,7 @@ from collector.query.models import (
 )
 from collector.query.otlp_view import span_page
 from collector.query.problems import ProblemError, harmless, json_bytes, problem_responses
+from collector.query.rest_missing import require_answer
 
 TraceId = Annotated[
     str,
@@ -94,7 +95,7 @@ def trace_routes(desk: Desk) -> APIRouter:
         retention took it; the problem's `type` says which.
         """
         found = await _wait_for(desk, request, read_trace_id(trace_id), min(wait, settings.wait_max_s))
-        answer = _require_answer(found, settings.retry_after_s)
+        answer = require_answer(found, settings.retry_after_s)
         body = harmless(answer.model_dump_json().encode())
         if found.state == "open":
             headers = {"Retry-After": str(settings.retry_after_s), "Cache-Control": "no-store"}
@@ -224,23 +225,6 @@ async def _wait_for(desk: Desk, request: Request, trace_id: bytes, wait_s: float
     return await run_in_threadpool(look_everywhere, desk, trace_id)
 
 
-def _require_answer(found: Look, retry_after_s: int) -> Answer:
-    if found.answer is not None:
-        return found.answer
-    title, advice = MISSING[found.state]
-    headers = {"Retry-After": str(retry_after_s)} if found.state == "unknown" else {}
-    raise ProblemError(
-        404 if found.state == "unknown" else 410,
-        f"trace_{found.state}",
-        title,
-        found.reason or f"trace {found.trace_id} is {found.state}",
-        found=found.trace_id,
-        expected="the id of a trace that was sent here and is still kept",
-        do=advice,
-        headers=headers,
-    )
-
-
 def _require_spans(desk: Desk, trace_id: str) -> tuple[Look, bytes]:
     found = look_everywhere(desk, read_trace_id(trace_id))
     if found.state == "open":
@@ -254,7 +238,7 @@ def _require_spans(desk: Desk, trace_id: str) -> tuple[Look, bytes]:
             do="ask again after the time in Retry-After; /root-cause has the answer so far",
             headers={"Retry-After": str(desk.settings.retry_after_s)},
         )
-    _require_answer(found, desk.settings.retry_after_s)
+    require_answer(found, desk.settings.retry_after_s)
     otlp = found.found.trace_otlp if found.found else None
     if otlp is None:
         raise ProblemError(

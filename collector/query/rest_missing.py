@@ -1,0 +1,62 @@
+"""What is not there, as REST says it: one trace, one incident.
+
+In: a look, a desk. Out: what was found, or a problem that says why there is nothing and what to do.
+"""
+
+from __future__ import annotations
+
+from analyzer.findings import Answer
+from analyzer.incident_words import Incident
+from collector.query.desk import Desk
+from collector.query.incidents import NOT_KNOWN, read_incident_id
+from collector.query.lookup import MISSING, Look
+from collector.query.problems import ProblemError
+
+
+def require_answer(found: Look, retry_after_s: int) -> Answer:
+    """Return the answer of a look.
+
+    Raises
+    ------
+    ProblemError
+        404 unknown, 410 expired or dropped.
+    """
+    if found.answer is not None:
+        return found.answer
+    title, advice = MISSING[found.state]
+    raise ProblemError(
+        404 if found.state == "unknown" else 410,
+        f"trace_{found.state}",
+        title,
+        found.reason or f"trace {found.trace_id} is {found.state}",
+        found=found.trace_id,
+        expected="the id of a trace that was sent here and is still kept",
+        do=advice,
+        headers={"Retry-After": str(retry_after_s)} if found.state == "unknown" else {},
+    )
+
+
+def require_incident(desk: Desk, incident_id: str) -> Incident:
+    """Return the incident of an id.
+
+    Raises
+    ------
+    BadRequestError
+        That is no id.
+    ProblemError
+        404: none of that id is kept.
+    """
+    wanted = read_incident_id(incident_id)
+    found = desk.store.incident(wanted)
+    if found is None:
+        title, advice = NOT_KNOWN
+        raise ProblemError(
+            404,
+            "incident_unknown",
+            title,
+            f"no incident {wanted} is kept",
+            found=wanted,
+            expected="the id of an incident of GET /api/v1/incidents",
+            do=advice,
+        )
+    return found
