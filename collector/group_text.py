@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import io
 import json
 import sys
 from dataclasses import asdict
 
-from rich.console import Console
 from rich.text import Text
 
 from analyzer.errors.group_words import ErrorGroup, SeenAs, Trend
 from analyzer.errors.rules import Replay
 from collector.incident_text import clock_text
-from collector.verdict_text import plain
+from collector.verdict_text import plain, standard_output
 
 _STYLES = {"new": "bold red", "regressed": "bold red", "ongoing": "yellow", "resolved": "green", "ignored": "dim"}
 SEEN_MAX = 6
@@ -25,13 +23,7 @@ class GroupPrinter:
 
     def __init__(self, as_json: bool) -> None:
         self._as_json = as_json
-        if isinstance(sys.stdout, io.TextIOWrapper):
-            # JSON is UTF-8, whatever the locale; in text, a letter the terminal lacks must not end the program.
-            if as_json:
-                sys.stdout.reconfigure(encoding="utf-8")
-            else:
-                sys.stdout.reconfigure(errors="replace")
-        self._console = Console(highlight=False)
+        self._console = standard_output(as_json)
 
     def show(self, groups: list[ErrorGroup]) -> None:
         """Show a line of each."""

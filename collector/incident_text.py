@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import io
 import sys
 from datetime import UTC, datetime, timedelta
 
-from rich.console import Console
 from rich.text import Text
 
 from analyzer.findings import Entity, EntityKind
 from analyzer.incident_words import Incident, Suspect
-from collector.verdict_text import plain
+from collector.verdict_text import plain, standard_output
 
 _STYLES = {"open": "bold red", "closed": "green"}
 SUSPECTS_MAX = 3
@@ -24,13 +22,7 @@ class IncidentPrinter:
 
     def __init__(self, as_json: bool) -> None:
         self._as_json = as_json
-        if isinstance(sys.stdout, io.TextIOWrapper):
-            # JSON is UTF-8, whatever the locale; in text, a letter the terminal lacks must not end the program.
-            if as_json:
-                sys.stdout.reconfigure(encoding="utf-8")
-            else:
-                sys.stdout.reconfigure(errors="replace")
-        self._console = Console(highlight=False)
+        self._console = standard_output(as_json)
 
     def show(self, incidents: list[Incident], *, whole: bool) -> None:
         """Show incidents, all of each or a line."""

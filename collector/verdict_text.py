@@ -16,19 +16,23 @@ REFUTED_MAX = 3
 EXCESS_MAX = 3
 
 
+def standard_output(as_json: bool) -> Console:
+    """Standard output for answers: JSON is UTF-8, whatever the locale; text survives letters the terminal lacks."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        if as_json:
+            sys.stdout.reconfigure(encoding="utf-8")
+        else:
+            sys.stdout.reconfigure(errors="replace")
+    return Console(highlight=False)
+
+
 class Printer:
     """Writes answers to standard output: lines for people, or one JSON object a line."""
 
     def __init__(self, as_json: bool) -> None:
         self.count = 0
         self._as_json = as_json
-        if isinstance(sys.stdout, io.TextIOWrapper):
-            # JSON is UTF-8, whatever the locale; in text, a letter the terminal lacks must not end the program.
-            if as_json:
-                sys.stdout.reconfigure(encoding="utf-8")
-            else:
-                sys.stdout.reconfigure(errors="replace")
-        self._console = Console(highlight=False)
+        self._console = standard_output(as_json)
 
     def show(self, answer: Answer) -> None:
         self.count += 1
