@@ -204,12 +204,16 @@ class ChangeLog(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class GroupQuery:
-    """Which groups of errors to list. `sort`: one of `GROUP_SORTS`, largest or latest first."""
+    """Which groups of errors to list. `sort`: one of `GROUP_SORTS`, largest or latest first.
+
+    spiking : only those far above their own past now, or only the others
+    """
 
     status: str | None = None
     service: str | None = None
     sort: str = "last_seen"
     limit: int = 100
+    spiking: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -289,8 +293,8 @@ class Store(Protocol):
     def last_incident_change(self) -> int:
         """Return the number of the last change; 0 when there was none."""
 
-    def put_groups(self, groups: Sequence[ErrorGroup]) -> None:
-        """Keep the highest revision of each; the same or a lower one is ignored."""
+    def put_groups(self, groups: Sequence[ErrorGroup], messages: Sequence[OutboxItem] = ()) -> None:
+        """Keep the highest revision of each; the same or a lower one is ignored. Messages once for each key."""
 
     def group(self, group_id: str) -> ErrorGroup | None: ...
 
