@@ -20,6 +20,8 @@ STATE_NAME = "analyzer"  # what the engine's learned state is kept under, and fo
 DETECTION_STATE_NAME = "detection"  # what is usual for every service, operation and edge; alarms that are raised
 INCIDENTS_STATE_NAME = "incidents"  # incidents that are open
 GROUPS_STATE_NAME = "groups"  # users of every group, and which traces were counted last
+IMPACT_STATE_NAME = "impact"  # whom the errors of today hit, as words; found by who answers for it
+IMPACT_BOOKS_STATE_NAME = "impact_books"  # the sketches it is counted in
 GROUP_SORTS = ("last_seen", "first_seen", "count", "users")
 
 

@@ -20,10 +20,11 @@ from analyzer.errors.exposure import Exposure, Places
 from analyzer.errors.group_news import Turn
 from analyzer.errors.group_words import ErrorGroup, GroupChange
 from analyzer.errors.groups import Groups, GroupsConfig
+from analyzer.errors.impact_sheet import Hit, ImpactDesk, who_of
 from analyzer.errors.signatures import signatures
 from analyzer.errors.taxonomy import Context, Overrule, judged
 from analyzer.errors.trace_groups import Explained
-from collector.contracts import GROUPS_STATE_NAME, Clock, OutboxItem
+from collector.contracts import GROUPS_STATE_NAME, IMPACT_BOOKS_STATE_NAME, IMPACT_STATE_NAME, Clock, OutboxItem
 from collector.desk import Shelf
 from collector.errors import OverloadedError
 from collector.group_words import news_of
@@ -79,6 +80,7 @@ class GroupRoom:
         self._exports = exports
         self.told: dict[str, int] = {}  # what was new -> times it was told
         self.exposure = Exposure()
+        self.impact = ImpactDesk()
         self._overrules = overrules
         self._places: dict[str, Places] = {}
         self._shares: dict[str, tuple[float | None, int]] = {}  # of the operation where a group began, as told last
@@ -129,7 +131,7 @@ class GroupRoom:
                 self.groups.infer(group_id, count, now_ns)
 
     def _count(self, explained: Explained) -> None:
-        now_ns = self._clock.now_ns()
+        now_ns, hits = self._clock.now_ns(), []
         for place, one in enumerate(explained.groups):
             before = self.groups.counts.observed
             group_id = self.groups.observe(
@@ -137,11 +139,14 @@ class GroupRoom:
             )
             if self.groups.counts.observed == before:
                 continue  # counted when it was explained first
+            hits.append(Hit(group_id, one.fact.service, one.services, one.visible))
             if group_id not in self._places:
                 self._places[group_id] = Places(self.exposure.of(one.fact.service))
             self._places[group_id].add(one.fact)
             if not place:  # the share is of the operation where the trace's own trouble began
                 self._shares[group_id] = (explained.failed_share, explained.call_count)
+        if hits:
+            self._guarded("impact", lambda: self.impact.add(hits, who_of(explained.facts), now_ns))
         if len(self._places) > 2 * self.groups.config.groups_max:  # of groups that left; the next errors tell it again
             self._places.clear()
             self._shares.clear()
@@ -156,6 +161,7 @@ class GroupRoom:
         if now >= self._next_judge_ns:
             self._next_judge_ns = now + JUDGE_NS
             self._guarded("judging", lambda: self.groups.judge(self._clock.now_ns()))
+            self._guarded("impact", self._tell_impact)
         if now >= self._next_look_ns:
             self._next_look_ns = now + LOOK_NS
             self._guarded("telling", lambda: self._tell(TOLD_MAX))
@@ -184,6 +190,13 @@ class GroupRoom:
         if changed or messages:
             self._shelf.put_groups([self._judged(group) for group in changed], messages)
 
+    def _tell_impact(self) -> None:
+        now_ns = self._clock.now_ns()
+        self.impact.turn(now_ns)
+        if self.impact.changed:
+            sheet = self.impact.sheet(now_ns)
+            self._shelf.save_state(IMPACT_STATE_NAME, sheet.model_dump_json().encode())
+
     def _news(self) -> list[OutboxItem]:
         now_ns, found = self._clock.now_ns(), []
         for turn in self.groups.news.take():
@@ -203,13 +216,19 @@ class GroupRoom:
         """Hand every change, and the counts of users, to the shelf."""
         self._guarded("telling", lambda: self._tell(len(self.groups)))
         self._guarded("telling", lambda: self._shelf.save_state(GROUPS_STATE_NAME, self.groups.save()))
+        self._guarded("impact", self._tell_impact)
+        self._guarded("impact", lambda: self._shelf.save_state(IMPACT_BOOKS_STATE_NAME, self.impact.save()))
 
-    def load(self, groups: Sequence[ErrorGroup], state: bytes | None) -> None:
+    def load(self, groups: Sequence[ErrorGroup], state: bytes | None, impact: bytes | None = None) -> None:
         """Take what the shelf has. Before the engine's thread starts."""
         try:
             self.groups.load(groups, state or b"")
         except ValueError as error:
             logger.warning("users of error groups are counted anew: %s", error)
+        try:
+            self.impact.load(impact or b"")
+        except ValueError as error:
+            logger.warning("whom errors hit is counted anew: %s", error)
 
     def decide(self, group_id: str, change: GroupChange, timeout_s: float) -> ErrorGroup | None:
         """`contracts.Decisions`: let a person's decision hold; None when there is no such group.
@@ -239,6 +258,7 @@ class GroupRoom:
             "groups_spikes": news.counts.spikes,
             "groups_novel": news.counts.novel,
             "groups_unjudged": news.counts.unjudged,
+            "groups_left_out_impact": self.impact.left_out,
             "groups_untold_news": news.counts.untold,
             "groups_held": len(self.groups),
             "groups_observed_errors": counts.observed,

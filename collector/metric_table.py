@@ -170,6 +170,7 @@ METRICS: dict[str, Metric] = {
     "groups_told_news": _counter("Turns of groups that were told.", "what"),
     "groups_untold_news": _counter("Turns of groups over the bound of a minute; not told."),
     "groups_unjudged": _counter("Groups that found no room when groups were held against their past."),
+    "groups_left_out_impact": _counter("Failing traces of groups or services that found no room in today's impact."),
     "groups_failed": _counter("Failures of our own while grouping.", "part"),
     "store_stored_findings": _counter("Findings committed."),
     "store_failed_writes": _counter("Transactions that failed."),

@@ -26,6 +26,7 @@ from collector.config import Assembly, Config, Errors, Incidents, OtlpExporterCo
 from collector.contracts import (
     DETECTION_STATE_NAME,
     GROUPS_STATE_NAME,
+    IMPACT_BOOKS_STATE_NAME,
     INCIDENTS_STATE_NAME,
     STATE_NAME,
     ChangeLog,
@@ -140,7 +141,9 @@ class EngineRoom:
             self._incidents.load({name: self._store.load_state(name) for name in names})
             self._incidents.close_forgotten(self._store.incidents(IncidentQuery(status="open", limit=LIMIT_MAX)))
         kept = self._store.groups(GroupQuery(limit=self._config.errors.groups_max))
-        self._groups.load(kept, self._store.load_state(GROUPS_STATE_NAME))
+        self._groups.load(
+            kept, self._store.load_state(GROUPS_STATE_NAME), self._store.load_state(IMPACT_BOOKS_STATE_NAME)
+        )
         self._shelf.start()
         if self._exporter is not None:
             self._exporter.start()

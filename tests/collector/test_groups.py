@@ -13,7 +13,8 @@ import pytest
 from analyzer.engine import Analyzer
 from analyzer.errors.group_news import Turn
 from analyzer.errors.group_words import ErrorGroup, GroupChange
-from collector.contracts import GROUPS_STATE_NAME, GroupQuery, OutboxItem
+from analyzer.errors.impact_sheet import DAY_NS, ImpactSheet
+from collector.contracts import GROUPS_STATE_NAME, IMPACT_BOOKS_STATE_NAME, IMPACT_STATE_NAME, GroupQuery, OutboxItem
 from collector.control import ControlClient, ControlServer, RemoteDecisions, answer_decision
 from collector.errors import OverloadedError
 from collector.exporters.findings import ExportSettings
@@ -54,6 +55,12 @@ class Counting(House):
     @property
     def groups(self) -> list[ErrorGroup]:
         return list(self.shelf.groups.values())
+
+
+def with_user(name: str) -> str:
+    """The failing trace; its first span says who asked."""
+    who = f"user.id={name} session.id=s-{name} tenant.id=acme"
+    return FAILING.replace("0..100  ERROR", f"0..100  ERROR  {who}")
 
 
 def later(drawing: Drawing, ns: int) -> Drawing:
@@ -292,6 +299,60 @@ def test_a_defect_in_judging_does_not_cost_the_answer(monkeypatch: pytest.Monkey
 
     assert [stored.answer.status for stored in house.shelf.traces] == ["finding"]
     assert house.room.failed == {"judging": 1}
+
+
+def test_whom_errors_hit_is_told_once_a_minute_and_survives_a_restart():
+    """Two users in one session each, one of them twice; the next day one of them is back and one is new."""
+    house = Counting()
+    for seed, user in enumerate(["ann", "bob", "ann"], 1):
+        house.send(draw(with_user(user), seed=seed))
+    house.after(30)
+    house.after(60)
+    house.pipeline._save_state()
+    states = dict(house.shelf.states)
+    today = ImpactSheet.model_validate_json(states[IMPACT_STATE_NAME])
+
+    again = Counting()
+    again.clock.ns = house.clock.ns + 86_400 * SECOND_NS
+    again.room.load(house.groups, states[GROUPS_STATE_NAME], states[IMPACT_BOOKS_STATE_NAME])
+    for seed, user in enumerate(["ann", "eve"], 11):
+        again.send(draw(with_user(user), seed=seed))
+    again.after(30)
+    again.after(60)
+    tomorrow = ImpactSheet.model_validate_json(dict(again.shelf.states)[IMPACT_STATE_NAME])
+
+    (group,) = today.groups
+    assert (group.entity, group.service) == (house.groups[0].group_id, "payment")
+    assert (group.requests, group.failed, group.handled) == (3, 3, 0)
+    assert [group.users.hit, group.sessions.hit, group.tenants.hit] == [2, 2, 1]
+    assert (group.users.new, group.users.returning) == (2, 0)
+    assert [one.entity for one in today.services] == ["gateway", "payment"]
+    assert [(one.users.hit, one.users.new, one.users.returning) for one in tomorrow.groups] == [(2, 1, 1)]
+    assert tomorrow.groups[0].service == "payment"
+
+
+def test_a_saved_impact_that_cannot_be_used_is_said(caplog: pytest.LogCaptureFixture):
+    room = Counting().room
+
+    room.load([], b"", b"nonsense")
+
+    assert "whom errors hit is counted anew" in caplog.text
+    assert room.impact.sheet(DAY_NS).groups == []
+
+
+def test_a_defect_in_counting_users_does_not_cost_the_group(monkeypatch: pytest.MonkeyPatch):
+    house = Counting()
+
+    def fail(*_: Any) -> Any:
+        raise RuntimeError("a defect")
+
+    monkeypatch.setattr(house.room.impact, "add", fail)
+    house.send(draw(FAILING))
+    house.after(30)
+    house.after(2)
+
+    assert [group.count for group in house.groups] == [1]
+    assert house.room.failed == {"impact": 1}
 
 
 def test_every_counter_has_a_name():

@@ -42,6 +42,7 @@ class FakeStore:
         self.on_find: Callable[[bytes], None] = lambda trace_id: None
         self.changes: list[IncidentChange] = []  # every revision, the newest last
         self.kept_groups: dict[str, ErrorGroup] = {}
+        self.states: dict[str, bytes] = {}
         self.lock = threading.Lock()
 
     def find(self, trace_id: bytes) -> Found:
@@ -151,7 +152,7 @@ class FakeStore:
         raise AssertionError("the query room never writes")
 
     def load_state(self, name: str) -> bytes | None:
-        return None
+        return self.states.get(name)
 
     def retain(self, now_ns: int) -> None:
         raise AssertionError("the query room never writes")
