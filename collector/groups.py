@@ -217,7 +217,8 @@ class GroupRoom:
         self._guarded("telling", lambda: self._tell(len(self.groups)))
         self._guarded("telling", lambda: self._shelf.save_state(GROUPS_STATE_NAME, self.groups.save()))
         self._guarded("impact", self._tell_impact)
-        self._guarded("impact", lambda: self._shelf.save_state(IMPACT_BOOKS_STATE_NAME, self.impact.save()))
+        if self.impact.unsaved:  # up to 0.2 s when the books are full
+            self._guarded("impact", lambda: self._shelf.save_state(IMPACT_BOOKS_STATE_NAME, self.impact.save()))
 
     def load(self, groups: Sequence[ErrorGroup], state: bytes | None, impact: bytes | None = None) -> None:
         """Take what the shelf has. Before the engine's thread starts."""

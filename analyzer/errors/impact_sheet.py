@@ -96,7 +96,8 @@ class ImpactDesk:
         self._told: dict[str, dict[str, ImpactWord]] = {"groups": {}, "services": {}}
         self._service_of: dict[str, str] = {}  # of groups in the book
         self._day = 0
-        self.changed = False
+        self.changed = False  # since `sheet`
+        self.unsaved = False  # since `save`
 
     @property
     def left_out(self) -> int:
@@ -118,7 +119,7 @@ class ImpactDesk:
     def _blame(self, kind: str, entity: str, who: Mapping[str, str], *, failed: bool) -> None:
         self._books[kind].blame(entity, who, failed=failed)
         self._told[kind].pop(entity, None)
-        self.changed = True
+        self.changed = self.unsaved = True
 
     def turn(self, now_ns: int) -> None:
         """Begin another day when it is one."""
@@ -128,7 +129,7 @@ class ImpactDesk:
         if self._day:
             for book in self._books.values():
                 book.turn()
-            self.changed = True
+            self.changed = self.unsaved = True
         self._day, self._told = day, {"groups": {}, "services": {}}
         groups = self._books["groups"]
         self._service_of = {group: service for group, service in self._service_of.items() if group in groups}
@@ -163,6 +164,7 @@ class ImpactDesk:
     # -- over a restart ----------------------------------------------------------------------
 
     def save(self) -> bytes:
+        self.unsaved = False
         books = {kind: book.save() for kind, book in self._books.items()}
         saved = {"version": STATE_VERSION, "day": self._day, "books": books, "service_of": self._service_of}
         return zlib.compress(json.dumps(saved).encode(), 1)
