@@ -67,7 +67,15 @@ def ask_incidents(
 
 
 def ask_groups(
-    server: str, group_id: str | None, status: str | None, service: str | None, sort: str, limit: int, as_json: bool
+    server: str,
+    group_id: str | None,
+    status: str | None,
+    service: str | None,
+    sort: str,
+    limit: int,
+    as_json: bool,
+    *,
+    spiking: bool = False,
 ) -> int:
     """Ask for one group of errors or a list, print, and return the exit status as `ask_server` does."""
     if _address(server) is None:
@@ -76,6 +84,8 @@ def ask_groups(
         sys.stderr.write(plain(f"{group_id[:80]!r} is not the id of a group; expected 16 hex digits") + "\n")
         return 2
     wanted = {key: value for key, value in (("status", status), ("service", service)) if value is not None}
+    if spiking:
+        wanted["spiking"] = "true"
     path = f"/{group_id}" if group_id is not None else f"?{urlencode(wanted | {'sort': sort, 'limit': limit})}"
     found = _get(server, f"/api/v1/groups{path}", TIMEOUT_S)
     if isinstance(found, int):

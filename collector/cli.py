@@ -97,6 +97,7 @@ def groups(
         str | None, typer.Option(help="new, ongoing, regressed, resolved or ignored; default all.")
     ] = None,
     service: Annotated[str | None, typer.Option(help="Only errors this service was seen in.")] = None,
+    spiking: Annotated[bool, typer.Option("--spiking", help="Only those far above their own past now.")] = False,
     sort: Annotated[str, typer.Option(help="last_seen, first_seen, count or users.")] = "last_seen",
     limit: Annotated[int, typer.Option(min=1, max=500, help="Lines of the list.")] = 20,
     server: Annotated[str, typer.Option(help="Address of a running firstfault.")] = "http://127.0.0.1:8080",
@@ -105,7 +106,7 @@ def groups(
     """Ask a running server which errors there are: each once, however many traces failed with it."""
     from collector.ask import ask_groups
 
-    raise typer.Exit(ask_groups(server, group_id, status, service, sort, limit, as_json))
+    raise typer.Exit(ask_groups(server, group_id, status, service, sort, limit, as_json, spiking=spiking))
 
 
 @app.command()

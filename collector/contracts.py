@@ -20,6 +20,8 @@ STATE_NAME = "analyzer"  # what the engine's learned state is kept under, and fo
 DETECTION_STATE_NAME = "detection"  # what is usual for every service, operation and edge; alarms that are raised
 INCIDENTS_STATE_NAME = "incidents"  # incidents that are open
 GROUPS_STATE_NAME = "groups"  # users of every group, and which traces were counted last
+IMPACT_STATE_NAME = "impact"  # whom the errors of today hit, as words; found by who answers for it
+IMPACT_BOOKS_STATE_NAME = "impact_books"  # the sketches it is counted in
 GROUP_SORTS = ("last_seen", "first_seen", "count", "users")
 
 
@@ -204,12 +206,16 @@ class ChangeLog(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class GroupQuery:
-    """Which groups of errors to list. `sort`: one of `GROUP_SORTS`, largest or latest first."""
+    """Which groups of errors to list. `sort`: one of `GROUP_SORTS`, largest or latest first.
+
+    spiking : only those far above their own past now, or only the others
+    """
 
     status: str | None = None
     service: str | None = None
     sort: str = "last_seen"
     limit: int = 100
+    spiking: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -289,8 +295,8 @@ class Store(Protocol):
     def last_incident_change(self) -> int:
         """Return the number of the last change; 0 when there was none."""
 
-    def put_groups(self, groups: Sequence[ErrorGroup]) -> None:
-        """Keep the highest revision of each; the same or a lower one is ignored."""
+    def put_groups(self, groups: Sequence[ErrorGroup], messages: Sequence[OutboxItem] = ()) -> None:
+        """Keep the highest revision of each; the same or a lower one is ignored. Messages once for each key."""
 
     def group(self, group_id: str) -> ErrorGroup | None: ...
 

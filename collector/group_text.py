@@ -50,6 +50,11 @@ def group_line(group: ErrorGroup) -> Text:
     users = f"  {group.users:,} users" if group.users else ""
     out.append(f"{plain(group.group_id)}  {clock_text(group.last_seen_ns)}  {group.count:,} times{users}  ")
     out.append(f"{plain(group.service)}: {_title(group)}")
+    if group.spike is not None:
+        spike = group.spike
+        out.append(f"  SPIKE {spike.now:,} in {spike.window_s // 60} min, {spike.usual:.3g} usual", style="bold red")
+    elif group.novel and group.status == "new":
+        out.append("  NOVEL", style="bold red")
     return out
 
 
@@ -65,6 +70,11 @@ def group_text(group: ErrorGroup, why: str, trend: Trend) -> Text:
     seen = f"first {clock_text(group.first_seen_ns)}, last {clock_text(group.last_seen_ns)}"
     users = f", {group.users:,} users" if group.users else ""
     out.append(f"  {group.count:,} times{users}; {seen}\n")
+    if group.spike is not None:
+        since = clock_text(group.spike.since_ns)
+        out.append(plain(f"  spike since {since}: {group.spike.sentence}") + "\n", style="bold red")
+    if group.novel:
+        out.append(plain(f"  novel: {group.novel_reason}") + "\n")
     out.append(plain(f"  {trend.direction.replace('_', ' ')}: {trend.reason}") + "\n")
     for name, judgement in (("severity", group.severity), ("type", group.kind), ("observability", group.observability)):
         if judgement is not None:

@@ -23,6 +23,18 @@ def why(group: ErrorGroup) -> str:
     return f"nothing but its status is known: {', '.join(codes) or 'failed'}, same operation"
 
 
+def news_of(group: ErrorGroup, what: str) -> str:
+    """Say what is new about a group: "spike", "new" or "regressed"."""
+    name = f"{_shown(group.type or group.operation or 'failure')} in {_shown(group.service)}"
+    if what == "spike" and group.spike is not None:
+        return group.spike.sentence
+    if what == "new":
+        return f"{name}: {_shown(group.novel_reason)}"
+    if what == "regressed":
+        return f"{name}: {_shown(group.status_reason)}"
+    return f"{name}: it is over"
+
+
 def _shown(text: str) -> str:
     clean = "".join(letter if letter.isprintable() else " " for letter in text[: _SHOWN_MAX + 1])
     return clean if len(clean) <= _SHOWN_MAX else clean[: _SHOWN_MAX - 1] + "…"

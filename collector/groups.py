@@ -17,20 +17,24 @@ from dataclasses import dataclass, field
 from analyzer.engine import Verdicts
 from analyzer.errors.counting import Users, UserSketch
 from analyzer.errors.exposure import Exposure, Places
+from analyzer.errors.group_news import Turn
 from analyzer.errors.group_words import ErrorGroup, GroupChange
 from analyzer.errors.groups import Groups, GroupsConfig
+from analyzer.errors.impact_sheet import Hit, ImpactDesk, who_of
 from analyzer.errors.signatures import signatures
 from analyzer.errors.taxonomy import Context, Overrule, judged
 from analyzer.errors.trace_groups import Explained
-from collector.contracts import GROUPS_STATE_NAME, Clock
+from collector.contracts import GROUPS_STATE_NAME, IMPACT_BOOKS_STATE_NAME, IMPACT_STATE_NAME, Clock, OutboxItem
 from collector.desk import Shelf
 from collector.errors import OverloadedError
+from collector.group_words import news_of
 from collector.telemetry import Snapshot, sample
 
 logger = logging.getLogger(__name__)
 
 LOOK_NS = 1_000_000_000  # how often changed groups are told
 AGE_NS = 10_000_000_000
+JUDGE_NS = 60_000_000_000  # groups are held against their own past, by the minute
 TOLD_MAX = 200  # groups handed to the shelf in one look; the others wait for the next
 ALIKE_MAX = 20_000  # looks whose group is remembered
 DECISIONS_MAX = 64  # waiting at once; people are slower than the engine
@@ -57,6 +61,7 @@ class GroupRoom:
     recall : a group the shelf still has, by its id
     users : makes what counts the users of a group
     overrules : what people say of severity, type and observability
+    exports : a group, what is new about it, when that began and the time -> messages
     """
 
     def __init__(
@@ -67,10 +72,15 @@ class GroupRoom:
         recall: Callable[[str], ErrorGroup | None] = lambda group_id: None,
         users: Callable[[], Users] = UserSketch,
         overrules: Sequence[Overrule] = (),
+        exports: Callable[[ErrorGroup, Turn, int], list[OutboxItem]] = lambda group, turn, now_ns: [],
     ) -> None:
         self._shelf, self._clock = shelf, clock
         self.groups = Groups(config, users, recall)
+        self.groups.news.begin(clock.now_ns())
+        self._exports = exports
+        self.told: dict[str, int] = {}  # what was new -> times it was told
         self.exposure = Exposure()
+        self.impact = ImpactDesk()
         self._overrules = overrules
         self._places: dict[str, Places] = {}
         self._shares: dict[str, tuple[float | None, int]] = {}  # of the operation where a group began, as told last
@@ -81,7 +91,7 @@ class GroupRoom:
         self.decided = 0
         self._decisions: queue.Queue[_Decision] = queue.Queue(DECISIONS_MAX)
         now = clock.monotonic_ns()
-        self._next_look_ns, self._next_age_ns = now, now
+        self._next_look_ns, self._next_age_ns, self._next_judge_ns = now, now, now
 
     def observe(self, verdicts: Verdicts) -> None:
         """Count the calls of a batch: what errors are compared with."""
@@ -121,7 +131,7 @@ class GroupRoom:
                 self.groups.infer(group_id, count, now_ns)
 
     def _count(self, explained: Explained) -> None:
-        now_ns = self._clock.now_ns()
+        now_ns, hits = self._clock.now_ns(), []
         for place, one in enumerate(explained.groups):
             before = self.groups.counts.observed
             group_id = self.groups.observe(
@@ -129,11 +139,14 @@ class GroupRoom:
             )
             if self.groups.counts.observed == before:
                 continue  # counted when it was explained first
+            hits.append(Hit(group_id, one.fact.service, one.services, one.visible))
             if group_id not in self._places:
                 self._places[group_id] = Places(self.exposure.of(one.fact.service))
             self._places[group_id].add(one.fact)
             if not place:  # the share is of the operation where the trace's own trouble began
                 self._shares[group_id] = (explained.failed_share, explained.call_count)
+        if hits:
+            self._guarded("impact", lambda: self.impact.add(hits, who_of(explained.facts), now_ns))
         if len(self._places) > 2 * self.groups.config.groups_max:  # of groups that left; the next errors tell it again
             self._places.clear()
             self._shares.clear()
@@ -145,6 +158,10 @@ class GroupRoom:
         if now >= self._next_age_ns:
             self._next_age_ns = now + AGE_NS
             self._guarded("ageing", lambda: self.groups.age(self._clock.now_ns()))
+        if now >= self._next_judge_ns:
+            self._next_judge_ns = now + JUDGE_NS
+            self._guarded("judging", lambda: self.groups.judge(self._clock.now_ns()))
+            self._guarded("impact", self._tell_impact)
         if now >= self._next_look_ns:
             self._next_look_ns = now + LOOK_NS
             self._guarded("telling", lambda: self._tell(TOLD_MAX))
@@ -169,8 +186,26 @@ class GroupRoom:
 
     def _tell(self, most: int) -> None:
         changed = self.groups.take_changed(most)
-        if changed:
-            self._shelf.put_groups([self._judged(group) for group in changed])
+        messages = self._news()
+        if changed or messages:
+            self._shelf.put_groups([self._judged(group) for group in changed], messages)
+
+    def _tell_impact(self) -> None:
+        now_ns = self._clock.now_ns()
+        self.impact.turn(now_ns)
+        if self.impact.changed:
+            sheet = self.impact.sheet(now_ns)
+            self._shelf.save_state(IMPACT_STATE_NAME, sheet.model_dump_json().encode())
+
+    def _news(self) -> list[OutboxItem]:
+        now_ns, found = self._clock.now_ns(), []
+        for turn in self.groups.news.take():
+            group = self.groups.find(turn.group_id)
+            if group is not None:
+                self.told[turn.what] = self.told.get(turn.what, 0) + 1
+                logger.info("group %s %s: %s", group.group_id, turn.what, news_of(group, turn.what))
+                found += self._exports(self._judged(group), turn, now_ns)
+        return found
 
     def _judged(self, group: ErrorGroup) -> ErrorGroup:
         share, count = self._shares.get(group.group_id, (None, 0))
@@ -181,13 +216,20 @@ class GroupRoom:
         """Hand every change, and the counts of users, to the shelf."""
         self._guarded("telling", lambda: self._tell(len(self.groups)))
         self._guarded("telling", lambda: self._shelf.save_state(GROUPS_STATE_NAME, self.groups.save()))
+        self._guarded("impact", self._tell_impact)
+        if self.impact.unsaved:  # up to 0.2 s when the books are full
+            self._guarded("impact", lambda: self._shelf.save_state(IMPACT_BOOKS_STATE_NAME, self.impact.save()))
 
-    def load(self, groups: Sequence[ErrorGroup], state: bytes | None) -> None:
+    def load(self, groups: Sequence[ErrorGroup], state: bytes | None, impact: bytes | None = None) -> None:
         """Take what the shelf has. Before the engine's thread starts."""
         try:
             self.groups.load(groups, state or b"")
         except ValueError as error:
             logger.warning("users of error groups are counted anew: %s", error)
+        try:
+            self.impact.load(impact or b"")
+        except ValueError as error:
+            logger.warning("whom errors hit is counted anew: %s", error)
 
     def decide(self, group_id: str, change: GroupChange, timeout_s: float) -> ErrorGroup | None:
         """`contracts.Decisions`: let a person's decision hold; None when there is no such group.
@@ -211,7 +253,14 @@ class GroupRoom:
     def snapshot(self) -> Snapshot:
         """Counters under the names of the metric table; any thread."""
         counts = self.groups.counts
+        news = self.groups.news
         found: Snapshot = {
+            "groups_spiking": news.spiking,
+            "groups_spikes": news.counts.spikes,
+            "groups_novel": news.counts.novel,
+            "groups_unjudged": news.counts.unjudged,
+            "groups_left_out_impact": self.impact.left_out,
+            "groups_untold_news": news.counts.untold,
             "groups_held": len(self.groups),
             "groups_observed_errors": counts.observed,
             "groups_repeated_errors": counts.repeated,
@@ -225,6 +274,7 @@ class GroupRoom:
             "groups_decisions": self.decided,
             "groups_lost_calls": self.exposure.lost_calls,
         }
+        found |= {sample("groups_told_news", what): number for what, number in list(self.told.items())}
         return found | {sample("groups_failed", part): number for part, number in list(self.failed.items())}
 
     def _guarded(self, part: str, work: Callable[[], None]) -> None:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from analyzer.errors.group_words import ErrorGroup
-from collector.contracts import Clock, EdgeRollup, Rollup, Store, StoredIncident, StoredTrace
+from collector.contracts import Clock, EdgeRollup, OutboxItem, Rollup, Store, StoredIncident, StoredTrace
 
 logger = logging.getLogger(__name__)
 
@@ -39,6 +39,7 @@ class _Incidents:
 @dataclass(frozen=True, slots=True)
 class _Groups:
     groups: Sequence[ErrorGroup]
+    messages: Sequence[OutboxItem]
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,9 +79,9 @@ class ShelfWriter:
         if incidents:
             self._queue.put(_Incidents(incidents))
 
-    def put_groups(self, groups: Sequence[ErrorGroup]) -> None:
-        if groups:
-            self._queue.put(_Groups(groups))
+    def put_groups(self, groups: Sequence[ErrorGroup], messages: Sequence[OutboxItem] = ()) -> None:
+        if groups or messages:
+            self._queue.put(_Groups(groups, messages))
 
     def save_state(self, name: str, blob: bytes) -> None:
         self._queue.put(_State(name, blob))
@@ -116,7 +117,8 @@ class ShelfWriter:
             self._guarded(lambda: self._store.save_state(item.name, item.blob))
             return
         if isinstance(item, _Groups):
-            self._kept(lambda: self._store.put_groups(item.groups))
+            if self._kept(lambda: self._store.put_groups(item.groups, item.messages)) and item.messages:
+                self._on_stored()
             return
         if isinstance(item, _Incidents):
             if self._kept(lambda: self._store.put_incidents(item.incidents)) and any(

@@ -35,6 +35,10 @@ class Series:
             oldest = max(bucket, newest) - self._size
             self._counts = {at: count for at, count in self._counts.items() if at > oldest}
 
+    def between(self, begin: int, end: int) -> int:
+        """Count what came in buckets `begin` to before `end`."""
+        return sum(self._counts.get(bucket, 0) for bucket in range(begin, end))
+
     def buckets(self) -> list[Bucket]:
         return [Bucket(start=at, count=count) for at, count in sorted(self._counts.items())]
 

@@ -45,6 +45,8 @@ class GroupState:
         self.ignored_until_ns, self.ignored_until_count = group.ignored_until_ns, group.ignored_until_count
         self.users_before = group.users  # what was counted before a restart, when the count itself was lost
         self.lost, self.revision = group.lost, group.revision
+        self.spike, self.quiet_looks = group.spike, 0
+        self.novel, self.novel_reason = group.novel, group.novel_reason
 
     @classmethod
     def first(cls, found: Fingerprint, fact: ExceptionFact, at_ns: int, users: Users) -> GroupState:
@@ -188,6 +190,9 @@ class GroupState:
                 "ignored_until_count": self.ignored_until_count,
                 "regressions": self.regressions,
                 "lost": self.lost,
+                "spike": self.spike,
+                "novel": self.novel,
+                "novel_reason": self.novel_reason,
                 "merge_with": list(merge_with),
                 "revision": self.revision,
             }

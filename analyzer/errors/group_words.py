@@ -47,6 +47,18 @@ class Trend(Word):
     reason: str
 
 
+class Spike(Word):
+    """More errors in the last window than the group's own past makes likely."""
+
+    now: int = Field(description="errors in the last window")
+    usual: float = Field(description="errors that were to be expected in it")
+    ratio: float = Field(description="now / usual")
+    p: float = Field(description="probability of so many or more, if nothing had changed")
+    since_ns: Nanoseconds = Field(description="begin of the first window that was too high")
+    window_s: int
+    sentence: str
+
+
 class ErrorGroup(Word):
     """One kind of error, over all traces.
 
@@ -95,6 +107,9 @@ class ErrorGroup(Word):
     lost: int = 0
     severity: Judgement | None = None
     kind: Judgement | None = None
+    spike: Spike | None = Field(None, description="while it is far above its own past")
+    novel: bool = Field(False, description="it is news that its service shows a new kind of error")
+    novel_reason: str = ""
     observability: Judgement | None = None
     merge_with: list[str] = Field([], description="groups with the same coarse fingerprint and a like message")
     revision: int = 0

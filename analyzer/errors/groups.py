@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from analyzer.errors.counting import Users, UserSketch
+from analyzer.errors.group_news import WINDOW_MINUTES, GroupNews, Turn
 from analyzer.errors.group_state import HOUR_NS, MINUTE_NS, GroupState
 from analyzer.errors.group_words import ErrorGroup, GroupChange
 from analyzer.errors.model import ExceptionFact, Fingerprint
@@ -69,6 +70,7 @@ class Groups:
         self.config = config or GroupsConfig()
         self._recall = recall
         self.counts = GroupCounts()
+        self.news = GroupNews()
         self._new_users = users
         self._groups: dict[str, GroupState] = {}
         self._counted: OrderedDict[tuple[str, str], None] = OrderedDict()
@@ -114,11 +116,14 @@ class Groups:
         state = self._known(found.fine)
         if state is None:
             state = GroupState.first(found, fact, at_ns, self._new_users())
+            self._surprise(state, now_ns)
             self._enter(state)
             self.counts.opened += 1
         before = state.regressions
         state.see(fact, at_ns, services, user_ids, visible)
-        self.counts.regressed += state.regressions - before
+        if state.regressions > before:
+            self.counts.regressed += 1
+            self.news.tell(Turn(state.group_id, "regressed", state.status_ns))
         self._touch(state)
         return found.fine
 
@@ -145,6 +150,24 @@ class Groups:
         for state in self._groups.values():
             if state.age(now_ns, new_ns):
                 self._touch(state)
+
+    def judge(self, now_ns: int) -> None:
+        """Hold every group against its own past. Once a minute."""
+        for state in self.news.look(self._groups, now_ns):
+            self._touch(state)
+
+    def _surprise(self, state: GroupState, now_ns: int) -> None:
+        """Say whether a kind that was never seen is news for its service."""
+        if self.news.is_flooded():
+            state.novel_reason = "too many new groups came in the same minute for one to be news"
+            return
+        known = [other for other in self._groups.values() if other.fixed.service == state.fixed.service]
+        minute = now_ns // MINUTE_NS
+        recent = sum(other.minutes.between(minute - WINDOW_MINUTES + 1, minute + 1) for other in known)
+        state.novel, state.novel_reason = self.news.is_novel([one.count for one in known], recent, now_ns)
+        if state.novel:
+            self.news.counts.novel += 1
+            self.news.tell(Turn(state.group_id, "new", state.first_ns))
 
     def find(self, group_id: str) -> ErrorGroup | None:
         state = self._groups.get(group_id)
@@ -182,7 +205,9 @@ class Groups:
         """A sixteenth leaves at once, so that a flood of new groups does not sort all of them for each."""
         if len(self._groups) < self.config.groups_max:
             return
-        leaving = sorted(self._groups.values(), key=lambda state: (state.decided, state.last_ns))
+        leaving = sorted(
+            self._groups.values(), key=lambda state: (state.decided or state.spike is not None, state.last_ns)
+        )
         for state in leaving[: max(1, self.config.groups_max // 16)]:
             del self._groups[state.group_id]
             near = self._near[state.fixed.coarse]

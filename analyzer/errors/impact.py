@@ -10,9 +10,11 @@ Truth of the counts: a set (tests/support/naive/distinct.py).
 from __future__ import annotations
 
 import math
+from base64 import b85decode, b85encode
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from hashlib import blake2b
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -23,7 +25,7 @@ _HASH_BITS = 64
 _TAIL_BITS = _HASH_BITS - PRECISION
 STANDARD_ERROR = 1.04 / math.sqrt(REGISTERS)
 # The first key that a span has is the one that counts. Old and new names of the conventions, and common custom ones.
-USER_KEYS = ("user.id", "enduser.id", "customer.id", "usr.id")
+USER_KEYS = ("user.id", "enduser.id", "user.hash", "customer.id", "usr.id")
 SESSION_KEYS = ("session.id", "user.session_id", "browser.session.id", "rum.session.id")
 TENANT_KEYS = ("tenant.id", "app.tenant", "tenant", "organization.id", "account.id")
 KINDS: Mapping[str, tuple[str, ...]] = {"users": USER_KEYS, "sessions": SESSION_KEYS, "tenants": TENANT_KEYS}
@@ -194,12 +196,23 @@ class ImpactBook:
     def turn(self) -> None:
         """Begin the next window: who was hit so far is returning from now on."""
         self._active = {}
-        for entity, ledger in self._entities.items():
+        crowded = len(self._entities) > ENTITIES_MAX // 2
+        for entity, ledger in list(self._entities.items()):
+            if crowded and not ledger.requests:  # what is long over leaves, so that there is room for what begins
+                del self._entities[entity]
+                continue
             before = {
                 kind: ledger.before[kind].join(hit) if kind in ledger.before else hit
                 for kind, hit in ledger.hit.items()
             }
             self._entities[entity] = _Ledger(before=ledger.before | before)
+
+    def __contains__(self, entity: str) -> bool:
+        return entity in self._entities
+
+    def requests(self) -> dict[str, int]:
+        """Bad requests of this window, of every entity that has any."""
+        return {entity: ledger.requests for entity, ledger in self._entities.items() if ledger.requests}
 
     def impact(self, entity: str, weight: float = 1.0) -> Impact:
         """Say whom an entity hits.
@@ -221,13 +234,45 @@ class ImpactBook:
 
     def _reach(self, ledger: _Ledger, kind: str) -> Reach:
         active = self._active.get(kind)
+        if active is None and kind not in ledger.hit:
+            return Reach(False, 0, 0, math.nan, 0, 0)
         hit, before = ledger.hit.get(kind, Distinct()), ledger.before.get(kind, Distinct())
         count, old = hit.count(), before.count()
         # |new| = |hit or before| - |before|; both are estimates, so it is kept within what can be.
         new = min(count, max(0, hit.join(before).count() - old)) if old else count
-        many = max(active.count(), count) if active is not None else 0
+        many = max(active.count(), count) if active is not None else 0  # nobody noted requests: no share can be told
         known = active is not None or count > 0
         return Reach(known, count, many, count / many if many else math.nan, new, count - new)
+
+    def save(self) -> dict[str, object]:
+        """Return everything but who is active, as plain values."""
+        return {
+            entity: {
+                "requests": [ledger.requests, ledger.failed, ledger.degraded],
+                "hit": {kind: b85encode(one.dump()).decode("ascii") for kind, one in ledger.hit.items()},
+                "before": {kind: b85encode(one.dump()).decode("ascii") for kind, one in ledger.before.items()},
+            }
+            for entity, ledger in self._entities.items()
+        }
+
+    @staticmethod
+    def load(saved: Mapping[str, Any]) -> ImpactBook:
+        """Read what `save` returned.
+
+        Raises
+        ------
+        ValueError, KeyError, TypeError, AttributeError
+            It is not what `save` returns.
+        """
+        book = ImpactBook()
+        for entity, one in list(saved.items())[:ENTITIES_MAX]:
+            requests, failed, degraded = (int(number) for number in one["requests"])
+            hit, before = (
+                {kind: Distinct.load(b85decode(text)) for kind, text in one[name].items() if kind in KINDS}
+                for name in ("hit", "before")
+            )
+            book._entities[entity] = _Ledger(requests, failed, degraded, hit, before)
+        return book
 
 
 def named(attributes: Mapping[str, str]) -> Iterable[tuple[str, str]]:
@@ -269,9 +314,11 @@ def _sentence(ledger: _Ledger, users: Reach, sessions: Reach) -> str:
     if ledger.degraded:
         words += f" and {ledger.degraded} were slow"
     if users.known:
-        words += f", of about {users.hit} users ({users.share:.0%} of the active ones; {users.new} new)"
+        share = "" if math.isnan(users.share) else f"{users.share:.0%} of the active ones; "
+        words += f", of about {users.hit} users ({share}{users.new} new)"
     elif sessions.known:
-        words += f", in about {sessions.hit} sessions ({sessions.share:.0%} of the active ones)"
+        share = "" if math.isnan(sessions.share) else f" ({sessions.share:.0%} of the active ones)"
+        words += f", in about {sessions.hit} sessions{share}"
     if not users.known:
         words += "; no user attribute (user.id or enduser.id) is sent, so users cannot be counted"
     return words + "."

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
+from analyzer.errors.impact import KINDS
 from analyzer.errors.model import StackTrace
 from analyzer.spans import AttributeValue, SpanDetail
 
@@ -38,7 +39,10 @@ CORRELATION_KEYS = (
     "request.id",
 )
 _CORRELATING = frozenset(CORRELATION_KEYS)
-_STEERING = (*FINGERPRINT_KEYS, *USER_KEYS, "tenant.id", "http.route")
+# Whom it hit is read off the attributes too (`analyzer.errors.impact_sheet`): users, sessions, tenants.
+_STEERING = tuple(
+    dict.fromkeys((*FINGERPRINT_KEYS, *USER_KEYS, *(key for keys in KINDS.values() for key in keys), "http.route"))
+)
 _STEERS = frozenset(_STEERING)
 
 

@@ -10,6 +10,8 @@ from pathlib import Path
 from analyzer.detection import DetectionConfig, Detector
 from analyzer.engine import Analyzer
 from analyzer.errors.change_words import Change
+from analyzer.errors.group_news import Turn
+from analyzer.errors.group_words import ErrorGroup
 from analyzer.errors.groups import GroupsConfig
 from analyzer.incident_config import IncidentConfig
 from analyzer.incident_words import Incident
@@ -24,6 +26,7 @@ from collector.config import Assembly, Config, Errors, Incidents, OtlpExporterCo
 from collector.contracts import (
     DETECTION_STATE_NAME,
     GROUPS_STATE_NAME,
+    IMPACT_BOOKS_STATE_NAME,
     INCIDENTS_STATE_NAME,
     STATE_NAME,
     ChangeLog,
@@ -39,6 +42,7 @@ from collector.contracts import (
 from collector.desk import Desk, Source
 from collector.errors import OverloadedError
 from collector.exporters.findings import ExportSettings, finding_exports
+from collector.exporters.groups import group_exports
 from collector.exporters.incidents import incident_exports
 from collector.exporters.otlp import OtlpExporter, connect
 from collector.exporters.transport import OtlpSettings
@@ -81,7 +85,12 @@ class EngineRoom:
         vocabulary = new_vocabulary()
         self._assembler = Assembler(assembly_config(config.assembly), Decoder(vocabulary), vocabulary, read_detail)
         self._groups = GroupRoom(
-            self._shelf, clock, groups_config(config.errors), self._store.group, overrules=config.errors.taxonomy
+            self._shelf,
+            clock,
+            groups_config(config.errors),
+            self._store.group,
+            overrules=config.errors.taxonomy,
+            exports=_group_exports(config.exporters.otlp),
         )
         self._changes = ChangeShelf(Path(config.storage.path), clock, config.storage.retention_hours)
         self._incidents = _incidents(config, self._analyzer, self._shelf, clock, self._changes)
@@ -132,7 +141,9 @@ class EngineRoom:
             self._incidents.load({name: self._store.load_state(name) for name in names})
             self._incidents.close_forgotten(self._store.incidents(IncidentQuery(status="open", limit=LIMIT_MAX)))
         kept = self._store.groups(GroupQuery(limit=self._config.errors.groups_max))
-        self._groups.load(kept, self._store.load_state(GROUPS_STATE_NAME))
+        self._groups.load(
+            kept, self._store.load_state(GROUPS_STATE_NAME), self._store.load_state(IMPACT_BOOKS_STATE_NAME)
+        )
         self._shelf.start()
         if self._exporter is not None:
             self._exporter.start()
@@ -225,6 +236,13 @@ def _exports(section: OtlpExporterConfig | None) -> Callable[..., list[OutboxIte
         return lambda answer, now_ns: []
     settings = _export_settings(section)
     return lambda answer, now_ns: finding_exports(answer, settings, now_ns)
+
+
+def _group_exports(section: OtlpExporterConfig | None) -> Callable[[ErrorGroup, Turn, int], list[OutboxItem]]:
+    if section is None:
+        return lambda group, turn, now_ns: []
+    settings = _export_settings(section)
+    return lambda group, turn, now_ns: group_exports(group, turn, settings, now_ns)
 
 
 def _export_settings(section: OtlpExporterConfig) -> ExportSettings:

@@ -42,6 +42,17 @@ GROUP_EXAMPLE: dict[str, Any] = {
     "example_trace_ids": [TRACE_ID],
     "hours": [{"start": 488889, "count": 120}],
     "regressions": 1,
+    "spike": {
+        "now": 40,
+        "usual": 3.1,
+        "ratio": 12.9,
+        "p": 2.1e-14,
+        "since_ns": 1760003400000000000,
+        "window_s": 300,
+        "sentence": "CardError in payment: 40 events where 3.1 are usual (the time before, 23 windows): "
+        "12.9 times as many (p 2.1e-14)",
+    },
+    "novel": False,
     "revision": 7,
 }
 TREND_EXAMPLE = {"last_hour": 40, "usual_hour": 3.5, "direction": "rising", "reason": "40.0 an hour now, 3.5 before"}

@@ -24,6 +24,7 @@ from collector.query.problems import Problem, install
 from collector.query.rest_analyze import analyze_routes
 from collector.query.rest_changes import change_routes
 from collector.query.rest_groups import group_routes
+from collector.query.rest_impact import impact_routes
 from collector.query.rest_incidents import incident_routes
 from collector.query.rest_lists import list_routes
 from collector.query.rest_reports import report_routes
@@ -101,6 +102,7 @@ def create_app(
         list_routes(desk),
         incident_routes(desk, stopping),
         *group_routes(desk),
+        impact_routes(desk),
         change_routes(desk),
         report_routes(desk),
         analyze_routes(desk),

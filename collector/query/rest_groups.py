@@ -65,9 +65,12 @@ def group_routes(desk: Desk) -> tuple[APIRouter, APIRouter]:
             str, Query(pattern="^(last_seen|first_seen|count|users)$", description="largest or latest first")
         ] = "last_seen",
         limit: Annotated[int, Query(ge=1, le=settings.groups_max)] = min(100, settings.groups_max),
+        spiking: Annotated[
+            bool | None, Query(description="only those far above their own past now; false: the others")
+        ] = None,
     ) -> Response:
         """Each error once, however many traces failed with it: since when, how often, in which releases."""
-        found = desk.store.groups(GroupQuery(status, service, sort, limit))
+        found = desk.store.groups(GroupQuery(status, service, sort, limit, spiking))
         return _json(_LIST.dump_json(GroupList(groups=found)))
 
     @router.get(

@@ -2,29 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, MutableMapping, Sequence
 from contextlib import AbstractContextManager
 
 from analyzer.errors.group_words import ErrorGroup
-from collector.contracts import GROUP_SORTS, GroupQuery
+from collector.contracts import GROUP_SORTS, GroupQuery, OutboxItem
 from collector.errors import BadRequestError
 from collector.store.counters import StoreCounters
 from collector.store.groups import LIMIT_MAX, PackedGroup
+from collector.store.hours import HOUR_NS
 from collector.store.meta import MetaFile
 from collector.store.packing import Packer, UnreadableBlobError, integer, json_of, text_of, unpack_group
+from collector.store.writing import HourWriter
 
 
 class GroupShelf:
     """Methods of `contracts.Store` about groups; everything it uses is `SqliteStore`'s."""
 
     _meta: MetaFile
+    _writer: HourWriter
     _packer: Packer
+    _pending: MutableMapping[int, int]
+    _now_ns: Callable[[], int]
     _counters: StoreCounters
     _guard: Callable[[], AbstractContextManager[None]]
     _require_writer: Callable[[], None]
 
-    def put_groups(self, groups: Sequence[ErrorGroup]) -> None:
+    def put_groups(self, groups: Sequence[ErrorGroup], messages: Sequence[OutboxItem] = ()) -> None:
         """Keep the highest revision of each; on disk when it returns.
+
+        Messages go first: a stop between the two loses a revision that the next one replaces, never a message, and
+        what is put again is known by its key.
 
         Raises
         ------
@@ -33,7 +41,11 @@ class GroupShelf:
         """
         self._require_writer()
         packed = [self._packed_group(one) for one in groups]
+        posted = [self._packer.message(item) for item in messages]
+        hour = self._now_ns() // HOUR_NS
         with self._guard():
+            if posted:
+                self._pending[hour] = self._pending.get(hour, 0) + self._writer.post(hour, posted)
             if packed:
                 self._meta.write(lambda meta: meta.groups.put(packed))
 
@@ -49,6 +61,7 @@ class GroupShelf:
             last_ns=integer(group.last_seen_ns),
             services=[text_of(seen.name) for seen in group.services],
             body=self._packer.pack(json_of(group)),
+            spiking=group.spike is not None,
         )
 
     def group(self, group_id: str) -> ErrorGroup | None:

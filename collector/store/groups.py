@@ -34,6 +34,9 @@ CREATE TABLE IF NOT EXISTS error_group_service (
     service TEXT NOT NULL,
     group_id TEXT NOT NULL,
     PRIMARY KEY (service, group_id)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS error_group_spiking (
+    group_id TEXT PRIMARY KEY
 ) WITHOUT ROWID
 """
 _ORDERS = {
@@ -59,6 +62,7 @@ class PackedGroup:
     last_ns: int
     services: Sequence[str]
     body: bytes
+    spiking: bool = False
 
 
 class GroupTables:
@@ -91,6 +95,9 @@ class GroupTables:
                     one.body,
                 ),
             )
+            self._db.execute("DELETE FROM error_group_spiking WHERE group_id = ?", (one.group_id,))
+            if one.spiking:
+                self._db.execute("INSERT INTO error_group_spiking VALUES (?)", (one.group_id,))
             self._db.executemany(
                 "INSERT OR IGNORE INTO error_group_service VALUES (?, ?)",
                 [(service, one.group_id) for service in one.services],
@@ -108,6 +115,9 @@ class GroupTables:
         if query.service is not None:
             wanted += " AND group_id IN (SELECT group_id FROM error_group_service WHERE service = ?)"
             values.append(query.service)
+        if query.spiking is not None:
+            wanted += " AND " if query.spiking else " AND NOT "
+            wanted += "group_id IN (SELECT group_id FROM error_group_spiking)"
         rows = self._db.execute(
             f"SELECT body FROM error_group WHERE {wanted} ORDER BY {_ORDERS[query.sort]}, group_id LIMIT ?",  # noqa: S608
             (*values, min(query.limit, LIMIT_MAX)),
@@ -125,5 +135,6 @@ class GroupTables:
                 (held - GROUPS_MAX,),
             ).rowcount
         if gone:
-            self._db.execute("DELETE FROM error_group_service WHERE group_id NOT IN (SELECT group_id FROM error_group)")
+            for table in ("error_group_service", "error_group_spiking"):
+                self._db.execute(f"DELETE FROM {table} WHERE group_id NOT IN (SELECT group_id FROM error_group)")  # noqa: S608
         return gone

@@ -11,6 +11,7 @@ from typer.testing import CliRunner, Result
 from collector.cli import app
 from collector.query.rest import RestServer, create_app
 from tests.collector.query.answers import HOSTILE_TEXTS
+from tests.contract.group_suite import SPIKE
 from tests.support.answers import error_group, trace_id
 from tests.support.fakes.clock import EPOCH_NS, HOUR_NS, ManualClock
 from tests.support.fakes.store import FakeOpenTraces, FakeStore
@@ -68,6 +69,24 @@ def test_one_group_is_told_whole(run: Run, store: FakeStore):
         f"firstfault root-cause {trace_id(1).hex()}",
     ):
         assert words in said
+
+
+def test_spikes_and_news_are_marked(run: Run, store: FakeStore):
+    novel = {"novel": True, "novel_reason": "400 errors of 2 kinds were known"}
+    store.put_groups(
+        [
+            error_group(1).model_copy(update={"spike": SPIKE}),
+            error_group(2, status="new", last_ns=EPOCH_NS).model_copy(update=novel),
+        ]
+    )
+
+    spiking, new = run().stdout.splitlines()
+
+    assert spiking.endswith("card 4711 declined  SPIKE 40 in 5 min, 4 usual")
+    assert new.endswith("card 4711 declined  NOVEL")
+    assert run("--spiking").stdout.splitlines() == [spiking]
+    assert "spike since 2025-10-09 08:53:20Z: 40 events" in run(error_group(1).group_id).stdout
+    assert "novel: 400 errors of 2 kinds were known" in run(error_group(2).group_id).stdout
 
 
 def test_programs_get_json(run: Run, store: FakeStore):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -10,19 +11,23 @@ from typing import Any
 import pytest
 
 from analyzer.engine import Analyzer
+from analyzer.errors.group_news import Turn
 from analyzer.errors.group_words import ErrorGroup, GroupChange
-from collector.contracts import GROUPS_STATE_NAME, GroupQuery
+from analyzer.errors.impact_sheet import DAY_NS, ImpactSheet
+from collector.contracts import GROUPS_STATE_NAME, IMPACT_BOOKS_STATE_NAME, IMPACT_STATE_NAME, GroupQuery, OutboxItem
 from collector.control import ControlClient, ControlServer, RemoteDecisions, answer_decision
 from collector.errors import OverloadedError
+from collector.exporters.findings import ExportSettings
+from collector.exporters.groups import group_exports
 from collector.groups import GroupRoom
 from collector.pipeline import Pipeline
 from collector.store.sqlite import SqliteStore
-from collector.telemetry import is_known
+from collector.telemetry import is_known, sample
 from tests.collector.test_pipeline import FAILING, SECOND_NS, House
 from tests.collector.test_pipeline import Shelf as PlainShelf
 from tests.collector.test_telling import slow_words
 from tests.support.answers import error_group
-from tests.support.drawing import draw
+from tests.support.drawing import Drawing, draw
 from tests.support.fakes.clock import ManualClock
 
 RESOLVED = GroupChange(status="resolved")
@@ -31,9 +36,11 @@ RESOLVED = GroupChange(status="resolved")
 @dataclass
 class Shelf(PlainShelf):
     groups: dict[str, ErrorGroup] = field(default_factory=dict)
+    messages: list[OutboxItem] = field(default_factory=list)
 
-    def put_groups(self, groups: list[ErrorGroup]) -> None:
+    def put_groups(self, groups: list[ErrorGroup], messages: Sequence[OutboxItem] = ()) -> None:
         self.groups |= {one.group_id: one for one in groups}
+        self.messages += messages
 
 
 class Counting(House):
@@ -48,6 +55,18 @@ class Counting(House):
     @property
     def groups(self) -> list[ErrorGroup]:
         return list(self.shelf.groups.values())
+
+
+def with_user(name: str) -> str:
+    """The failing trace; its first span says who asked."""
+    who = f"user.id={name} session.id=s-{name} tenant.id=acme"
+    return FAILING.replace("0..100  ERROR", f"0..100  ERROR  {who}")
+
+
+def later(drawing: Drawing, ns: int) -> Drawing:
+    """The same trace so much after the epoch of drawings."""
+    spans = (replace(span, start_ms=span.start_ms + ns / 1e6, end_ms=span.end_ms + ns / 1e6) for span in drawing.spans)
+    return replace(drawing, spans=tuple(spans))
 
 
 def test_many_failing_traces_are_one_group_from_origin_to_edge():
@@ -238,9 +257,111 @@ def test_a_group_that_left_memory_comes_back_from_the_shelf():
     assert [(one.count, one.revision) for one in later.groups] == [(1001, 51)]
 
 
+def test_a_spike_is_told_once_with_its_group_through_the_outbox():
+    """A failure a minute for an hour, then twenty: one message, and the group on the shelf says so."""
+    house = Counting()
+    turns: list[Turn] = []
+
+    def exports(group: ErrorGroup, turn: Turn, now_ns: int) -> list[OutboxItem]:
+        turns.append(turn)
+        return group_exports(group, turn, ExportSettings(), now_ns)
+
+    house.room = GroupRoom(house.shelf, house.clock, exports=exports)  # type: ignore[arg-type]
+    house.pipeline = Pipeline(replace(house.pipeline._desk, groups=house.room))
+    for minute in range(66):
+        for seed in range(1 if minute < 60 else 20):
+            house.send(later(draw(FAILING, seed=1 + 20 * minute + seed), house.clock.ns))
+        house.after(60)
+    house.after(2)
+
+    (group,) = house.groups
+    samples = house.room.snapshot()
+    assert group.spike is not None
+    assert [turn.what for turn in turns] == ["spike"]
+    assert len(house.shelf.messages) == 1
+    assert (samples["groups_spiking"], samples["groups_spikes"], samples[sample("groups_told_news", "spike")]) == (
+        1,
+        1,
+        1,
+    )
+
+
+def test_a_defect_in_judging_does_not_cost_the_answer(monkeypatch: pytest.MonkeyPatch):
+    house = Counting()
+
+    def fail(*_: Any) -> Any:
+        raise RuntimeError("a defect")
+
+    monkeypatch.setattr(house.room.groups, "judge", fail)
+    house.send(draw(FAILING))
+
+    house.after(30)
+
+    assert [stored.answer.status for stored in house.shelf.traces] == ["finding"]
+    assert house.room.failed == {"judging": 1}
+
+
+def test_whom_errors_hit_is_told_once_a_minute_and_survives_a_restart():
+    """Two users in one session each, one of them twice; the next day one of them is back and one is new."""
+    house = Counting()
+    for seed, user in enumerate(["ann", "bob", "ann"], 1):
+        house.send(draw(with_user(user), seed=seed))
+    house.after(30)
+    house.after(60)
+    house.pipeline._save_state()
+    states = dict(house.shelf.states)
+    kept = len(house.shelf.states)
+    house.pipeline._save_state()
+    assert IMPACT_BOOKS_STATE_NAME not in dict(house.shelf.states[kept:])  # nothing new: nothing is written
+    today = ImpactSheet.model_validate_json(states[IMPACT_STATE_NAME])
+
+    again = Counting()
+    again.clock.ns = house.clock.ns + 86_400 * SECOND_NS
+    again.room.load(house.groups, states[GROUPS_STATE_NAME], states[IMPACT_BOOKS_STATE_NAME])
+    for seed, user in enumerate(["ann", "eve"], 11):
+        again.send(draw(with_user(user), seed=seed))
+    again.after(30)
+    again.after(60)
+    tomorrow = ImpactSheet.model_validate_json(dict(again.shelf.states)[IMPACT_STATE_NAME])
+
+    (group,) = today.groups
+    assert (group.entity, group.service) == (house.groups[0].group_id, "payment")
+    assert (group.requests, group.failed, group.handled) == (3, 3, 0)
+    assert [group.users.hit, group.sessions.hit, group.tenants.hit] == [2, 2, 1]
+    assert (group.users.new, group.users.returning) == (2, 0)
+    assert [one.entity for one in today.services] == ["gateway", "payment"]
+    assert [(one.users.hit, one.users.new, one.users.returning) for one in tomorrow.groups] == [(2, 1, 1)]
+    assert tomorrow.groups[0].service == "payment"
+
+
+def test_a_saved_impact_that_cannot_be_used_is_said(caplog: pytest.LogCaptureFixture):
+    room = Counting().room
+
+    room.load([], b"", b"nonsense")
+
+    assert "whom errors hit is counted anew" in caplog.text
+    assert room.impact.sheet(DAY_NS).groups == []
+
+
+def test_a_defect_in_counting_users_does_not_cost_the_group(monkeypatch: pytest.MonkeyPatch):
+    house = Counting()
+
+    def fail(*_: Any) -> Any:
+        raise RuntimeError("a defect")
+
+    monkeypatch.setattr(house.room.impact, "add", fail)
+    house.send(draw(FAILING))
+    house.after(30)
+    house.after(2)
+
+    assert [group.count for group in house.groups] == [1]
+    assert house.room.failed == {"impact": 1}
+
+
 def test_every_counter_has_a_name():
     house = Counting()
     house.room.failed["counting"] = 1
+    house.room.told["spike"] = 1
 
     assert [name for name in house.room.snapshot() if not is_known(name)] == []
 

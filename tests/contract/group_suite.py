@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from collector.contracts import GroupQuery, Store
+from analyzer.errors.group_words import Spike
+from collector.contracts import GroupQuery, OutboxItem, Signal, Store
 from collector.errors import BadRequestError
 from tests.support.answers import error_group
 from tests.support.fakes.clock import EPOCH_NS, HOUR_NS, ManualClock
+
+SPIKE = Spike(now=40, usual=4.0, ratio=10.0, p=1e-12, since_ns=EPOCH_NS, window_s=300, sentence="40 events")
 
 
 def numbers(store: Store, **query: object) -> list[int]:
@@ -54,6 +57,27 @@ class GroupContract:
         assert set(numbers(store, service="gateway")) == {1, 2}
         assert numbers(store, service="ledger", status="ongoing") == [3]
         assert numbers(store, service="led") == []
+
+    def test_groups_that_spike_are_told_from_the_others(self, store: Store):
+        """As they are now: the second one has calmed down."""
+        spiking = error_group(1).model_copy(update={"spike": SPIKE})
+        store.put_groups([spiking, spiking.model_copy(update={"group_id": f"{2:016x}"}), error_group(3)])
+        store.put_groups([error_group(2, revision=2)])
+
+        assert numbers(store, spiking=True) == [1]
+        assert set(numbers(store, spiking=False)) == {2, 3}
+        assert numbers(store, spiking=True, service="ledger") == []
+        assert store.group(spiking.group_id) == spiking
+
+    def test_a_message_about_a_group_is_queued_once(self, store: Store, clock: ManualClock):
+        """Also when its group was written before, and the put comes again."""
+        message = OutboxItem(b"key", "otlp", Signal.LOGS, b"a spike")
+        store.put_groups([error_group(1)], [message])
+        store.put_groups([error_group(1)], [message])
+
+        (queued,) = store.outbox_take("otlp", 10, clock.now_ns())
+
+        assert (queued.key, queued.signal, queued.payload) == (b"key", Signal.LOGS, b"a spike")
 
     def test_a_group_that_changed_is_found_by_its_services_of_now(self, store: Store):
         store.put_groups([error_group(1, services=("ledger",))])

@@ -51,6 +51,9 @@ def test_errors_are_counted_decided_about_and_kept(place: tuple[Path, int]):
         assert server.stop() == 0, server.said()
 
     with serving(folder, processes=processes) as server:
+        impact = server.get(f"/api/v1/impact?group={group['group_id']}").json()
+        assert [(one["requests"], one["failed"]) for one in impact["groups"]] == [(2, 2)]
+        assert not impact["users_known"]
         server.send(*draw(FAILING, seed=73).requests())
         after = one_group(server, 3)
         assert (after["group_id"], after["status"]) == (group["group_id"], "ignored")

@@ -10,6 +10,7 @@ import pytest
 
 from collector.query.rest import RestServer, create_app
 from tests.collector.query.answers import HOSTILE_TEXTS
+from tests.contract.group_suite import SPIKE
 from tests.support.answers import error_group, trace_id
 from tests.support.fakes.clock import EPOCH_NS, HOUR_NS, ManualClock
 from tests.support.fakes.store import FakeDecisions, FakeOpenTraces, FakeStore
@@ -50,6 +51,17 @@ def test_groups_are_listed_filtered_and_sorted(room: Room):
     assert ids("?status=new") == [2]
     assert ids("?service=ledger") == [3]
     assert ids("?limit=1&sort=count") == [2]
+
+
+def test_groups_that_spike_are_listed_alone(room: Room):
+    room.store.put_groups([ONE, error_group(2).model_copy(update={"spike": SPIKE})])
+
+    (found,) = room.get("/groups?spiking=true").json()["groups"]
+    (other,) = room.get("/groups?spiking=false").json()["groups"]
+
+    assert (found["group_id"], found["spike"]["now"], found["spike"]["sentence"]) == (f"{2:016x}", 40, "40 events")
+    assert (other["group_id"], other["spike"]) == (ONE.group_id, None)
+    assert room.get("/groups?spiking=perhaps").status_code == 400
 
 
 def test_one_group_says_why_it_is_one(room: Room):

@@ -562,6 +562,7 @@ def test_openapi_is_complete(room: Room):
         "/api/v1/incidents/{incident_id}/report",
         "/api/v1/groups/{group_id}/report",
         "/api/v1/findings",
+        "/api/v1/impact",
         "/api/v1/errors/top",
         "/api/v1/groups",
         "/api/v1/groups/{group_id}",

@@ -42,6 +42,7 @@ class FakeStore:
         self.on_find: Callable[[bytes], None] = lambda trace_id: None
         self.changes: list[IncidentChange] = []  # every revision, the newest last
         self.kept_groups: dict[str, ErrorGroup] = {}
+        self.states: dict[str, bytes] = {}
         self.lock = threading.Lock()
 
     def find(self, trace_id: bytes) -> Found:
@@ -118,7 +119,7 @@ class FakeStore:
     def last_incident_change(self) -> int:
         return len(self.changes)
 
-    def put_groups(self, groups: Sequence[ErrorGroup]) -> None:
+    def put_groups(self, groups: Sequence[ErrorGroup], messages: Sequence[OutboxItem] = ()) -> None:
         with self.lock:
             self.kept_groups |= {one.group_id: one for one in groups}
 
@@ -129,6 +130,8 @@ class FakeStore:
         found = [one for one in self.kept_groups.values() if query.status in (None, one.status)]
         if query.service is not None:
             found = [one for one in found if query.service in {seen.name for seen in one.services}]
+        if query.spiking is not None:
+            found = [one for one in found if query.spiking == (one.spike is not None)]
         keys = {"last_seen": "last_seen_ns", "first_seen": "first_seen_ns", "count": "count", "users": "users"}
         found.sort(key=lambda one: (-getattr(one, keys[query.sort]), one.group_id))
         return found[: query.limit]
@@ -149,7 +152,7 @@ class FakeStore:
         raise AssertionError("the query room never writes")
 
     def load_state(self, name: str) -> bytes | None:
-        return None
+        return self.states.get(name)
 
     def retain(self, now_ns: int) -> None:
         raise AssertionError("the query room never writes")
