@@ -21,9 +21,9 @@ from analyzer.detection.config import DetectionConfig
 from analyzer.detection.entities import DOWN, ERRORS, LATENCY, LOST, UP, Entities
 from analyzer.detection.evidence import Budget
 from analyzer.detection.keeping import Names, read_state, write_state
-from analyzer.detection.windows import Seen, look
+from analyzer.detection.windows import Seen, is_inner, look
 from analyzer.incident_words import Symptom
-from analyzer.kernels.detection import CALLS, SCORED
+from analyzer.kernels.detection import CALLS, OPERATION, SCORED
 from analyzer.spans import Vocabulary
 
 Floats = npt.NDArray[np.float64]
@@ -223,8 +223,11 @@ class Detector:
         used = entities.used
         kind = entities.keys[:used] >> _KIND
         live = (entities.keys[:used] != 0) & (entities["age_ticks"][:used] * config.tick_s >= config.cold_s)
-        own = np.array([5.0, 4.0, 4.0, 2.0])  # an edge has one more (lost calls), an instance only shares
-        return float(own[kind[live].astype(np.intp)].sum()) + 2.0 * float(np.count_nonzero(~live))
+        # An edge has one more (lost calls), an entry operation, too (missing calls); an instance has only shares, and
+        # so has an operation within traces.
+        own = np.array([5.0, 4.0, 5.0, 2.0])[kind[live].astype(np.intp)].sum()
+        inner = np.count_nonzero(is_inner(entities.keys[:used][live]))
+        return float(own) - 2.0 * inner + 2.0 * float(np.count_nonzero(~live))
 
     def _learn(self, rows: Rows, seen: Seen, n: Floats, k: Floats, counts: Floats, at_s: float) -> None:
         entities, config = self.entities, self.config
@@ -285,6 +288,8 @@ class Detector:
         symptom = _SYMPTOMS[stream]
         if stream == DOWN and found is not None and found.silent:
             symptom = "silence"
+        if stream == LOST and int(entities.keys[slot]) >> 62 == OPERATION:
+            symptom = "structure"
         self._queued.append(
             Alarm(
                 entity=entity_name(int(entities.keys[slot]), self.vocabulary),

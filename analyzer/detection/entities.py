@@ -27,7 +27,7 @@ Floats = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.intp]
 Keys = npt.NDArray[np.uint64]
 
-SHARES = 4  # failed, rare (p <= 0.05), rarest (p <= 0.01), lost
+SHARES = 4  # failed, rare (p <= 0.05), rarest (p <= 0.01), lost (of an operation: calls missing below it)
 STREAMS = 5
 ERRORS, LATENCY, LOST, UP, DOWN = range(STREAMS)
 SEASONS = 16  # eight parts of a day, weekday and weekend
@@ -141,6 +141,7 @@ class Entities:
             np.ascontiguousarray(analysis.own.level, np.uint8),
             np.ascontiguousarray(analysis.duration.p, np.float32),
             np.ascontiguousarray(analysis.duration.level, np.uint8),
+            np.ascontiguousarray(analysis.structure.missing, np.float32),
             self._table_keys,
             self._table_slots,
             self.keys,

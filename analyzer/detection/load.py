@@ -24,7 +24,7 @@ _VOTE_KEPT = 0.7
 _SHIFT = 1.2  # by so much an entry must have moved to count as moved
 _SIGMAS = 3.0
 _MOVED_E = np.log(100.0)
-_KIND, _LOW = np.uint64(62), np.uint64((1 << 31) - 1)
+_KIND, _HIGH, _LOW = np.uint64(62), np.uint64(31), np.uint64((1 << 31) - 1)
 
 
 def season_of(at_s: float) -> int:
@@ -90,7 +90,7 @@ def common_factor(entities: Entities, used: int, seen: Floats, expected: Floats,
     It is no load when an entry operation fails more than it did, or when nearly everything is gone: many silent
     entries are an outage (treating silence as less load has hidden a real freeze: algorithms.md 6).
     """
-    entry = (entities.keys[:used] >> np.uint64(62)) == OPERATION
+    entry = (entities.keys[:used] >> _HIGH) == OPERATION << 31  # those within traces are no entries
     entry &= (expected > 0) & (entities["age_ticks"][:used] * config.tick_s >= config.cold_s)
     rows = np.flatnonzero(entry)
     votes_seen, votes_expected = entities["vote_seen"], entities["vote_expected"]

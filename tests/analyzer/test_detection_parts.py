@@ -13,6 +13,7 @@ from analyzer.detection.entities import SEASONS, Entities
 from analyzer.detection.evidence import Budget, log_bet
 from analyzer.detection.history import likelihood_ratio, lower, upper
 from analyzer.detection.load import season_of
+from analyzer.detection.windows import is_inner
 from tests.support.drawing import batch, draw
 from tests.support.measured import measure
 from tests.support.naive import detection as naive
@@ -180,10 +181,11 @@ def in_words(entities: Entities, words) -> dict[tuple[str | int, ...], list[int]
     for slot in np.flatnonzero(entities.keys):
         name = entity_name(int(entities.keys[slot]), words)
         service = "" if name.service == "unknown_service" else name.service
+        kind = "inner" if is_inner(entities.keys[[slot]])[0] else "operation"
         place: tuple[str | int, ...] = {
             "edge": ("edge", service, name.callee),
             "service": ("service", service),
-            "operation": ("operation", service, name.operation),
+            "operation": (kind, service, name.operation),
             "instance": ("instance", name.resource_id),
         }[name.kind]
         counts = entities.counts[slot].tolist()
