@@ -170,8 +170,10 @@ class Detector:
         if looked:
             expected = self._expected_per_tick(season) * elapsed
             calls = counts[:, CALLS].astype(np.float64)
+            load.count_mix(entities, used, calls, elapsed, config)
             common = load.common_factor(entities, used, calls, expected, config)
-            entities["wait_expected"][:used] += expected * load.asked_factors(entities, used, calls, expected, common)
+            factors = load.asked_factors(entities, used, calls, expected, common, config)
+            entities["wait_expected"][:used] += expected * factors
             entities["wait_looked"][:used] += elapsed
         entities["wait_counts"][:used] += counts
         entities["wait_ticks"][:used] += elapsed
@@ -211,7 +213,7 @@ class Detector:
         self._learn(rows, seen, n, k, counts, at_s)
         self._clear(rows, tick)
         entities["total"][rows] += counts[:, [CALLS, SCORED]]
-        for name in ("wait_counts", "wait_expected", "wait_ticks", "wait_looked", "wait_season"):
+        for name in ("wait_counts", "wait_expected", "wait_ticks", "wait_looked", "wait_season", "wait_asked", "wait_mix"):
             entities[name][rows] = 0.0
         rate = entities["rate_sum"][rows] / np.maximum(entities["rate_season"][rows], 1e-9) * season
         most = max(1.0, config.window_s_max // config.tick_s)

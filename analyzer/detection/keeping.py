@@ -18,7 +18,7 @@ from analyzer.snapshot import read_snapshot, require_array, write_snapshot
 from analyzer.spans import Vocabulary
 
 _KIND = "detection"
-_VERSION = 1
+_VERSION = 2
 _NAME_BYTES_MAX = 2 * 4096  # two names, as long as the decoder lets them be
 _LOW = (1 << 31) - 1
 

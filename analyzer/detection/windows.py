@@ -23,7 +23,7 @@ _RARE, _FAR_MORE = 0.01, 10.0  # half of the bet where next to nothing fails: a 
 SHARE_OF = {ERRORS: history.FAILED, LATENCY: history.SLOW, LOST: history.UNSERVED}
 _KIND = np.uint64(62)
 _FACTORS_UP, _FACTORS_DOWN = (1.3, 6.0), (0.1, 0.77)
-_EDGE_MORE, _EDGE_GONE = 1.4, 0.7  # of edges, which are no less usual than their callers: small changes count
+_EDGE_MORE, _EDGE_GONE = 1.4, 0.75  # of edges, which are no less usual than their callers: small changes count
 _OVERRATED = (2.0, 1.3)  # who has just raised an alarm looks worse than it is: of rises, of falls
 _COUNT_OF_SHARE = [0, 1, 1, 0]  # calls or scored times, of the four shares
 
@@ -83,7 +83,8 @@ def look(entities: Entities, rows: Rows, counts: Floats, n: Floats, k: Floats, c
     rated = (kind != INSTANCE) & ~is_inner(entities.keys[rows]) & old & enough
     expected = np.where(rated & whole, entities["wait_expected"][rows], np.nan)
     expected = np.where(expected > 0, expected, np.nan)
-    near = np.where(edge, config.edge_ratio, config.rate_ratio)
+    mixed = np.exp(entities["wait_mix"][rows])
+    near = np.where(edge, config.edge_ratio * mixed, config.rate_ratio)
     more, gone = np.where(edge, _EDGE_MORE, MORE), np.where(edge, _EDGE_GONE, GONE)
     for stream, mean_calls in ((UP, expected * near), (DOWN, expected / near)):
         spread = history.rate_variance(entities, rows, mean_calls)

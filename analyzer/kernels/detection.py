@@ -121,6 +121,7 @@ def _count_time(counts, slot, p, level):
             types.uint64[::1],
             types.int32[::1],
             types.int32[::1],
+            types.int32[::1],
             types.uint64[::1],
             types.uint32[::1],
             types.int64[::1],
@@ -149,6 +150,7 @@ def count_entities(
     keys,
     free,
     group,
+    owner,
     callee_keys,
     callees,
     header,
@@ -174,6 +176,8 @@ def count_entities(
         Slots given back; USED, REFUSED, FREE, CALLEES, CALLEES_REFUSED.
     group : int32[capacity]
         Slot of the service of each instance.
+    owner : int32[capacity]
+        Slot of the service of each operation.
     callee_keys, callees : uint64[size], uint32[size]
         Service that calls of an operation to a peer reached last: names the callee of a call without a server span.
     counts : int32[capacity, COLUMNS]
@@ -185,6 +189,10 @@ def count_entities(
     for i in range(node_row.shape[0]):
         row = rows[node_row[i]]
         service, kind, resource = row["service"], row["kind"], row["resource"]
+        if np.int64(service) != last_service:
+            key = (np.uint64(SERVICE) << _KIND_SHIFT) | np.uint64(service)
+            home_slot = _slot_of(key, table_keys, table_slots, keys, free, header)
+            last_service = np.int64(service)
         p = parent[i]
         crossed = False
         if p >= 0:
@@ -208,6 +216,7 @@ def count_entities(
                     counts[slot, CALLS] += 1
                     counts[slot, FAILURES] += failed[i]
                     counts[slot, SERVED] += missing[i] <= 0
+                    owner[slot] = np.int32(home_slot)
                     _count_time(counts, slot, duration_p[i], duration_level[i])
         if crossed and row["operation"] != 0:
             key = (np.uint64(OPERATION) << _KIND_SHIFT) | np.uint64(INNER) | np.uint64(row["operation"])
@@ -216,11 +225,8 @@ def count_entities(
                 counts[slot, CALLS] += 1
                 counts[slot, FAILURES] += failed[i]
                 counts[slot, SERVED] += missing[i] <= 0
+                owner[slot] = np.int32(home_slot)
                 _count_time(counts, slot, own_p[i], own_level[i])
-        if np.int64(service) != last_service:
-            key = (np.uint64(SERVICE) << _KIND_SHIFT) | np.uint64(service)
-            home_slot = _slot_of(key, table_keys, table_slots, keys, free, header)
-            last_service = np.int64(service)
         if home_slot >= 0:
             if entry:
                 counts[home_slot, CALLS] += 1
