@@ -213,7 +213,15 @@ class Detector:
         self._learn(rows, seen, n, k, counts, at_s)
         self._clear(rows, tick)
         entities["total"][rows] += counts[:, [CALLS, SCORED]]
-        for name in ("wait_counts", "wait_expected", "wait_ticks", "wait_looked", "wait_season", "wait_asked", "wait_mix"):
+        for name in (
+            "wait_counts",
+            "wait_expected",
+            "wait_ticks",
+            "wait_looked",
+            "wait_season",
+            "wait_asked",
+            "wait_mix",
+        ):
             entities[name][rows] = 0.0
         rate = entities["rate_sum"][rows] / np.maximum(entities["rate_season"][rows], 1e-9) * season
         most = max(1.0, config.window_s_max // config.tick_s)

@@ -227,10 +227,9 @@ def count_entities(
                 counts[slot, SERVED] += missing[i] <= 0
                 owner[slot] = np.int32(home_slot)
                 _count_time(counts, slot, own_p[i], own_level[i])
-        if home_slot >= 0:
-            if entry:
-                counts[home_slot, CALLS] += 1
-                counts[home_slot, FAILURES] += failed[i]
+        if home_slot >= 0 and entry:
+            counts[home_slot, CALLS] += 1
+            counts[home_slot, FAILURES] += failed[i]
         if resource != 0:
             if np.int64(resource) != last_resource:
                 key = (np.uint64(INSTANCE) << _KIND_SHIFT) | np.uint64(resource)
