@@ -22,6 +22,7 @@ _SAID = {
     "traffic_up": "is called more often than usual",
     "traffic_down": "is called less often than usual",
     "silence": "is silent",
+    "structure": "leaves out calls that it usually makes",
 }
 
 

@@ -29,6 +29,9 @@ class DetectionConfig(BaseModel):
     window_s_max: float = Field(900.0, gt=0, description="longest time between two looks at a sparse entity")
     cold_s: float = Field(600.0, ge=0, description="age of an entity before its own history is believed")
     cold_count: int = Field(200, ge=1, description="observations before its own history is believed")
+    cold_calls: int = Field(
+        30, ge=1, description="the same for the calls of an edge, whose rate goes by its caller; few are reckoned with"
+    )
     warm_up_s: float = Field(120.0, ge=0, description="a new instance may be slow for so long")
 
     share_half_life_s: float = Field(21_600.0, gt=0, description="half-life of shares of failed and of rare calls")
@@ -40,11 +43,12 @@ class DetectionConfig(BaseModel):
 
     error_ratio: float = Field(1.5, ge=1, description="share of failed calls over the usual that is not worth an alarm")
     error_add: float = Field(0.002, ge=0, description="and this much more, absolute")
-    latency_ratio: float = Field(1.3, ge=1, description="the same for the share of rare durations")
-    latency_add: tuple[float, float] = Field((0.02, 0.01), description="absolute, for p <= 0.05 and for p <= 0.01")
+    latency_ratio: float = Field(1.2, ge=1, description="the same for the share of rare durations")
+    latency_add: tuple[float, float] = Field((0.015, 0.003), description="absolute, for p <= 0.05 and for p <= 0.01")
     lost_ratio: float = Field(1.5, ge=1, description="the same for the share of calls nobody served")
     lost_add: float = Field(0.03, ge=0, description="span loss of a few per cent is usual")
     rate_ratio: float = Field(1.6, ge=1, description="a call rate within this factor of the expected one is usual")
+    edge_ratio: float = Field(1.15, ge=1, description="the same of an edge over what its caller is asked")
     sibling_ratio: float = Field(2.0, ge=1, description="shares of an instance over its siblings' that are usual")
     sibling_add: float = Field(0.02, ge=0, description="and this much more, absolute")
 

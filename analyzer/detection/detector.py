@@ -21,9 +21,9 @@ from analyzer.detection.config import DetectionConfig
 from analyzer.detection.entities import DOWN, ERRORS, LATENCY, LOST, UP, Entities
 from analyzer.detection.evidence import Budget
 from analyzer.detection.keeping import Names, read_state, write_state
-from analyzer.detection.windows import Seen, look
+from analyzer.detection.windows import Seen, is_inner, look
 from analyzer.incident_words import Symptom
-from analyzer.kernels.detection import CALLS, SCORED
+from analyzer.kernels.detection import CALLS, OPERATION, SCORED
 from analyzer.spans import Vocabulary
 
 Floats = npt.NDArray[np.float64]
@@ -170,8 +170,10 @@ class Detector:
         if looked:
             expected = self._expected_per_tick(season) * elapsed
             calls = counts[:, CALLS].astype(np.float64)
+            load.count_mix(entities, used, calls, elapsed, config)
             common = load.common_factor(entities, used, calls, expected, config)
-            entities["wait_expected"][:used] += expected * load.asked_factors(entities, used, calls, expected, common)
+            factors = load.asked_factors(entities, used, calls, expected, common, config)
+            entities["wait_expected"][:used] += expected * factors
             entities["wait_looked"][:used] += elapsed
         entities["wait_counts"][:used] += counts
         entities["wait_ticks"][:used] += elapsed
@@ -211,7 +213,15 @@ class Detector:
         self._learn(rows, seen, n, k, counts, at_s)
         self._clear(rows, tick)
         entities["total"][rows] += counts[:, [CALLS, SCORED]]
-        for name in ("wait_counts", "wait_expected", "wait_ticks", "wait_looked", "wait_season"):
+        for name in (
+            "wait_counts",
+            "wait_expected",
+            "wait_ticks",
+            "wait_looked",
+            "wait_season",
+            "wait_asked",
+            "wait_mix",
+        ):
             entities[name][rows] = 0.0
         rate = entities["rate_sum"][rows] / np.maximum(entities["rate_season"][rows], 1e-9) * season
         most = max(1.0, config.window_s_max // config.tick_s)
@@ -223,8 +233,11 @@ class Detector:
         used = entities.used
         kind = entities.keys[:used] >> _KIND
         live = (entities.keys[:used] != 0) & (entities["age_ticks"][:used] * config.tick_s >= config.cold_s)
-        own = np.array([5.0, 4.0, 4.0, 2.0])  # an edge has one more (lost calls), an instance only shares
-        return float(own[kind[live].astype(np.intp)].sum()) + 2.0 * float(np.count_nonzero(~live))
+        # An edge has one more (lost calls), an entry operation, too (missing calls); an instance has only shares, and
+        # so has an operation within traces.
+        own = np.array([5.0, 4.0, 5.0, 2.0])[kind[live].astype(np.intp)].sum()
+        inner = np.count_nonzero(is_inner(entities.keys[:used][live]))
+        return float(own) - 2.0 * inner + 2.0 * float(np.count_nonzero(~live))
 
     def _learn(self, rows: Rows, seen: Seen, n: Floats, k: Floats, counts: Floats, at_s: float) -> None:
         entities, config = self.entities, self.config
@@ -285,6 +298,8 @@ class Detector:
         symptom = _SYMPTOMS[stream]
         if stream == DOWN and found is not None and found.silent:
             symptom = "silence"
+        if stream == LOST and int(entities.keys[slot]) >> 62 == OPERATION:
+            symptom = "structure"
         self._queued.append(
             Alarm(
                 entity=entity_name(int(entities.keys[slot]), self.vocabulary),

@@ -27,7 +27,7 @@ Floats = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.intp]
 Keys = npt.NDArray[np.uint64]
 
-SHARES = 4  # failed, rare (p <= 0.05), rarest (p <= 0.01), lost
+SHARES = 4  # failed, rare (p <= 0.05), rarest (p <= 0.01), lost (of an operation: calls missing below it)
 STREAMS = 5
 ERRORS, LATENCY, LOST, UP, DOWN = range(STREAMS)
 SEASONS = 16  # eight parts of a day, weekday and weekend
@@ -51,6 +51,8 @@ KEPT: dict[str, int] = {
     "rate_z": 1,
     "rate_one": 1,
     "rate_size": 1,
+    "ratio_calls": 1,  # of edges, decayed slowly: calls, and calls of the caller
+    "ratio_asked": 1,
     "season_sum": SEASONS,
     "season_ticks": SEASONS,
     "seasonal": 1,
@@ -72,11 +74,13 @@ KEPT: dict[str, int] = {
     "wait_ticks": 1,
     "wait_looked": 1,  # ticks of it in which rates could be compared
     "wait_season": 1,
+    "wait_mix": 1,  # log: how far the mix of what the caller of an edge is asked has moved in the window
+    "wait_asked": 1,  # calls of the caller of an edge
     "due": 1,  # ticks a window takes
     "last_tick": 1,  # met last
 }
 # Decayed quickly, of use within minutes only.
-_PASSING: dict[str, int] = {"near_n": SHARES, "near_k": SHARES, "vote_seen": 1, "vote_expected": 1}
+_PASSING: dict[str, int] = {"near_n": SHARES, "near_k": SHARES, "mix": 1, "vote_seen": 1, "vote_expected": 1}
 
 
 class Entities:
@@ -86,7 +90,8 @@ class Entities:
         self.capacity = capacity
         self.ring_ticks = ring_ticks
         self.keys: Keys = np.zeros(capacity, np.uint64)
-        self.group = np.full(capacity, -1, np.int32)
+        self.group = np.full(capacity, -1, np.int32)  # service of an instance
+        self.owner = np.full(capacity, -1, np.int32)  # service of an operation
         self.counts = np.zeros((capacity, COLUMNS), np.int32)
         # calloc gives these pages out only when they are touched, so a small system stays small.
         self.ring = np.zeros((capacity, ring_ticks, COLUMNS), np.int32)
@@ -141,11 +146,13 @@ class Entities:
             np.ascontiguousarray(analysis.own.level, np.uint8),
             np.ascontiguousarray(analysis.duration.p, np.float32),
             np.ascontiguousarray(analysis.duration.level, np.uint8),
+            np.ascontiguousarray(analysis.structure.missing, np.float32),
             self._table_keys,
             self._table_slots,
             self.keys,
             self._free,
             self.group,
+            self.owner,
             self._callee_keys,
             self._callees,
             self._header,
@@ -192,8 +199,9 @@ class Entities:
         if not len(slots):
             return
         self.keys[slots] = 0
-        self.group[slots] = -1
-        self.group[np.isin(self.group, slots)] = -1
+        for above in (self.group, self.owner):
+            above[slots] = -1
+            above[np.isin(above, slots)] = -1
         self.counts[slots] = 0
         self.ring[slots] = 0
         for array in self.state.values():

@@ -139,7 +139,8 @@ def rate_variance(entities: Entities, rows: Rows, mean: Floats) -> Floats:
     extra = entities["rate_z"][rows] - entities["rate_one"][rows]
     phi = (extra + _PRIOR_PHI * _PRIOR_CALLS) / (entities["rate_size"][rows] + _PRIOR_CALLS)
     phi = np.clip(phi, _PHI_MIN, 10.0)
-    unsure = 1.0 / np.maximum(entities["rate_sum"][rows], 1.0)
+    behind = np.maximum(entities["rate_sum"][rows], entities["ratio_calls"][rows])
+    unsure = 1.0 / np.maximum(behind, 1.0)
     variance: Floats = mean + (phi + unsure) * mean * mean
     return variance
 
@@ -191,6 +192,8 @@ def learn_rates(
     z2 = np.minimum((calls - expected) ** 2 / mean, _Z2_MAX * variance / mean)
     known = weight * ((expected > 0) & (entities["age_ticks"][rows] * config.tick_s >= config.cold_s))
     slow = 0.5 ** (weight * ticks * config.tick_s / config.share_half_life_s)
+    for name, gain in (("ratio_calls", calls), ("ratio_asked", entities["wait_asked"][rows])):
+        entities[name][rows] = entities[name][rows] * slow + weight * gain
     for name, gain in (("rate_z", known * z2), ("rate_one", known), ("rate_size", known * mean)):
         entities[name][rows] = entities[name][rows] * slow + gain
 

@@ -13,16 +13,18 @@ import numpy.typing as npt
 
 from analyzer.detection.entities import KEPT, Entities
 from analyzer.detection.evidence import EARNED_TICKS
-from analyzer.kernels.detection import EDGE, INSTANCE, OPERATION
+from analyzer.kernels.detection import EDGE, INNER, INSTANCE, OPERATION
 from analyzer.snapshot import read_snapshot, require_array, write_snapshot
 from analyzer.spans import Vocabulary
 
 _KIND = "detection"
-_VERSION = 1
+_VERSION = 2
 _NAME_BYTES_MAX = 2 * 4096  # two names, as long as the decoder lets them be
 _LOW = (1 << 31) - 1
 
-EntityWords = tuple[int, str, str, int]  # kind, service or caller, operation or callee, kind of the operation
+# Kind, service or caller, operation or callee, kind of the operation (and _WITHIN for one within traces).
+EntityWords = tuple[int, str, str, int]
+_WITHIN = 256
 
 
 class Names:
@@ -89,7 +91,7 @@ def _checked(name: Any) -> EntityWords:
     kind, first, second, span_kind = name
     if [type(kind), type(first), type(second), type(span_kind)] != [int, str, str, int]:
         raise ValueError(f"entity {name!r} is not (kind, name, name, span kind)")
-    if kind not in (EDGE, OPERATION, 1) or not 0 <= span_kind <= 255:
+    if kind not in (EDGE, OPERATION, 1) or not 0 <= span_kind < 2 * _WITHIN:
         raise ValueError(f"entity {name!r} is of a kind that is not kept")
     return kind, first, second, span_kind
 
@@ -101,7 +103,7 @@ def _words(key: int, vocabulary: Vocabulary) -> EntityWords:
         return EDGE, text(high), text(low), 0
     if kind == OPERATION:
         service, name, span_kind = vocabulary.operations.key(low)
-        return OPERATION, text(service), text(name), span_kind
+        return OPERATION, text(service), text(name), span_kind + (_WITHIN if high else 0)
     return kind, text(low), "", 0
 
 
@@ -112,6 +114,7 @@ def _key(words: EntityWords, vocabulary: Vocabulary) -> int:
     if kind == EDGE:
         return (intern(first.encode()) << 31) | intern(second.encode())
     if kind == OPERATION:
+        within, span_kind = divmod(span_kind, _WITHIN)
         operation = vocabulary.operations.intern(intern(first.encode()), intern(second.encode()), span_kind)
-        return (OPERATION << 62) | operation if operation else 0
+        return (OPERATION << 62) | (INNER if within else 0) | operation if operation else 0
     return (kind << 62) | intern(first.encode())

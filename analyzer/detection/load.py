@@ -21,10 +21,12 @@ _PART_TICKS_MIN_S = 3600.0  # seen of a part before it is believed
 _SEASON_HALF_LIFE_S = 14 * PART_S  # of each part: fourteen visits
 _VOTE_CALLS = 10.0  # expected calls before an entry operation has a say
 _VOTE_KEPT = 0.7
+_MIX_HALF_LIFE_S = 90.0
+_MIX_CALLS = 20.0  # as usual, added to what was asked lately: a mix of few calls is no news
 _SHIFT = 1.2  # by so much an entry must have moved to count as moved
 _SIGMAS = 3.0
 _MOVED_E = np.log(100.0)
-_KIND, _LOW = np.uint64(62), np.uint64((1 << 31) - 1)
+_KIND, _HIGH, _LOW = np.uint64(62), np.uint64(31), np.uint64((1 << 31) - 1)
 
 
 def season_of(at_s: float) -> int:
@@ -90,7 +92,7 @@ def common_factor(entities: Entities, used: int, seen: Floats, expected: Floats,
     It is no load when an entry operation fails more than it did, or when nearly everything is gone: many silent
     entries are an outage (treating silence as less load has hidden a real freeze: algorithms.md 6).
     """
-    entry = (entities.keys[:used] >> np.uint64(62)) == OPERATION
+    entry = (entities.keys[:used] >> _HIGH) == OPERATION << 31  # those within traces are no entries
     entry &= (expected > 0) & (entities["age_ticks"][:used] * config.tick_s >= config.cold_s)
     rows = np.flatnonzero(entry)
     votes_seen, votes_expected = entities["vote_seen"], entities["vote_expected"]
@@ -114,7 +116,9 @@ def common_factor(entities: Entities, used: int, seen: Floats, expected: Floats,
     return min(factor, config.common_ratio_max)
 
 
-def asked_factors(entities: Entities, used: int, seen: Floats, expected: Floats, common: float) -> Floats:
+def asked_factors(
+    entities: Entities, used: int, seen: Floats, expected: Floats, common: float, config: DetectionConfig
+) -> Floats:
     """Return by how much more or less each entity should be called in this tick than usual, float64[used].
 
     An edge is used as its caller is called; a service is called as the edges into it are used. So what an entry is
@@ -136,7 +140,15 @@ def asked_factors(entities: Entities, used: int, seen: Floats, expected: Floats,
     ends = [((keys[edges] >> np.uint64(shift)) & _LOW) | np.uint64(SERVICE << 62) for shift in (31, 0)]
     caller, callee = (entities.find(end) for end in ends)
     told = (caller >= 0) & (expected[np.maximum(caller, 0)] > 0)
-    factors[edges[told]] = seen[caller[told]] / expected[caller[told]]
+    edge, asked = edges[told], seen[caller[told]]
+    entities["wait_asked"][edge] += asked
+    # Calls for each call of the caller do not go with the day, so they are remembered for longer than rates are.
+    calls, all_asked = entities["ratio_calls"][edge], entities["ratio_asked"][edge]
+    share = calls / np.maximum(all_asked, 1e-9)
+    by_rate = asked / expected[caller[told]]
+    factors[edge] = np.where(calls >= config.cold_calls, share * asked / expected[edge], by_rate)
+    moved = mix_moved(entities, used)
+    entities["wait_mix"][edge] = np.maximum(entities["wait_mix"][edge], moved[caller[told]])
     into = callee >= 0
     used_now = np.bincount(callee[into], seen[edges[into]], used)
     usual = np.bincount(callee[into], expected[edges[into]], used)
@@ -144,3 +156,27 @@ def asked_factors(entities: Entities, used: int, seen: Floats, expected: Floats,
     others = np.maximum(0.0, expected[served] - usual[served])  # called by somebody who is not seen
     factors[served] = (used_now[served] + common * others) / (usual[served] + others)
     return factors
+
+
+def mix_moved(entities: Entities, used: int) -> Floats:
+    """Return log of the largest factor by which an operation's share of its service's calls has moved, float64[used].
+
+    Calls of a service to another are a mean over its operations, so they cannot move further than the operation that
+    moved furthest, unless an operation itself does something else.
+    """
+    operations = np.flatnonzero(entities.owner[:used] >= 0)
+    owner = entities.owner[operations]
+    now, usual = entities["mix"][operations], entities["share_n"][operations, 0]
+    now_all, usual_all = np.bincount(owner, now, used)[owner], np.bincount(owner, usual, used)[owner]
+    share = usual / np.maximum(usual_all, 1e-9)
+    lately = (now + _MIX_CALLS * share) / (now_all + _MIX_CALLS)
+    moved = np.zeros(used)
+    known = (share > 0) & (lately > 0)
+    np.maximum.at(moved, owner[known], np.abs(np.log(lately[known] / share[known])))
+    return moved
+
+
+def count_mix(entities: Entities, used: int, seen: Floats, elapsed: int, config: DetectionConfig) -> None:
+    """Take the calls of a tick into what operations were asked lately."""
+    kept = 0.5 ** (elapsed * config.tick_s / _MIX_HALF_LIFE_S)
+    entities["mix"][:used] = entities["mix"][:used] * kept + seen

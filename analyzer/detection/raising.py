@@ -159,6 +159,7 @@ def accept(entities: Entities, slots: Rows, streams: Rows) -> None:
         season, calls, ticks = (array[rate, stream] for array in held)
         entities["rate_sum"][rate], entities["rate_ticks"][rate] = calls, ticks
         entities["rate_season"][rate] = season
+        entities["ratio_calls"][rate] = entities["ratio_asked"][rate] = 0.0  # by the rate until it is learned anew
     late = slots[streams == LATENCY]
     n, k = held[0][late, LATENCY], held[1][late, LATENCY]
     rarest = np.minimum(entities["near_k"][late, SLOWEST] / np.maximum(entities["near_n"][late, SLOWEST], 1.0), 1.0)

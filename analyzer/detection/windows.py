@@ -13,7 +13,7 @@ import numpy.typing as npt
 from analyzer.detection import history
 from analyzer.detection.config import DetectionConfig
 from analyzer.detection.entities import DOWN, ERRORS, LATENCY, LOST, STREAMS, UP, Entities
-from analyzer.kernels.detection import CALLS, EDGE, INSTANCE
+from analyzer.kernels.detection import CALLS, EDGE, INNER, INSTANCE, OPERATION
 
 Floats = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.intp]
@@ -23,6 +23,7 @@ _RARE, _FAR_MORE = 0.01, 10.0  # half of the bet where next to nothing fails: a 
 SHARE_OF = {ERRORS: history.FAILED, LATENCY: history.SLOW, LOST: history.UNSERVED}
 _KIND = np.uint64(62)
 _FACTORS_UP, _FACTORS_DOWN = (1.3, 6.0), (0.1, 0.77)
+_EDGE_MORE, _EDGE_GONE = 1.4, 0.75  # of edges, which are no less usual than their callers: small changes count
 _OVERRATED = (2.0, 1.3)  # who has just raised an alarm looks worse than it is: of rises, of falls
 _COUNT_OF_SHARE = [0, 1, 1, 0]  # calls or scored times, of the four shares
 
@@ -71,15 +72,25 @@ def look(entities: Entities, rows: Rows, counts: Floats, n: Floats, k: Floats, c
         seen.ratio[:, stream] = _either(hits, mean[:, share], variance[:, share], border[:, share])
         _compare(entities, seen, rows, stream, hits, usual, usual * variance[:, share] / mean[:, share], alarmed)
         seen.ratio[border[:, share] * MORE >= 1.0, stream] = np.nan  # a share cannot be more than one
+    # A few calls that take very long hardly move the share of the rare ones, but they do that of the rarest.
+    far = history.SLOWEST
+    tail = _either(k[:, far], mean[:, far], variance[:, far], border[:, far])
+    seen.ratio[:, LATENCY] = np.where(np.isnan(tail), seen.ratio[:, LATENCY], _mixed(seen.ratio[:, LATENCY], tail))
     whole = entities["wait_looked"][rows] == entities["wait_ticks"][rows]
     calls = counts[:, CALLS]
-    expected = np.where((kind != INSTANCE) & warm[:, 0] & whole, entities["wait_expected"][rows], np.nan)
+    edge = kind == EDGE
+    enough = entities["total"][rows, CALLS] >= np.where(edge, config.cold_calls, config.cold_count)
+    rated = (kind != INSTANCE) & ~is_inner(entities.keys[rows]) & old & enough
+    expected = np.where(rated & whole, entities["wait_expected"][rows], np.nan)
     expected = np.where(expected > 0, expected, np.nan)
-    for stream, mean_calls in ((UP, expected * config.rate_ratio), (DOWN, expected / config.rate_ratio)):
+    mixed = np.exp(entities["wait_mix"][rows])
+    near = np.where(edge, config.edge_ratio * mixed, config.rate_ratio)
+    more, gone = np.where(edge, _EDGE_MORE, MORE), np.where(edge, _EDGE_GONE, GONE)
+    for stream, mean_calls in ((UP, expected * near), (DOWN, expected / near)):
         spread = history.rate_variance(entities, rows, mean_calls)
         tails = history.upper if stream == UP else history.lower
         seen.p[:, stream] = tails(calls, mean_calls, spread)
-        seen.ratio[:, stream] = history.likelihood_ratio(calls, mean_calls, spread, MORE if stream == UP else GONE)
+        seen.ratio[:, stream] = history.likelihood_ratio(calls, mean_calls, spread, more if stream == UP else gone)
         spread = history.rate_variance(entities, rows, expected)
         _compare(entities, seen, rows, stream, calls, expected, spread, alarmed)
     # A window that closed early was chosen for its many calls: as many looks as it has ticks, and no sign of few.
@@ -94,9 +105,20 @@ def _either(hits: Floats, mean: Floats, variance: Floats, border: Floats) -> Flo
     more = history.likelihood_ratio(hits, mean, variance, MORE)
     far = history.likelihood_ratio(hits, mean, variance, _FAR_MORE)
     far = np.where(border < _RARE, far, more)
-    with np.errstate(invalid="ignore"):  # nan where there is nothing to compare
-        mean_of_both: Floats = np.logaddexp(more, far) - np.log(2.0)
+    return _mixed(more, far)
+
+
+def _mixed(one: Floats, other: Floats) -> Floats:
+    """float64[m]: log of the mean of two e-values given by their logs; nan where there is nothing to compare."""
+    with np.errstate(invalid="ignore"):
+        mean_of_both: Floats = np.logaddexp(one, other) - np.log(2.0)
     return mean_of_both
+
+
+def is_inner(keys: npt.NDArray[np.uint64]) -> npt.NDArray[np.bool_]:
+    """bool[m]: operations that are called within traces; what is asked of them is told by the edges."""
+    found: npt.NDArray[np.bool_] = (keys >> np.uint64(31)) == ((OPERATION << 62) | INNER) >> 31
+    return found
 
 
 def _borders(
@@ -114,7 +136,7 @@ def _borders(
         # An old instance must be worse than its siblings and worse than it was itself.
         border[pods] = np.where(np.isnan(beside), np.nan, np.fmax(beside, border[pods]))
         known[pods] = near
-    border[kind != EDGE, history.UNSERVED] = np.nan
+    border[(kind != EDGE) & (kind != OPERATION), history.UNSERVED] = np.nan
     return border, known
 
 

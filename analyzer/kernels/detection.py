@@ -1,7 +1,8 @@
 """Counting calls per entity, and tails of counts. Arrays only.
 
 An entity is one word: kind in the top two bits, two ids of 31 bits below (an edge has a caller and a callee,
-the others have one id, in the lower half). A tick's counts are one row per entity.
+the others have one id, in the lower half; an operation that is called within traces has INNER set, so that what
+begins traces stands apart). A tick's counts are one row per entity.
 
 Truth: tests/support/naive/detection.py.
 """
@@ -18,6 +19,7 @@ from analyzer.kernels.pairs import home
 from analyzer.spans import SPAN_DTYPE
 
 EDGE, SERVICE, OPERATION, INSTANCE = 0, 1, 2, 3
+INNER = 1 << 31  # of the key of an operation: it was called by another service
 CALLS, FAILURES, SERVED, SCORED, RARE, RAREST = range(6)
 COLUMNS = 6
 USED, REFUSED, FREE, CALLEES, CALLEES_REFUSED = range(5)  # places of `header`
@@ -113,9 +115,11 @@ def _count_time(counts, slot, p, level):
             types.uint8[::1],
             types.float32[::1],
             types.uint8[::1],
+            types.float32[::1],
             types.uint64[::1],
             types.int32[::1],
             types.uint64[::1],
+            types.int32[::1],
             types.int32[::1],
             types.int32[::1],
             types.uint64[::1],
@@ -140,11 +144,13 @@ def count_entities(
     own_level,
     duration_p,
     duration_level,
+    missing,
     table_keys,
     table_slots,
     keys,
     free,
     group,
+    owner,
     callee_keys,
     callees,
     header,
@@ -160,6 +166,8 @@ def count_entities(
         Flags of roots that are none: their parent was lost.
     own_p, own_level, duration_p, duration_level : float32[m], uint8[m]
         As in `Score`; level 0: nothing is known.
+    missing : float32[m]
+        As in `StructureScore`; an operation without missing calls counts as SERVED.
     table_keys, table_slots : uint64[size], int32[size]
         Open addressing, a power of two of places, at least twice the capacity.
     keys : uint64[capacity]
@@ -168,6 +176,8 @@ def count_entities(
         Slots given back; USED, REFUSED, FREE, CALLEES, CALLEES_REFUSED.
     group : int32[capacity]
         Slot of the service of each instance.
+    owner : int32[capacity]
+        Slot of the service of each operation.
     callee_keys, callees : uint64[size], uint32[size]
         Service that calls of an operation to a peer reached last: names the callee of a call without a server span.
     counts : int32[capacity, COLUMNS]
@@ -179,6 +189,10 @@ def count_entities(
     for i in range(node_row.shape[0]):
         row = rows[node_row[i]]
         service, kind, resource = row["service"], row["kind"], row["resource"]
+        if np.int64(service) != last_service:
+            key = (np.uint64(SERVICE) << _KIND_SHIFT) | np.uint64(service)
+            home_slot = _slot_of(key, table_keys, table_slots, keys, free, header)
+            last_service = np.int64(service)
         p = parent[i]
         crossed = False
         if p >= 0:
@@ -201,16 +215,21 @@ def count_entities(
                 if slot >= 0:
                     counts[slot, CALLS] += 1
                     counts[slot, FAILURES] += failed[i]
+                    counts[slot, SERVED] += missing[i] <= 0
+                    owner[slot] = np.int32(home_slot)
                     _count_time(counts, slot, duration_p[i], duration_level[i])
-        if np.int64(service) != last_service:
-            key = (np.uint64(SERVICE) << _KIND_SHIFT) | np.uint64(service)
-            home_slot = _slot_of(key, table_keys, table_slots, keys, free, header)
-            last_service = np.int64(service)
-        if home_slot >= 0:
-            if entry:
-                counts[home_slot, CALLS] += 1
-                counts[home_slot, FAILURES] += failed[i]
-            _count_time(counts, home_slot, own_p[i], own_level[i])
+        if crossed and row["operation"] != 0:
+            key = (np.uint64(OPERATION) << _KIND_SHIFT) | np.uint64(INNER) | np.uint64(row["operation"])
+            slot = _slot_of(key, table_keys, table_slots, keys, free, header)
+            if slot >= 0:
+                counts[slot, CALLS] += 1
+                counts[slot, FAILURES] += failed[i]
+                counts[slot, SERVED] += missing[i] <= 0
+                owner[slot] = np.int32(home_slot)
+                _count_time(counts, slot, own_p[i], own_level[i])
+        if home_slot >= 0 and entry:
+            counts[home_slot, CALLS] += 1
+            counts[home_slot, FAILURES] += failed[i]
         if resource != 0:
             if np.int64(resource) != last_resource:
                 key = (np.uint64(INSTANCE) << _KIND_SHIFT) | np.uint64(resource)
@@ -222,6 +241,7 @@ def count_entities(
                     counts[slot_there, CALLS] += 1
                     counts[slot_there, FAILURES] += failed[i]
                 _count_time(counts, slot_there, own_p[i], own_level[i])
+        elsewhere = False
         if kind in (_CLIENT, _PRODUCER):
             callee = np.uint32(0)
             for k in range(child_ptr[i], child_ptr[i + 1]):
@@ -243,12 +263,16 @@ def count_entities(
                 key = (np.uint64(service) << _HIGH_SHIFT) | np.uint64(callee)
                 slot = _slot_of(key, table_keys, table_slots, keys, free, header)
                 if slot >= 0:
+                    elsewhere = True
                     counts[slot, CALLS] += 1
                     counts[slot, SERVED] += served
                     counts[slot, FAILURES] += failed[i]
                     # Nothing covers a call whose server span was lost: all of it would look like the way there.
                     if not lost:
                         _count_time(counts, slot, own_p[i], own_level[i])
+        # The time on the way to another is told by the edge; among it, the service's own would be lost to sight.
+        if home_slot >= 0 and not elsewhere:
+            _count_time(counts, home_slot, own_p[i], own_level[i])
 
 
 @njit(types.float64(types.float64, types.float64, types.float64), cache=True, nogil=True)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from analyzer.detection import Alarm, DetectionConfig, Detector, EntityName
+from analyzer.kernels.detection import INNER, OPERATION
 from tests.support.naive.vocabulary import vocabulary
 from tests.support.ticks import SECOND, START_NS, Instances, System, raised
 
@@ -67,11 +68,19 @@ def test_a_change_is_told_soon_and_of_nobody_else(
 
 def test_lost_calls_are_told_of_the_edge():
     """A third of the calls finds no server; the caller goes on calling."""
+    assert told_of_lost(of=2 * len(OTHERS) + 1) == [("s1 -> store1", "silence")]
+
+
+def test_missing_calls_are_told_of_the_operation():
+    """A third of what the entry operation answers lacks calls that it usually makes."""
+    assert told_of_lost(of=1) == [("s1 GET /", "structure")]
+
+
+def told_of_lost(of: int) -> list[tuple[str, str]]:
     system = system_after()
-
-    told = raised(system.run(0.2, lost=system.of(1, 0.35, 0.02)))
-
-    assert [(alarm.entity.text, alarm.symptom) for alarm in told] == [("s1 -> store1", "silence")]
+    lost = np.full(len(system.keys), 0.02)
+    lost[of] = 0.35
+    return [(alarm.entity.text, alarm.symptom) for alarm in raised(system.run(0.2, lost=lost))]
 
 
 def test_calls_that_are_left_out_are_told_of_the_edge():
@@ -83,6 +92,18 @@ def test_calls_that_are_left_out_are_told_of_the_edge():
     told = raised(system.run(0.2, rate=calls))
 
     assert [(alarm.entity.text, alarm.symptom) for alarm in told] == [("s2 -> store2", "silence")]
+
+
+def test_a_third_fewer_calls_than_the_caller_is_asked_for_is_told_of_the_edge():
+    """What comes in may be a third less for a while; calls that go out for each that comes in may not."""
+    system = system_after()
+    calls = np.ones(len(system.keys))
+    calls[2 * system.count + 2] = 0.65
+
+    told = raised(system.run(0.25, rate=calls))
+
+    assert [(alarm.entity.text, alarm.symptom) for alarm in told] == [("s2 -> store2", "traffic_down")]
+    assert system_after().run(0.25, rate=system.of(2, 0.75, 1.0)) == []
 
 
 def test_a_store_that_never_sends_spans_is_no_news():
@@ -236,6 +257,25 @@ def test_what_is_saved_and_loaded_goes_on_alike():
     assert expected
     assert told == expected
     assert len(second.detector.save()) == pytest.approx(len(first.detector.save()), rel=0.01)
+
+
+def test_an_operation_within_traces_is_saved_as_one():
+    words, later = vocabulary(), vocabulary()
+    later.operations.intern(later.strings.intern(b"met before"), later.strings.intern(b"GET /"), 2)
+    detector, again = Detector(), Detector()
+    detector.meet(words)
+    detector.add_counts(np.array([inner_key(words)], np.uint64), np.ones((1, 6), np.int32), START_NS)
+    detector.tick(START_NS + 10 * SECOND)
+
+    again.load(detector.save())
+    again.meet(later)
+
+    assert again.entities.keys[0] == inner_key(later) != inner_key(words)
+
+
+def inner_key(words) -> int:  # type: ignore[no-untyped-def]
+    name = words.strings.intern(b"pay")
+    return (OPERATION << 62) | INNER | words.operations.intern(name, words.strings.intern(b"POST /pay"), 2)
 
 
 def test_what_waits_for_its_names_is_saved_again():

@@ -12,7 +12,8 @@ from analyzer.detection.change_points import cusum, page_hinkley
 from analyzer.detection.entities import SEASONS, Entities
 from analyzer.detection.evidence import Budget, log_bet
 from analyzer.detection.history import likelihood_ratio, lower, upper
-from analyzer.detection.load import season_of
+from analyzer.detection.load import mix_moved, season_of
+from analyzer.detection.windows import is_inner
 from tests.support.drawing import batch, draw
 from tests.support.measured import measure
 from tests.support.naive import detection as naive
@@ -175,15 +176,29 @@ def test_parts_of_the_day():
         assert season_of(hour * 3600.0 + 1) == naive.season_of(weekday, hour % 24) < SEASONS
 
 
+@pytest.mark.parametrize(
+    ("lately", "moved"), [((80.0, 20.0), 1.0), ((20.0, 80.0), (80 + 4) / 120 / 0.2), ((0.0, 0.0), 1.0)]
+)
+def test_a_mix_has_moved_as_far_as_the_operation_that_moved_furthest(lately: tuple[float, float], moved: float):
+    """Of a service's calls (slot 0) four in five are of one operation, and one in five of another; slot 3 has none."""
+    entities = Entities(16, 16)
+    entities.owner[1:3] = 0
+    entities["share_n"][1:3, 0] = 800.0, 200.0
+    entities["mix"][1:3] = lately
+
+    assert np.exp(mix_moved(entities, 4)) == pytest.approx([moved, 1.0, 1.0, 1.0])
+
+
 def in_words(entities: Entities, words) -> dict[tuple[str | int, ...], list[int]]:  # type: ignore[no-untyped-def]
     found: dict[tuple[str | int, ...], list[int]] = {}
     for slot in np.flatnonzero(entities.keys):
         name = entity_name(int(entities.keys[slot]), words)
         service = "" if name.service == "unknown_service" else name.service
+        kind = "inner" if is_inner(entities.keys[[slot]])[0] else "operation"
         place: tuple[str | int, ...] = {
             "edge": ("edge", service, name.callee),
             "service": ("service", service),
-            "operation": ("operation", service, name.operation),
+            "operation": (kind, service, name.operation),
             "instance": ("instance", name.resource_id),
         }[name.kind]
         counts = entities.counts[slot].tolist()
@@ -212,6 +227,7 @@ def test_random_traces_are_counted_as_the_twin_counts_them(seed: int):
         for score in (analysis.own, analysis.duration):
             score.p[:] = rng.choice([0.004, 0.01, 0.03, 0.05, 0.8], len(score.p))
             score.level[:] = rng.integers(0, 3, len(score.level))
+        analysis.structure.missing[:] = rng.choice([0.0, 2.5], len(analysis.structure.missing))
         entities.count(analysis)
         twin.add(analysis)
 

@@ -85,12 +85,16 @@ class Counts:
                 entry = caller["service"] != row["service"]
                 if entry and int(caller["kind"]) not in CALLING:
                     self._call("edge", text(int(caller["service"])), service, failed=failed, served=1)
+                if entry and int(row["operation"]):
+                    name = ("inner", service, text(int(row["name"])))
+                    self._call(*name, failed=failed, served=int(not analysis.structure.missing[node] > 0))
+                    self._time(name, analysis.own.p[node], analysis.own.level[node])
             else:
                 whole = not int(forest.flags[node]) & NO_ENTRY
                 entry = whole or kind in ANSWERING
                 if whole and int(row["operation"]):
                     name = ("operation", service, text(int(row["name"])))
-                    self._call(*name, failed=failed)
+                    self._call(*name, failed=failed, served=int(not analysis.structure.missing[node] > 0))
                     self._time(name, analysis.duration.p[node], analysis.duration.level[node])
             places: list[tuple[str | int, ...]] = [("service", service)]
             if int(row["resource"]):
@@ -98,11 +102,13 @@ class Counts:
             for place in places:
                 if entry:
                     self._call(*place, failed=failed)
-                self._time(place, analysis.own.p[node], analysis.own.level[node])
-            if kind in CALLING:
-                self._outgoing(analysis, node, service, failed)
+                if place[0] == "instance":
+                    self._time(place, analysis.own.p[node], analysis.own.level[node])
+            if not (kind in CALLING and self._outgoing(analysis, node, service, failed)):
+                self._time(("service", service), analysis.own.p[node], analysis.own.level[node])
 
-    def _outgoing(self, analysis: Analysis, node: int, service: str, failed: int) -> None:
+    def _outgoing(self, analysis: Analysis, node: int, service: str, failed: int) -> bool:
+        """Count a call at its edge; false when nobody knows whom it was meant for."""
         forest, rows = analysis.forest, analysis.traces.rows
         row, text = rows[forest.row[node]], analysis.traces.vocabulary.strings.text
         below = [text(int(rows[forest.row[child]]["service"])) for child in forest.children(node)]
@@ -120,6 +126,8 @@ class Counts:
             self._call("edge", service, callee, failed=failed, served=int(bool(others)))
             if not lost:
                 self._time(("edge", service, callee), analysis.own.p[node], analysis.own.level[node])
+            return True
+        return False
 
     def _call(self, *place: str | int, failed: int, served: int = 0) -> None:
         sums = self.sums[place]
