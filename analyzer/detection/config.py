@@ -48,7 +48,7 @@ class DetectionConfig(BaseModel):
     lost_ratio: float = Field(1.5, ge=1, description="the same for the share of calls nobody served")
     lost_add: float = Field(0.03, ge=0, description="span loss of a few per cent is usual")
     rate_ratio: float = Field(1.6, ge=1, description="a call rate within this factor of the expected one is usual")
-    edge_ratio: float = Field(1.15, ge=1, description="the same of an edge over what its caller is asked")
+    edge_ratio: float = Field(1.25, ge=1, description="the same of an edge over what its caller is asked")
     sibling_ratio: float = Field(2.0, ge=1, description="shares of an instance over its siblings' that are usual")
     sibling_add: float = Field(0.02, ge=0, description="and this much more, absolute")
 
