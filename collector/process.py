@@ -35,8 +35,6 @@ from collector.telemetry import Snapshot, merge
 
 logger = logging.getLogger(__name__)
 
-RECEIVER_NICE = 10
-
 
 class Room(Protocol):
     """What a process is."""
@@ -136,8 +134,6 @@ def _room(
 
         memory, wake = told["ring"]
         writer = RingWriter(memory, wake)
-        # Where cores are short, what was taken in is worked off before more is: a starved engine fills the rings.
-        os.nice(RECEIVER_NICE)
         receiver = ReceiverRoom(config, writer, shared_port=True)
         return receiver, [receiver.snapshot, lambda: {"ring_refused_requests": writer.refused_count}], {}
     from collector.app.query_room import QueryRoom
