@@ -44,7 +44,7 @@ def text_lines(answer: TextAnswer) -> list[str]:
         lines.append(f"  {kind.count:>6} x {named}")
         told = [f"in {', '.join(shown(service) or '(no service)' for service in kind.services[:5])}"]
         if kind.users:
-            told.append(f"about {kind.users} users")
+            told.append("1 user" if kind.users == 1 else f"about {kind.users} users")
         if kind.first_ns:
             told.append(f"{iso_of(kind.first_ns, 0)} to {iso_of(kind.last_ns, 0)}")
         told += [word for word in (kind.shape, "business refusal" if kind.business else "") if word]
