@@ -347,3 +347,5 @@ def warm() -> None:
         class_compatibility(), 0, 1, np.zeros(1, np.uint8), np.zeros(1, np.float32), np.zeros(1, np.float32),
         np.zeros(1, np.uint8), none.copy(), np.zeros(1, np.bool_),
     )  # fmt: skip
+    # Scenes ask it of one pair at a time, from outside of any kernel.
+    waited_for(np.zeros(1, SPAN_DTYPE), one, np.zeros(1, np.uint16), 0, 0)
