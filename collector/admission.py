@@ -33,6 +33,7 @@ _LOG_EVERY_NS = 1_000_000_000
 # way here once more. The call waits in its own thread, so its client sends nothing meanwhile.
 FULL_WAIT_S = 0.005
 FULL_WAITS_MAX = 40  # 0.2 s in all: far below any exporter's deadline
+DRAIN_MAX_S = 5.0  # a disk that hangs must not keep the server from stopping
 
 _log = logging.getLogger(__name__)
 
@@ -47,14 +48,14 @@ class _State(Enum):
 
 
 class Gate(Intake):
-    """Guard, hand over, count. Any number of threads may call `take`; one lock orders the hand-over.
+    """Guard, hand over, count. Any number of threads may call `take`; `_lock` guards state and counters.
 
     JSON is translated by one thread at a time: it holds the GIL anyway, and its objects need
     about ten times the bytes of the request.
 
     Parameters
     ----------
-    handover : takes the admitted bytes; called under the lock of this gate
+    handover : takes the admitted bytes; called by many threads at once
     prescan : counts a protobuf request and refuses structural bombs (`collector.wire.limits.prescan`)
     translate_json : OTLP/JSON -> protobuf (`collector.wire.otlp_json.translate_json`)
     limits : structural budgets of one request
@@ -80,7 +81,9 @@ class Gate(Intake):
         self._clock = clock or SystemClock()
         self._random = random.Random(seed)  # noqa: S311 - spreads retries, guards nothing
         self._pause = pause
-        self._lock = threading.Lock()  # state, counters and the handover
+        self._lock = threading.Lock()
+        self._left = threading.Condition(self._lock)
+        self._inside = 0  # calls that are with the handover
         self._json_lock = threading.Lock()
         self._state = _State.STARTING
         self._counts: Counter[str] = Counter()
@@ -101,6 +104,7 @@ class Gate(Intake):
         """Refuse from now on. When this returns, nothing will be offered to the handover any more."""
         with self._lock:
             self._state = _State.DRAINING
+            self._left.wait_for(lambda: self._inside == 0, DRAIN_MAX_S)
 
     def take(self, payload: bytes, signal: Signal, encoding: Encoding, protocol: str) -> Admission:
         """Take one decompressed request; see `Intake.take`.
@@ -136,19 +140,26 @@ class Gate(Intake):
         for waits in range(FULL_WAITS_MAX + 1):
             if waits:
                 self._pause(FULL_WAIT_S)
-            with self._lock:
-                if self._offer(payload, signal, scan):
+            if self._offer(payload, signal, scan):
+                with self._lock:
                     self._count_taken(signal, key, scan)
                     if waits:
                         self._counts[sample("receiver_delayed_requests", *key)] += 1
-                    return
+                return
         raise OverloadedError(_WHY_FULL, "full", self._delay_s())
 
     def _offer(self, payload: bytes, signal: Signal, scan: Prescan) -> bool:
-        if self._state is not _State.OPEN:
-            word = self._state.value
-            raise OverloadedError(f"the collector is {word}; send it again after the delay", word, self._delay_s())
-        return scan.count <= scan.rejected or self._handover.offer(payload, signal)
+        with self._lock:
+            if self._state is not _State.OPEN:
+                word = self._state.value
+                raise OverloadedError(f"the collector is {word}; send it again after the delay", word, self._delay_s())
+            self._inside += 1
+        try:
+            return scan.count <= scan.rejected or self._handover.offer(payload, signal)
+        finally:
+            with self._lock:
+                self._inside -= 1
+                self._left.notify_all()
 
     def _delay_s(self) -> float:
         return self._random.uniform(*RETRY_AFTER_S)

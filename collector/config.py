@@ -131,6 +131,12 @@ class Storage(Section):
     clean_traces_per_second: float = Field(20.0, ge=0, description="clean traces kept whole; the rest: id only")
 
 
+class Journal(Section):
+    segment_bytes: int = Field(64 * 2**20, ge=2**20, description="a file of the journal is closed at this size")
+    bytes_max: int = Field(4 * 2**30, ge=4 * 2**20, description="all journals together; more is refused for a while")
+    compression: Literal["none", "zstd"] = Field("none", description="zstd: a sixth of the bytes, some CPU")
+
+
 class OtlpExporterConfig(Section):
     endpoint: Endpoint = Field(description="host:port of an OTLP receiver; never one that feeds firstfault")
     protocol: Literal["grpc", "http"] = "grpc"
@@ -189,6 +195,10 @@ class Config(Section):
     errors: Errors = Errors()
     sources: Sources = Sources()
     storage: Storage = Storage()
+    durability: Literal["journal", "memory"] = Field(
+        "journal", description="what an acknowledgement means: on disk, or in memory (a crash loses open traces)"
+    )
+    journal: Journal = Journal()
     exporters: Exporters = Exporters()
     query: Query = Query()
     service: Service = Service()

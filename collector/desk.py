@@ -15,12 +15,14 @@ from collector.contracts import (
     Clock,
     EdgeRollup,
     OutboxItem,
+    Position,
     Released,
     Rollup,
     Signal,
     StoredIncident,
     StoredTrace,
 )
+from collector.recall import Recalled
 
 
 class Source(Protocol):
@@ -31,7 +33,8 @@ class Source(Protocol):
     def take(self) -> tuple[memoryview | bytes, Signal] | None:
         """Return the oldest request, or None. It stays the oldest until `release`."""
 
-    def release(self) -> None: ...
+    def release(self) -> Position | None:
+        """Go on to the next one; where in a journal the request stood, if anywhere."""
 
 
 class Assembling(Protocol):
@@ -46,6 +49,8 @@ class Assembling(Protocol):
     def done(self, released: Released) -> None: ...
 
     def peek(self, trace_id: bytes, now_ms: int) -> TraceBatch | None: ...
+
+    def oldest_ms(self) -> int: ...
 
 
 class Shelf(Protocol):
@@ -64,6 +69,24 @@ class Shelf(Protocol):
     def put_groups(self, groups: Sequence[ErrorGroup], messages: Sequence[OutboxItem] = ()) -> None: ...
 
     def save_state(self, name: str, blob: bytes) -> None: ...
+
+    @property
+    def handed(self) -> int:
+        """Batches taken so far."""
+
+    @property
+    def written(self) -> int:
+        """Batches on disk so far, in order."""
+
+
+class Journal(Protocol):
+    """Who knows what of the journals is decided (collector.journal.keeper). Owner: the engine's thread."""
+
+    def taken(self, journal: str, sequence: int, now_ms: int) -> None:
+        """Note that assembly took a record."""
+
+    def keep_house(self, oldest_ms: int, handed: int, written: int) -> None:
+        """Let go of what is decided and on the shelf. Never raises."""
 
 
 class Incidents(Protocol):
@@ -110,11 +133,12 @@ class Desk:
     encode_traces: Callable[[TraceBatch, int], bytes]
     encode_logs: Callable[[TraceBatch, int], bytes]
     exports: Callable[[Answer, int], list[OutboxItem]]
-    # What a late span belongs to, when assembly no longer holds it: stored bytes and late rows as one trace.
-    recall: Callable[[bytes, TraceBatch, int], TraceBatch | None] = lambda trace_id, traces, index: None
+    # What a trace has become with what is stored of it, when assembly no longer holds that.
+    recall: Callable[[bytes, TraceBatch, int], Recalled | None] = lambda trace_id, traces, index: None
     clean_traces_per_second: float = 20.0
     incidents: Incidents | None = None
     groups: Groups | None = None
+    journal: Journal | None = None
 
 
 @dataclass(slots=True)
@@ -134,3 +158,6 @@ class PipelineCounts:
     recalled_traces: int = 0
     brief_traces: int = 0
     untold_traces: int = 0
+    known_traces: int = 0
+    replayed_requests: int = 0
+    replayed_rows: int = 0

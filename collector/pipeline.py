@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 
 from analyzer.findings import Answer
 from collector.contracts import STATE_NAME, EdgeRollup, Released, Rollup
-from collector.desk import Desk, PipelineCounts
+from collector.desk import Desk, PipelineCounts, Source
 from collector.errors import BadRequestError, OverloadedError
 from collector.telling import Teller
 
@@ -28,7 +28,9 @@ INGEST_SLICE = 64  # requests between two looks at the clock
 RELEASE_TRACES_MAX = 4096  # traces analysed at once: keeps a batch in the caches
 ROLLUP_NS = 5_000_000_000
 STATE_NS = 60_000_000_000
+JOURNAL_NS = 1_000_000_000
 ASKS_MAX = 256
+DOUBT_NS = 600_000_000_000  # so long after a replay a trace may have been decided before; the late window
 ANNOUNCED_MAX = 20  # lines of log for one batch
 MINUTE_NS = 60_000_000_000
 
@@ -53,16 +55,44 @@ class Pipeline:
         self._next_tick_ns = now
         self._next_rollup_ns = now + ROLLUP_NS
         self._next_state_ns = now + STATE_NS
+        self._next_journal_ns = now + JOURNAL_NS
         self._teller = Teller(desk, self.counts)
         self._stood_still_ns = 0
         self._requests_wait = False
         self._overloaded = False
 
+    def replay(self, source: Source) -> None:
+        """Take what a journal kept, before `start`: acknowledged, and perhaps not decided.
+
+        What of it was decided already is known again when it is put into words; see `Teller`.
+        """
+        self._teller.doubt_until(self._desk.clock.monotonic_ns() + DOUBT_NS)
+        received = 0
+        while (item := source.take()) is not None:
+            payload, signal = item
+            now_ms = self._assembly_ms(self._desk.clock.monotonic_ns())
+            try:
+                received += self._desk.assembler.ingest(payload, signal, now_ms)
+            except OverloadedError:
+                self._decide(lambda now_ms=now_ms: self._desk.assembler.due(now_ms, RELEASE_TRACES_MAX))  # type: ignore[misc]
+                continue
+            except BadRequestError as error:
+                self.counts.undecodable += 1
+                logger.warning("a request of the journal cannot be decoded: %s", error)
+            self._let_go(source, now_ms)
+            self.counts.replayed_requests += 1
+        self.counts.replayed_rows += received
+
+    def _let_go(self, source: Source, now_ms: int) -> None:
+        position = source.release()
+        if position is not None and position[1] and self._desk.journal is not None:
+            self._desk.journal.taken(*position, now_ms)
+
     def start(self) -> None:
         self._thread.start()
 
     def stop(self, timeout_s: float) -> bool:
-        """Drain the source, decide what is open, save the baselines. False when the time ran out."""
+        """Drain the source, decide what is open (without a journal), save the baselines. False: the time ran out."""
         self._stopping.set()
         self._thread.join(timeout_s)
         return not self._thread.is_alive()
@@ -113,6 +143,9 @@ class Pipeline:
             if now >= self._next_state_ns:
                 self._next_state_ns = now + STATE_NS
                 self._save_state()
+            if now >= self._next_journal_ns:
+                self._next_journal_ns = now + JOURNAL_NS
+                self._keep_journal()
         self._answer_asks()
 
     def _assembly_ms(self, now_ns: int) -> int:
@@ -132,8 +165,9 @@ class Pipeline:
                 if item is None:
                     return True
                 payload, signal = item
+                now_ms = self._assembly_ms(self._desk.clock.monotonic_ns())
                 try:
-                    assembler.ingest(payload, signal, self._assembly_ms(self._desk.clock.monotonic_ns()))
+                    assembler.ingest(payload, signal, now_ms)
                 except OverloadedError:
                     self._overloaded = True  # it stays the oldest of the source; room first
                     return False
@@ -143,7 +177,7 @@ class Pipeline:
                 finally:
                     del payload, item
                 self.counts.requests += 1
-                source.release()
+                self._let_go(source, now_ms)
             if self._desk.clock.monotonic_ns() >= self._next_tick_ns or not self._asks.empty():
                 return False
 
@@ -222,6 +256,11 @@ class Pipeline:
             ],
         )
 
+    def _keep_journal(self) -> None:
+        desk = self._desk
+        if desk.journal is not None:
+            desk.journal.keep_house(desk.assembler.oldest_ms(), desk.shelf.handed, desk.shelf.written)
+
     def _save_state(self) -> None:
         self._desk.shelf.save_state(STATE_NAME, self._desk.analyzer.save())
         if self._desk.incidents is not None:
@@ -247,13 +286,17 @@ class Pipeline:
                 question.done.set()
 
     def _drain(self) -> None:
-        """Last turn: what has come is taken, what is open is decided, what was learned is kept."""
+        """Last turn: what has come is taken, what is open is decided, what was learned is kept.
+
+        With a journal, open traces are not cut short: they are on disk, and the next start goes on with them.
+        """
         self._take_requests()
-        self._decide(lambda: self._desk.assembler.flush(RELEASE_TRACES_MAX))
-        if self._overloaded:
-            self._overloaded = False
-            self._take_requests()
+        if self._desk.journal is None:
             self._decide(lambda: self._desk.assembler.flush(RELEASE_TRACES_MAX))
+            if self._overloaded:
+                self._overloaded = False
+                self._take_requests()
+                self._decide(lambda: self._desk.assembler.flush(RELEASE_TRACES_MAX))
         self._answer_asks()
         self._put_rollups()
         self._save_state()

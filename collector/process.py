@@ -19,7 +19,7 @@ from typing import Any, Protocol
 import orjson
 
 from collector.config import Config, check
-from collector.contracts import OpenTraces, Signal
+from collector.contracts import OpenTraces, Position, Signal
 from collector.control import (
     ControlClient,
     ControlServer,
@@ -51,8 +51,9 @@ class Room(Protocol):
 class RingSource:
     """`pipeline.Source` over the rings of all receivers; one request from each in turn. Owner: the engine's thread."""
 
-    def __init__(self, readers: list[RingReader]) -> None:
-        self._readers = readers
+    def __init__(self, readers: Mapping[str, RingReader]) -> None:
+        self._names = {id(reader): name for name, reader in readers.items()}
+        self._readers = list(readers.values())
         self._next = 0
         self._taken: RingReader | None = None
 
@@ -75,10 +76,11 @@ class RingSource:
                 return found
         return None
 
-    def release(self) -> None:
+    def release(self) -> Position:
         assert self._taken is not None
-        self._taken.release()
+        position = self._names[id(self._taken)], self._taken.release()
         self._taken = None
+        return position
 
     def snapshot(self) -> Snapshot:
         return {
@@ -118,7 +120,7 @@ def _room(
     if role == "engine":
         from collector.app.engine_room import EngineRoom
 
-        source = RingSource([RingReader(memory, wake) for memory, wake in told["rings"]])
+        source = RingSource({name: RingReader(memory, wake) for name, memory, wake in told["rings"]})
         engine = EngineRoom(config, source)
         return (
             engine,
@@ -130,12 +132,14 @@ def _room(
             },
         )
     if role == "receiver":
+        from collector.app.durability import handover
         from collector.app.receiver_room import ReceiverRoom
 
         memory, wake = told["ring"]
         writer = RingWriter(memory, wake)
-        receiver = ReceiverRoom(config, writer, shared_port=True)
-        return receiver, [receiver.snapshot, lambda: {"ring_refused_requests": writer.refused_count}], {}
+        way, counted = handover(config, told["name"], writer, told["receivers"])
+        receiver = ReceiverRoom(config, way, shared_port=True)
+        return receiver, [receiver.snapshot, counted, lambda: {"ring_refused_requests": writer.refused_count}], {}
     from collector.app.query_room import QueryRoom
 
     folder = Path(told["control_folder"])

@@ -27,9 +27,10 @@ import numpy as np
 from collector.contracts import Signal
 
 _HEADER_BYTES = 64  # written, read, offered, refused: each in its own word
-_RECORD_BYTES = 16  # length, signal
+_RECORD_BYTES = 16  # length; signal in the low byte, above it the request's number in the journal
 _ALIGN = 16
 _FILLER = 255
+_SIGNAL_BITS = 8
 _CALM_BYTES = 8 * 2**20  # where an empty ring starts over; about the size of a shared cache
 
 
@@ -77,14 +78,18 @@ class _Ring:
 
 
 class RingWriter(_Ring):
-    """The receiver's end. One thread at a time (the intake holds a lock)."""
+    """The receiver's end. One thread at a time (who hands over holds a lock)."""
 
     def __init__(self, memory_fd: int, wake_fd: int) -> None:
         super().__init__(memory_fd)
         self._wake_fd = wake_fd
         self.refused_count = 0
 
-    def offer(self, payload: bytes, signal: Signal) -> bool:
+    def has_room(self, length: int) -> bool:
+        """Whether a request of this many bytes would fit now, wherever the ring stands."""
+        return self.used_bytes + 2 * (_RECORD_BYTES + _padded(length)) <= self._capacity
+
+    def offer(self, payload: bytes, signal: Signal, sequence: int = 0) -> bool:
         """Copy one request into the ring; False when the reader has not made room for it."""
         need = _RECORD_BYTES + _padded(len(payload))
         written, read = int(self._words[0]), int(self._words[1])
@@ -97,7 +102,7 @@ class RingWriter(_Ring):
         if skip:
             self._head(at, skip - _RECORD_BYTES, _FILLER)
             at = 0
-        self._head(at, len(payload), int(signal))
+        self._head(at, len(payload), sequence << _SIGNAL_BITS | int(signal))
         start = at + _RECORD_BYTES
         self._data[start : start + len(payload)] = np.frombuffer(payload, np.uint8)
         self._words[0] = written + skip + need
@@ -131,18 +136,20 @@ class RingReader(_Ring):
             if read == int(self._words[0]):
                 return None
             at = read % self._capacity
-            length, kind = int(self._heads[at // 8]), int(self._heads[at // 8 + 1])
+            length, kind = int(self._heads[at // 8]), int(self._heads[at // 8 + 1]) & 0xFF
             if kind == _FILLER:
                 self._words[1] = read + length + _RECORD_BYTES
                 continue
             start = at + _RECORD_BYTES
             return self._data[start : start + length].data, Signal(kind)
 
-    def release(self) -> None:
-        """Give the room of the request that was taken back to the writer."""
+    def release(self) -> int:
+        """Give the room of the request that was taken back to the writer; its number in the journal, or 0."""
         read = int(self._words[1])
-        length = int(self._heads[read % self._capacity // 8])
+        at = read % self._capacity // 8
+        length, sequence = int(self._heads[at]), int(self._heads[at + 1]) >> _SIGNAL_BITS
         self._words[1] = read + _RECORD_BYTES + _padded(length)
+        return sequence
 
     def clear_wakeups(self) -> None:
         try:

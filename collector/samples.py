@@ -20,7 +20,6 @@ def assembly_samples(counts: AssemblyCounts) -> Snapshot:
         "assembly_received_spans": counts.received_spans,
         "assembly_late_spans": counts.late_spans,
         "assembly_deduped_spans": counts.deduped_spans,
-        "spans_at_risk": counts.open_spans,
     }
     for name, numbers in (
         ("assembly_released_traces", counts.released_traces),
@@ -43,6 +42,9 @@ def pipeline_samples(counts: PipelineCounts) -> Snapshot:
         "analyzer_explained_traces": counts.explained_traces,
         "analyzer_brief_traces": counts.brief_traces,
         "analyzer_untold_traces": counts.untold_traces,
+        "analyzer_known_traces": counts.known_traces,
+        "journal_replayed_requests": counts.replayed_requests,
+        "journal_replayed_spans": counts.replayed_rows,
         "analyzer_busy_seconds": counts.analysis_ns / 1e9,
         "analyzer_explain_seconds": counts.explain_ns / 1e9,
     }

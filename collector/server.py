@@ -28,6 +28,8 @@ from collector.telemetry import Snapshot, Telemetry, merge
 
 logger = logging.getLogger(__name__)
 
+RECEIVER = "receiver-0"  # in one process
+
 
 class Body(Protocol):
     """What `run` keeps alive: one process or many."""
@@ -97,6 +99,7 @@ class _OneProcess:
     """All rooms here. Simple to run and to debug; with load, answers wait for the same interpreter lock."""
 
     def __init__(self, config: Config, stopping: threading.Event) -> None:
+        from collector.app.durability import handover
         from collector.app.engine_room import EngineRoom
         from collector.app.query_room import QueryRoom
         from collector.app.receiver_room import ReceiverRoom
@@ -105,12 +108,13 @@ class _OneProcess:
         self._stopping = stopping
         self._timeout_s = config.service.stop_timeout_s
         grpc, http = config.receivers.otlp.protocols.grpc, config.receivers.otlp.protocols.http
-        self._source = DirectSource(2 * max(grpc.message_bytes_max, http.message_bytes_max))
+        self._source = DirectSource(RECEIVER, 2 * max(grpc.message_bytes_max, http.message_bytes_max))
+        way, self._journal_counts = handover(config, RECEIVER, self._source, 1)
         self._engine = EngineRoom(config, self._source)
         self._query = QueryRoom(
             config, self._engine.open_traces, self._engine.decisions, lambda: self._telemetry.snapshot()
         )
-        self._receivers = ReceiverRoom(config, self._source, shared_port=False)
+        self._receivers = ReceiverRoom(config, way, shared_port=False)
         self._telemetry = Telemetry()
         self._running: list[str] = []
 
@@ -140,6 +144,7 @@ class _OneProcess:
             telemetry.register(name, room.snapshot)
         health.alive("engine", self._engine.stuck)
         telemetry.register("source", self._source.snapshot)
+        telemetry.register("journal", self._journal_counts)
 
 
 class _Many:
@@ -152,14 +157,15 @@ class _Many:
         count = _receiver_count(config)
         grpc, http = config.receivers.otlp.protocols.grpc, config.receivers.otlp.protocols.http
         rings = [create_ring(max(grpc.message_bytes_max, http.message_bytes_max)) for _ in range(count)]
-        told = {"config": dict(tree), "control_folder": str(self._folder)}
+        told = {"config": dict(tree), "control_folder": str(self._folder), "receivers": count}
         receivers = [f"receiver-{number}" for number in range(count)]
         cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
         specs = [
             ChildSpec(
                 "engine",
                 "engine",
-                told | {"rings": [(ring.memory, ring.wake_read) for ring in rings]},
+                told
+                | {"rings": [(name, ring.memory, ring.wake_read) for name, ring in zip(receivers, rings, strict=True)]},
                 tuple(fd for ring in rings for fd in (ring.memory, ring.wake_read)),
             ),
             ChildSpec("query", "query", told | {"others": ["engine", *receivers]}),

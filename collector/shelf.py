@@ -11,6 +11,7 @@ import logging
 import queue
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from analyzer.errors.group_words import ErrorGroup
@@ -61,6 +62,8 @@ class ShelfWriter:
         self.stored_traces = 0
         self.failed_puts = 0
         self.lost_batches = 0
+        self.handed = 0
+        self.written = 0
 
     def start(self) -> None:
         self._thread.start()
@@ -73,18 +76,22 @@ class ShelfWriter:
         edges: Sequence[EdgeRollup],
     ) -> None:
         if traces or clean_trace_ids or rollups or edges:
-            self._queue.put(_Batch(traces, clean_trace_ids, rollups, edges))
+            self._hand(_Batch(traces, clean_trace_ids, rollups, edges))
 
     def put_incidents(self, incidents: Sequence[StoredIncident]) -> None:
         if incidents:
-            self._queue.put(_Incidents(incidents))
+            self._hand(_Incidents(incidents))
 
     def put_groups(self, groups: Sequence[ErrorGroup], messages: Sequence[OutboxItem] = ()) -> None:
         if groups or messages:
-            self._queue.put(_Groups(groups, messages))
+            self._hand(_Groups(groups, messages))
 
     def save_state(self, name: str, blob: bytes) -> None:
-        self._queue.put(_State(name, blob))
+        self._hand(_State(name, blob))
+
+    def _hand(self, item: _Batch | _Incidents | _Groups | _State) -> None:
+        self.handed += 1
+        self._queue.put(item)
 
     @property
     def queued(self) -> int:
@@ -100,13 +107,12 @@ class ShelfWriter:
     def _run(self) -> None:
         next_retain_ns = self._clock.monotonic_ns()
         while True:
-            try:
+            with suppress(queue.Empty):
                 item = self._queue.get(timeout=RETRY_S)
-            except queue.Empty:
-                item = _Batch((), (), (), ())
-            if item is None:
-                return
-            self._write(item)
+                if item is None:
+                    return
+                self._write(item)
+                self.written += not self.lost_batches  # behind a lost one none counts: order is the promise
             now = self._clock.monotonic_ns()
             if now >= next_retain_ns:
                 next_retain_ns = now + int(RETAIN_S * 1e9)

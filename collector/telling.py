@@ -68,6 +68,11 @@ class Teller:
         self._clean_tokens = desk.clean_traces_per_second
         self._clean_at_ns = now
         self._explained: list[int] = []  # of the batch that is told
+        self._doubt_until_ns = now
+
+    def doubt_until(self, monotonic_ns: int) -> None:
+        """Until then any trace may have been decided and stored before, by who ran before us."""
+        self._doubt_until_ns = monotonic_ns
 
     def tell(self, released: Released, verdicts: Verdicts, *, hurried: bool) -> None:
         """Explain what time allows (less of it while requests wait), and hand all that was decided to the shelf."""
@@ -94,7 +99,7 @@ class Teller:
     def _told(self, released: Released, verdicts: Verdicts, index: int) -> StoredTrace | None:
         clock = self._desk.clock
         began = clock.monotonic_ns()
-        work: Callable[[Released, Verdicts, int], StoredTrace]
+        work: Callable[[Released, Verdicts, int], StoredTrace | None]
         if self._full.is_left(began):
             allowance, work = self._full, self._in_full
         elif self._brief.is_left(began):
@@ -112,16 +117,23 @@ class Teller:
             spent = clock.monotonic_ns() - began
             self._counts.explain_ns += spent
             allowance.spend(spent)
+        if told is None:
+            return None
         key = told.answer.verdict if told.answer.status == "finding" else told.answer.status
         self._counts.findings[key] = self._counts.findings.get(key, 0) + 1
         return told
 
-    def _in_full(self, released: Released, verdicts: Verdicts, index: int) -> StoredTrace:
+    def _in_full(self, released: Released, verdicts: Verdicts, index: int) -> StoredTrace | None:
         desk, traces = self._desk, released.traces
         late = int(released.late_counts[index]) if index < len(released.late_counts) else 0
         recalled = None
-        if late and late == int(traces.trace_ptr[index + 1] - traces.trace_ptr[index]):
-            recalled = desk.recall(verdicts.trace_id(index), traces, index)
+        is_doubtful = not late and desk.clock.monotonic_ns() < self._doubt_until_ns
+        if is_doubtful or late == int(traces.trace_ptr[index + 1] - traces.trace_ptr[index]):
+            joined = desk.recall(verdicts.trace_id(index), traces, index)
+            if joined is not None and not joined.is_news:
+                self._counts.known_traces += 1
+                return None
+            recalled = None if joined is None else joined.traces
         analyzer = desk.analyzer
         if recalled is None:
             explained = analyzer.explain_errors(verdicts, index)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 from analyzer.detection import DetectionConfig, Detector
@@ -19,6 +18,7 @@ from analyzer.incidents.ranking import rank_incident
 from analyzer.spans import TraceBatch
 from analyzer.strings import new_vocabulary
 from collector.app import warming
+from collector.app.durability import journal_root
 from collector.assembly.buffer import Assembler
 from collector.assembly.release import AssemblyConfig
 from collector.clock import SystemClock
@@ -37,7 +37,6 @@ from collector.contracts import (
     IncidentQuery,
     OpenTraces,
     OutboxItem,
-    Signal,
 )
 from collector.desk import Desk, Source
 from collector.errors import OverloadedError
@@ -48,9 +47,18 @@ from collector.exporters.otlp import OtlpExporter, connect
 from collector.exporters.transport import OtlpSettings
 from collector.groups import GroupRoom
 from collector.incidents import IncidentRoom
-from collector.offline import TraceReader, new_analyzer
+from collector.journal.keeper import Keeper
+from collector.journal.replay import Replay
+from collector.offline import new_analyzer
 from collector.pipeline import Pipeline
-from collector.samples import analyzer_samples, assembly_samples, exporter_samples, pipeline_samples, shelf_samples
+from collector.recall import Recalled, join
+from collector.samples import (
+    analyzer_samples,
+    assembly_samples,
+    exporter_samples,
+    pipeline_samples,
+    shelf_samples,
+)
 from collector.shelf import ShelfWriter
 from collector.store.changes import ChangeShelf
 from collector.store.incidents import LIMIT_MAX
@@ -94,6 +102,9 @@ class EngineRoom:
         )
         self._changes = ChangeShelf(Path(config.storage.path), clock, config.storage.retention_hours)
         self._incidents = _incidents(config, self._analyzer, self._shelf, clock, self._changes)
+        root = journal_root(config)
+        self._replay = Replay(root) if root is not None else None
+        self._journal = Keeper(root) if root is not None else None
         self._pipeline = Pipeline(
             Desk(
                 source=source,
@@ -108,26 +119,14 @@ class EngineRoom:
                 clean_traces_per_second=config.storage.clean_traces_per_second,
                 incidents=self._incidents,
                 groups=self._groups,
+                journal=self._journal,
             )
         )
         self._ready = False
 
-    def _recall(self, trace_id: bytes, traces: TraceBatch, index: int) -> TraceBatch | None:
-        """Stored bytes and late rows of one trace as one trace; the engine's thread only."""
-        found = self._store.find(trace_id)
-        if found.trace_otlp is None:
-            return None
-        reader = TraceReader(traces.vocabulary)
-        for payload, signal in (
-            (found.trace_otlp, Signal.TRACES),
-            (found.logs_otlp, Signal.LOGS),
-            (encode_traces(traces, index), Signal.TRACES),
-            (encode_logs(traces, index), Signal.LOGS),
-        ):
-            if payload:
-                reader.add(payload, signal)
-        whole = reader.batch()
-        return replace(whole, revisions=traces.revisions[index : index + 1], reasons=traces.reasons[index : index + 1])
+    def _recall(self, trace_id: bytes, traces: TraceBatch, index: int) -> Recalled | None:
+        """Join a trace with what the shelf has of it; the engine's thread only."""
+        return join(self._store.find(trace_id), traces, index)
 
     def start(self) -> None:
         warming.warm()
@@ -147,6 +146,8 @@ class EngineRoom:
         self._shelf.start()
         if self._exporter is not None:
             self._exporter.start()
+        if self._replay is not None:
+            self._pipeline.replay(self._replay)
         self._pipeline.start()
         self._ready = True
 
@@ -176,8 +177,10 @@ class EngineRoom:
         return "" if self._pipeline.alive or not self._ready else "the engine's thread has ended"
 
     def snapshot(self) -> Snapshot:
-        parts = [
-            assembly_samples(self._assembler.counts()),
+        counts = self._assembler.counts()
+        parts: list[Snapshot] = [
+            assembly_samples(counts),
+            {"spans_at_risk": 0 if self._journal is not None else counts.open_spans},
             pipeline_samples(self._pipeline.counts),
             analyzer_samples(self._analyzer),
             shelf_samples(self._shelf, self._store.counters()),
@@ -185,6 +188,8 @@ class EngineRoom:
         parts.append(self._groups.snapshot())
         if self._incidents is not None:
             parts.append(self._incidents.snapshot())
+        if self._replay is not None and self._journal is not None:
+            parts += (self._replay.snapshot(), self._journal.snapshot())
         if self._exporter is not None:
             parts.append(exporter_samples(DESTINATION, self._exporter.counters()))
         return merge(parts)

@@ -5,27 +5,31 @@ from __future__ import annotations
 import queue
 import threading
 
-from collector.contracts import Signal
+from collector.contracts import Position, Signal
 from collector.telemetry import Snapshot
 
 
 class DirectSource:
-    """`Handover` and `Source` in one process: a bounded queue between receiver threads and the engine's."""
+    """`NumberedHandover` and `Source` in one process: a bounded queue between receiver threads and the engine's."""
 
-    def __init__(self, bytes_max: int) -> None:
+    def __init__(self, name: str, bytes_max: int) -> None:
+        self._name = name
         self._bytes_max = bytes_max
         self._bytes = 0
         self._lock = threading.Lock()
-        self._queue: queue.SimpleQueue[tuple[bytes, Signal]] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[tuple[bytes, Signal, int]] = queue.SimpleQueue()
         self._ready = threading.Event()
-        self._head: tuple[bytes, Signal] | None = None
+        self._head: tuple[bytes, Signal, int] | None = None
 
-    def offer(self, payload: bytes, signal: Signal) -> bool:
+    def has_room(self, length: int) -> bool:
+        return not self._bytes or self._bytes + length <= self._bytes_max
+
+    def offer(self, payload: bytes, signal: Signal, sequence: int = 0) -> bool:
         with self._lock:
-            if self._bytes and self._bytes + len(payload) > self._bytes_max:
+            if not self.has_room(len(payload)):
                 return False
             self._bytes += len(payload)
-        self._queue.put((payload, signal))
+        self._queue.put((payload, signal, sequence))
         self._ready.set()
         return True
 
@@ -40,13 +44,15 @@ class DirectSource:
                 self._head = self._queue.get_nowait()
             except queue.Empty:
                 return None
-        return self._head
+        return self._head[:2]
 
-    def release(self) -> None:
+    def release(self) -> Position:
         assert self._head is not None
+        payload, _, sequence = self._head
         with self._lock:
-            self._bytes -= len(self._head[0])
+            self._bytes -= len(payload)
         self._head = None
+        return self._name, sequence
 
     def snapshot(self) -> Snapshot:
         return {"ring_used_bytes": self._bytes, "ring_capacity_bytes": self._bytes_max}

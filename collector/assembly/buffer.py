@@ -29,7 +29,7 @@ import numpy.typing as npt
 
 from analyzer.spans import SPAN_DTYPE, DetailReader, ReleaseReason, Rows, TraceBatch, Vocabulary
 from collector.assembly.counts import AssemblyCounts, counts_of
-from collector.assembly.kernels import deadlines, expiry, gather, layout, link, pressure, table
+from collector.assembly.kernels import deadlines, expiry, gather, layout, link, oldest, pressure, table
 from collector.assembly.release import AssemblyConfig, limits_of
 from collector.assembly.segments import Segments
 from collector.contracts import Released, Signal, WireDecoder
@@ -204,6 +204,10 @@ class Assembler:
             vocabulary=self._vocabulary,
             details=self._details,
         )
+
+    def oldest_ms(self) -> int:
+        """When the oldest open trace was opened, or re-opened; the time last heard of, when none is open."""
+        return self._now_ms - max(0, int(oldest.oldest_age(self._traces, self._state, self._now_ms)))
 
     def counts(self) -> AssemblyCounts:
         """What was counted since the start, and what is held now."""

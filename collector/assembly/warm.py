@@ -36,6 +36,7 @@ def warm(vocabulary: Vocabulary, details: DetailReader) -> None:
     assembler = Assembler(_TINY, _OneRow(), vocabulary, details, seed=0)
     assembler.ingest(b"span", Signal.TRACES, 0)
     assembler.peek(bytes(16), 0)
+    assembler.oldest_ms()
     for release in (assembler.due(0), assembler.due(60_000), assembler.flush(1, ReleaseReason.SHUTDOWN)):
         if release is not None:
             assembler.peek(release.traces.rows[0]["trace_id_0"].tobytes() + bytes(8), 0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
@@ -13,10 +13,10 @@ from analyzer.engine import Analyzer
 from analyzer.strings import new_vocabulary
 from collector.assembly.buffer import Assembler
 from collector.assembly.release import AssemblyConfig
-from collector.contracts import OutboxItem, Signal, StoredTrace
+from collector.contracts import Found, OutboxItem, Signal, StoredTrace
 from collector.desk import Desk
-from collector.offline import TraceReader
 from collector.pipeline import ANNOUNCED_MAX, Pipeline
+from collector.recall import join
 from collector.samples import analyzer_samples, pipeline_samples
 from collector.telemetry import is_known
 from collector.wire.decode import Decoder
@@ -76,8 +76,23 @@ class Shelf:
         self.rollups += rollups
         self.edges += edges
 
+    def found(self, trace_id: bytes) -> Found:
+        """What the store would find."""
+        for trace in reversed(self.traces):
+            if trace.trace_id == trace_id:
+                return Found("stored", trace.answer, trace.trace_otlp, trace.logs_otlp)
+        return Found("unknown")
+
     def save_state(self, name: str, blob: bytes) -> None:
         self.states.append((name, blob))
+
+    @property
+    def handed(self) -> int:
+        return len(self.traces)
+
+    @property
+    def written(self) -> int:
+        return len(self.traces)
 
 
 class House:
@@ -308,12 +323,7 @@ def test_a_very_late_span_is_joined_with_what_was_stored():
 
     def recall(trace_id: bytes, traces: Any, index: int) -> Any:
         asked.append(trace_id)
-        reader = TraceReader(traces.vocabulary)
-        stored = house.shelf.traces[0]
-        assert stored.trace_otlp
-        reader.add(stored.trace_otlp, Signal.TRACES)
-        reader.add(encode_traces(traces, index), Signal.TRACES)
-        return replace(reader.batch(), revisions=traces.revisions[index : index + 1])
+        return join(house.shelf.found(trace_id), traces, index)
 
     house.recall = recall
     drawing = draw(FAILING)

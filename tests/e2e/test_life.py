@@ -35,8 +35,9 @@ def ask_about(server: Server, seed: int) -> str:
 
 @pytest.mark.parametrize("processes", [1, 2])
 def test_an_open_trace_is_decided_at_the_stop_and_found_after_the_restart(tmp_path: Path, processes: int):
-    """SIGTERM: exit status 0 in time; the trace that was still open stands in the store."""
-    path, tree, ports = write_configuration(tmp_path, processes=processes, changes=PATIENT)
+    """Nothing is kept but in memory. SIGTERM: exit status 0 in time; the trace that was open stands in the store."""
+    changes = PATIENT | {"durability": "memory"}
+    path, tree, ports = write_configuration(tmp_path, processes=processes, changes=changes)
     drawing = draw(FAILING, seed=31)
     with again(tmp_path, path, tree, ports) as server:
         server.send(*drawing.requests())

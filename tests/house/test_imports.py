@@ -16,7 +16,7 @@ MODULES = {
     if "pb" not in path.relative_to(ROOT).parts
 }
 # Rooms on the way of a trace meet in contracts.py, never one another.
-ROOMS = ("receivers", "exporters", "query", "store", "assembly", "wire")
+ROOMS = ("receivers", "journal", "exporters", "query", "store", "assembly", "wire")
 # The quiet half knows no network, no protobuf, no clock, no threads, no environment, no logging.
 LOUD = (
     "collector",

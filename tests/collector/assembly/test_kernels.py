@@ -12,7 +12,7 @@ from numba import config as numba_config
 
 from analyzer.strings import new_vocabulary
 from collector.assembly import Assembler, warm
-from collector.assembly.kernels import deadlines, expiry, gather, layout, link, lists, pressure, table
+from collector.assembly.kernels import deadlines, expiry, gather, layout, link, lists, oldest, pressure, table
 from collector.contracts import Signal
 from collector.wire.decode import Decoder
 from collector.wire.decode import warm as warm_decoder
@@ -23,7 +23,7 @@ from tests.support.naive.vocabulary import vocabulary
 
 ENTRY = ((link, "link"), (deadlines, "collect_due"), (deadlines, "make_all_due"), (expiry, "expire_now"))
 ENTRY += ((expiry, "close_kept"), (expiry, "let_go"), (gather, "gather"), (gather, "copy_rows"))
-ENTRY += ((gather, "copy_bytes"), (pressure, "press"), (table, "find"), (table, "rehash"))
+ENTRY += ((gather, "copy_bytes"), (pressure, "press"), (oldest, "oldest_age"), (table, "find"), (table, "rehash"))
 
 
 @settings(max_examples=50, deadline=None)

@@ -110,6 +110,7 @@ class SameAsTheTwin(RuleBasedStateMachine):
     def counters_balance(self) -> None:
         counts, twin = self.assembler.counts(), self.twin.counts
         assert counts.balanced
+        assert self.assembler.oldest_ms() == self.twin.oldest_ms
         assert Counter(
             received=twin["received"],
             released=twin["released"],

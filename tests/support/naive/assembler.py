@@ -111,6 +111,10 @@ class NaiveAssembler:
     def open_spans(self) -> int:
         return sum(len(trace.rows) - trace.released_count for trace in self.traces.values())
 
+    @property
+    def oldest_ms(self) -> int:
+        return min((t.first_ms for t in self.traces.values() if t.state in ("open", "released")), default=self.now)
+
     def _advance(self, now: int) -> None:
         self.now = max(self.now, now)
         for trace in list(self.kept.values()):

@@ -1,0 +1,183 @@
+"""What was acknowledged is answered, whatever happens to the processes."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import grpc
+import httpx
+import pytest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2_grpc import TraceServiceStub
+
+from tests.support.drawing import Drawing, draw
+from tests.support.running import Server, again, start, write_configuration
+
+pytestmark = pytest.mark.e2e
+
+FAILING = """
+gateway   GET /checkout            0..100  ERROR
+  gateway   CLIENT payment.Charge    45..95  ERROR  peer.service=payment
+    payment   Charge                   50..90  ERROR  !CardError: "boom"
+"""
+CLEAN = """
+gateway   GET /checkout            0..100
+  gateway   CLIENT payment.Charge    45..95  peer.service=payment
+    payment   Charge                   50..90
+"""
+PATIENT = {"assembly": {"root_idle_s": 50.0, "root_idle_min_s": 50.0, "root_idle_max_s": 60.0, "idle_s": 60.0}}
+
+
+class Sender:
+    """Sends drawn traces, one in three failing, each in two requests; remembers what was acknowledged whole."""
+
+    def __init__(self, server: Server, seed: int) -> None:
+        self.failing: list[bytes] = []
+        self.clean: list[bytes] = []
+        self._server, self._seed = server, seed
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._stop.set()
+        self._thread.join(30)
+
+    def _run(self) -> None:
+        with grpc.insecure_channel(self._server.otlp_grpc) as channel:
+            export = TraceServiceStub(channel).Export
+            while not self._stop.is_set():
+                self._seed += 1
+                fails = self._seed % 3 == 0
+                drawing = draw(FAILING if fails else CLEAN, seed=self._seed)
+                try:
+                    for part in (drawing.spans[:1], drawing.spans[1:]):
+                        traces, _ = Drawing(part, drawing.trace_id).requests()
+                        export(ExportTraceServiceRequest.FromString(traces), timeout=10)
+                except grpc.RpcError:
+                    self._stop.wait(0.01)
+                    continue
+                (self.failing if fails else self.clean).append(drawing.trace_id)
+
+
+def kill(server: Server) -> None:
+    """Every process at once, as a machine that goes away."""
+    os.killpg(server.process.pid, signal.SIGKILL)
+    server.process.wait(10)
+
+
+def killed_again_and_again(folder: Path, cycles: int, processes: int, seed: int) -> dict[str, Any]:
+    """Start, load, kill at a random moment; in the end every acknowledged trace is asked for."""
+    rng = random.Random(seed)
+    path, tree, ports = write_configuration(folder, processes=processes)
+    failing: list[bytes] = []
+    clean: list[bytes] = []
+    slowest_s = 0.0
+    for cycle in range(cycles):
+        began = time.monotonic()
+        server = start(folder, path, tree, ports)
+        server.until(server.ready, "readiness", 100)
+        slowest_s = max(slowest_s, time.monotonic() - began)
+        sender = Sender(server, seed * 10**6 + cycle * 10**4)
+        sender.start()
+        time.sleep(rng.uniform(0.05, 2.5))
+        kill(server)
+        sender.stop()
+        failing += sender.failing
+        clean += sender.clean
+    with again(folder, path, tree, ports) as server:
+        with httpx.Client(base_url=server.url, timeout=40, trust_env=False, verify=False) as client:  # noqa: S501 - no TLS
+
+            def ask(trace_id: bytes) -> Any:
+                return client.get(f"/api/v1/traces/{trace_id.hex()}/root-cause?wait=20").json()
+
+            answers = {trace_id: ask(trace_id) for trace_id in failing}
+            verdicts = {trace_id: ask(trace_id)["status"] for trace_id in clean}
+        metrics = server.metrics()
+        assert server.stop() == 0, server.said()
+    return {
+        "failing": len(failing),
+        "clean": len(clean),
+        "wrong": [
+            trace_id.hex()
+            for trace_id, answer in answers.items()
+            if answer["status"] != "finding" or answer["root_causes"][0]["entity"]["service"] != "payment"
+        ],
+        "accused": [trace_id.hex() for trace_id, status in verdicts.items() if status == "finding"],
+        "lost_records": metrics["journal_recovery_lost_records"],
+        "slowest_start_s": slowest_s,
+    }
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_kills_lose_nothing_acknowledged(tmp_path: Path, processes: int):
+    found = killed_again_and_again(tmp_path, cycles=4, processes=processes, seed=processes)
+
+    assert found["failing"] > 10
+    assert (found["wrong"], found["accused"], found["lost_records"]) == ([], [], 0)
+
+
+@pytest.mark.deep
+def test_fifty_kills_lose_nothing_acknowledged(tmp_path: Path):
+    found = killed_again_and_again(tmp_path, cycles=50, processes=2, seed=50)
+    print(found)
+
+    assert (found["wrong"], found["accused"], found["lost_records"]) == ([], [], 0)
+
+
+@pytest.mark.parametrize("role", ["engine", "receiver"])
+def test_an_open_trace_outlives_the_process_that_holds_it(tmp_path: Path, role: str):
+    """The engine reads back what it had taken; a receiver holds nothing that was acknowledged."""
+    changes = {"assembly": {"root_idle_s": 4.0, "root_idle_min_s": 4.0, "root_idle_max_s": 5.0, "idle_s": 5.0}}
+    path, tree, ports = write_configuration(tmp_path, processes=2, changes=changes)
+    drawing = draw(FAILING, seed=77)
+    with again(tmp_path, path, tree, ports) as server:
+        server.send(*drawing.requests())
+        os.kill(server.children()[role][0], signal.SIGKILL)
+        server.until(lambda: not server.ready(), "the death to be noticed")
+        server.until(server.ready, "readiness after the death", 60)
+
+        assert server.root_cause(drawing.trace_id)["root_causes"][0]["entity"]["service"] == "payment"
+
+
+def test_a_stop_leaves_open_traces_to_the_next_start(tmp_path: Path):
+    """They are not cut short: the rest of the trace comes after the restart, and the answer is whole."""
+    path, tree, ports = write_configuration(tmp_path, processes=2, changes=PATIENT)
+    drawing = draw(FAILING, seed=78)
+    with again(tmp_path, path, tree, ports) as server:
+        server.send(*Drawing(drawing.spans[:2], drawing.trace_id).requests())
+        assert server.stop(timeout_s=30) == 0, server.said()
+
+    tree["assembly"] = {"root_idle_s": 0.4, "root_idle_min_s": 0.2, "root_idle_max_s": 1.0, "idle_s": 3.0}
+    path.write_text(json.dumps(tree))
+    with again(tmp_path, path, tree, ports) as server:
+        assert server.metrics()["journal_replayed_spans"] == 2
+        server.send(*Drawing(drawing.spans[2:], drawing.trace_id).requests())
+        answer = server.root_cause(drawing.trace_id)
+
+    assert answer["completeness"]["span_count"] == 3
+    assert answer["root_causes"][0]["origin_spans"][0]["operation"] == "Charge"
+
+
+def test_what_is_decided_leaves_the_journal(tmp_path: Path):
+    """A restart of an idle server reads nothing back."""
+    path, tree, ports = write_configuration(tmp_path, processes=2)
+    drawing = draw(FAILING, seed=79)
+    folder = Path(tree["storage"]["path"]) / "journal"
+    with again(tmp_path, path, tree, ports) as server:
+        server.send(*drawing.requests())
+        answer = server.root_cause(drawing.trace_id)
+        server.until(lambda: any(folder.glob("*/passed")), "progress noted")
+
+    with again(tmp_path, path, tree, ports) as server:
+        assert server.metrics()["journal_replayed_spans"] == 0
+        assert server.root_cause(drawing.trace_id) == answer
