@@ -90,9 +90,9 @@ def memory_bytes(pid: int) -> int:
 
 
 class Product:
-    """`python -m collector serve` with its storage in a folder of its own."""
+    """`python -m collector serve` with its storage in a folder of its own. `more` goes into its configuration."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, more: dict[str, object] | None = None) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.otlp, self._http, self.query, self._query_grpc, self._health, self._metrics = (
             free_port() for _ in range(6)
@@ -113,6 +113,7 @@ class Product:
                 "idle_s": 2.0,
             },
             "storage": {"path": str(folder / "storage")},
+            "durability": "memory",  # the price of the journal is measured by itself (bench_journal)
             "query": {
                 "endpoint": f"127.0.0.1:{self.query}",
                 "grpc_endpoint": f"127.0.0.1:{self._query_grpc}",
@@ -125,7 +126,7 @@ class Product:
                 },
             },
         }
-        (folder / "config.yaml").write_text(yaml.safe_dump(config))
+        (folder / "config.yaml").write_text(yaml.safe_dump(config | (more or {})))
         self.target = f"127.0.0.1:{self.otlp}"
         began = time.monotonic()
         self._log = (folder / "log").open("wb")
