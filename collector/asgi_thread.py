@@ -31,7 +31,8 @@ _LAST_ANSWERS_S = 1.0
 class ServerLimits:
     """What one port grants its clients.
 
-    head_timeout_s : from the first byte of a request (or the connection) to the end of its head (R13: 10 s)
+    head_timeout_s : from the first byte of a request (or the connection) to the end of its head (R13: 10 s); as long
+        for a TLS handshake
     head_bytes_max : request line and headers together
     idle_timeout_s : a connection may rest this long between requests
     connections_max : further ones are closed at once
@@ -78,7 +79,7 @@ class AsgiThread:
             timeout_keep_alive=self._limits.idle_timeout_s,  # type: ignore[arg-type]
             ssl_context_factory=None if tls is None else (lambda _config, _default: tls),
         )
-        self._server = _Server(config, self._started)
+        self._server = _Server(config, self._started, self._limits.head_timeout_s)
 
     def start(self) -> int:
         """Bind, serve, return the port.
@@ -132,13 +133,33 @@ class AsgiThread:
 class _Server(uvicorn.Server):
     """Says when it listens, and leaves no connection behind."""
 
-    def __init__(self, config: uvicorn.Config, started: threading.Event) -> None:
+    def __init__(self, config: uvicorn.Config, started: threading.Event, handshake_timeout_s: float) -> None:
         super().__init__(config)
         self._listening = started
+        self._handshake_timeout_s = handshake_timeout_s
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
+        """Listen; uvicorn's own has no deadline for a TLS handshake but asyncio's minute."""
+        await self.lifespan.startup()
+        loop, tls = asyncio.get_running_loop(), self.config.ssl
+        self.servers = [
+            await loop.create_server(
+                self._protocol,
+                sock=listener,
+                ssl=tls,
+                backlog=self.config.backlog,
+                ssl_handshake_timeout=None if tls is None else self._handshake_timeout_s,
+            )
+            for listener in sockets or []
+        ]
+        self.started = True
         self._listening.set()
+
+    def _protocol(self) -> asyncio.Protocol:
+        made: asyncio.Protocol = self.config.http_protocol_class(  # type: ignore[call-arg]
+            config=self.config, server_state=self.server_state, app_state=self.lifespan.state
+        )
+        return made
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         await super().shutdown(sockets)

@@ -224,11 +224,15 @@ def _exporter(section: OtlpExporterConfig | None, store: SqliteStore, clock: Sys
         endpoint=section.endpoint,
         protocol=section.protocol,
         insecure=section.insecure,
+        ca_file=section.ca_file,
+        cert_file=section.cert_file,
+        key_file=section.key_file,
+        server_name_override=section.server_name_override,
         headers={key: value.get_secret_value() for key, value in section.headers.items()},
         compression=section.compression,
         timeout_s=section.timeout_s,
     )
-    return OtlpExporter(store, connect(settings), clock, destination=DESTINATION)
+    return OtlpExporter(store, connect(settings, clock), clock, destination=DESTINATION)
 
 
 def _exports(section: OtlpExporterConfig | None) -> Callable[..., list[OutboxItem]]:

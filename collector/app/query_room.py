@@ -16,6 +16,7 @@ from analyzer.errors.rules import Rule
 from analyzer.findings import NOT_EXPLAINED, Answer
 from analyzer.incident_words import Incident
 from analyzer.service_graph import Graph
+from collector.app.doors import server_tls
 from collector.app.endpoints import host_port, is_loopback
 from collector.checkout.context import SourceContext
 from collector.clock import SystemClock
@@ -105,9 +106,16 @@ class QueryRoom:
             changes=desk.changes,
             decisions=desk.decisions,
         )
-        self._rest = RestServer(app, *host_port(config.query.endpoint))
+        self._tls = tls = server_tls("query", config.query.tls)
+        self._rest = RestServer(app, *host_port(config.query.endpoint), tls.context() if tls is not None else None)
         host, port = host_port(config.query.grpc_endpoint)
-        self._grpc = GrpcServer(desk, host, port, reflect=is_loopback(config.query.grpc_endpoint))
+        self._grpc = GrpcServer(
+            desk,
+            host,
+            port,
+            reflect=is_loopback(config.query.grpc_endpoint),
+            credentials=tls.grpc_credentials() if tls is not None else None,
+        )
         self.ports: dict[str, int] = {}
         self._ready = False
 
@@ -163,7 +171,8 @@ class QueryRoom:
         return "" if self._ready else "starting or stopping"
 
     def snapshot(self) -> Snapshot:
-        return merge([self._rest.snapshot(), self._grpc.snapshot(), self._changes.snapshot()])
+        tls = self._tls.snapshot() if self._tls is not None else {}
+        return merge([self._rest.snapshot(), self._grpc.snapshot(), self._changes.snapshot(), tls])
 
 
 def _draw(trace_otlp: bytes, logs_otlp: bytes | None, answer: Answer | None) -> Graph:

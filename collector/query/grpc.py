@@ -131,7 +131,16 @@ def _verdict(value: int) -> str | None:
 class GrpcServer:
     """RootCauseService and IncidentService on a port. `start` and `stop` belong to one owner thread."""
 
-    def __init__(self, desk: Desk, host: str, port: int, *, reflect: bool = False) -> None:
+    def __init__(
+        self,
+        desk: Desk,
+        host: str,
+        port: int,
+        *,
+        reflect: bool = False,
+        credentials: grpc.ServerCredentials | None = None,
+    ) -> None:
+        self._credentials = credentials
         self._address = f"[{host}]:{port}" if ":" in host and not host.startswith("[") else f"{host}:{port}"
         self._stopping = threading.Event()
         self.hub = WatchHub(desk)
@@ -168,7 +177,10 @@ class GrpcServer:
             The address cannot be bound.
         """
         try:
-            port = int(self._server.add_insecure_port(self._address))
+            if self._credentials is None:
+                port = int(self._server.add_insecure_port(self._address))
+            else:
+                port = int(self._server.add_secure_port(self._address, self._credentials))
         except RuntimeError as error:
             raise OSError(f"query-grpc cannot listen on {self._address}: {error}") from error
         if port == 0:

@@ -27,6 +27,7 @@ SECURITY_HEADERS: Mapping[str, str] = {
     "Referrer-Policy": "no-referrer",
     "Cross-Origin-Resource-Policy": "same-origin",
 }
+_ONLY_TLS = ("Strict-Transport-Security", "max-age=31536000")
 _OUTCOMES = {202: "in_progress", 304: "not_modified", 404: "not_found", 410: "gone", 503: "refused", 413: "refused"}
 
 log = logging.getLogger(__name__)
@@ -71,6 +72,8 @@ class QueryMiddleware:
                 headers = MutableHeaders(scope=message)
                 for name, value in SECURITY_HEADERS.items():
                     headers.setdefault(name, value)
+                if scope.get("scheme") == "https":
+                    headers.setdefault(*_ONLY_TLS)
                 headers[correlation.HEADER] = correlation_id
             await send(message)
 

@@ -7,6 +7,7 @@ fetched from elsewhere.
 
 from __future__ import annotations
 
+import ssl
 import threading
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -137,10 +138,10 @@ def _openapi(app: FastAPI) -> dict[str, Any]:
 class RestServer:
     """The application on a port, in a thread of its own. `start` and `stop` belong to one owner thread."""
 
-    def __init__(self, app: FastAPI, host: str, port: int) -> None:
+    def __init__(self, app: FastAPI, host: str, port: int, tls: ssl.SSLContext | None = None) -> None:
         self._counters: QueryCounters = app.state.counters
         self._stopping: threading.Event = app.state.stopping
-        self._server = AsgiThread(app, host, port, name="query-rest")
+        self._server = AsgiThread(app, host, port, name="query-rest", tls=tls)
 
     def start(self) -> int:
         """Listen and return the port.

@@ -121,3 +121,22 @@ def test_the_schema_describes_every_section():
     schema = Config.model_json_schema()
 
     assert set(schema["properties"]) == set(Config.model_fields)
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("query: {tls: {cert_file: a.pem}}", "query.tls.key_file: Field required"),
+        ("query: {tls: {cert_file: '', key_file: k}}", "query.tls.cert_file: Value error, is empty"),
+        ("query: {tls: {cert_file: c, key_file: k, min_version: '1.3'}}", "grpcio cannot be told to refuse TLS 1.2"),
+        ("exporters: {otlp: {endpoint: 'a:1', ca_file: c}}", "ca_file is given and insecure is true"),
+        ("exporters: {otlp: {endpoint: 'a:1', insecure: false, cert_file: c}}", "key_file is missing"),
+        ("exporters: {otlp: {endpoint: 'a:1', server_name_override: b}}", "server_name_override is given and insecure"),
+    ],
+)
+def test_half_a_description_of_tls_is_a_fault(tmp_path: Path, text: str, fault: str):
+    """What would silently be plain text, or less than what was asked for."""
+    with pytest.raises(ConfigError) as caught:
+        load_config(write(tmp_path, text), {})
+
+    assert fault in str(caught.value)
