@@ -18,6 +18,7 @@ from analyzer.config import AnalysisConfig
 from analyzer.errors.rules import RULES_MAX, Rule
 from analyzer.errors.taxonomy import Overrule
 from analyzer.incident_config import IncidentConfig
+from collector.config_auth import Auth
 from collector.config_base import Endpoint, Section
 from collector.config_doors import ClientTls, GrpcTls, Tls
 from collector.config_text import ConfigTextError, substitute
@@ -139,6 +140,7 @@ class Query(Section):
     grpc_endpoint: Endpoint = "127.0.0.1:9317"
     wait_max_s: float = Field(30.0, ge=0, description="upper bound of ?wait=")
     tls: GrpcTls | None = Field(None, description="of both endpoints; none: plain text")
+    hosts: list[str] = Field([], description="names that may ask for us (Host); on loopback its own names are known")
 
 
 class Metrics(Section):
@@ -178,6 +180,7 @@ class Config(Section):
     sources: Sources = Sources()
     storage: Storage = Storage()
     exporters: Exporters = Exporters()
+    auth: Auth = Auth()
     query: Query = Query()
     service: Service = Service()
 
@@ -264,7 +267,8 @@ def _fault(detail: Any) -> str:
     if detail["type"] == "extra_forbidden":
         return f"{key}: unknown key; remove it or see `firstfault config schema`"
     found = detail.get("input")
-    shown = "" if isinstance(found, dict | list) else f" (found {str(found)[:80]!r})"
+    secret = "headers" in detail["loc"] or detail["loc"][-1:] == ("token",)
+    shown = "" if secret or isinstance(found, dict | list) else f" (found {str(found)[:80]!r})"
     return f"{key}: {detail['msg']}{shown}"
 
 

@@ -96,6 +96,7 @@ METRICS: dict[str, Metric] = {
     "door_file_reloads": _counter(
         "Times certificates, tokens or keys were read again after a change.", "what", "outcome"
     ),
+    "door_credentials": _counter("Requests by what became of their credential.", "outcome"),
     "redacted_values": _counter("Values masked before anything was kept.", "rule"),
     "journal_bytes": _gauge("Bytes in the journal."),
     "journal_oldest_seconds": _gauge("Age of the oldest record the journal still needs.", merge="max"),

@@ -25,7 +25,7 @@ _Mark = tuple[tuple[int, int, int] | None, ...]
 logger = logging.getLogger(__name__)
 
 
-class FileFaultError(ValueError):
+class FileFaultError(RuntimeError):
     """A file cannot be used; the message names it and says why."""
 
 

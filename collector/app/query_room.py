@@ -16,12 +16,13 @@ from analyzer.errors.rules import Rule
 from analyzer.findings import NOT_EXPLAINED, Answer
 from analyzer.incident_words import Incident
 from analyzer.service_graph import Graph
-from collector.app.doors import server_tls
+from collector.app.doors import query_guard, server_tls
 from collector.app.endpoints import host_port, is_loopback
 from collector.checkout.context import SourceContext
 from collector.clock import SystemClock
 from collector.config import Config
 from collector.contracts import STATE_NAME, Decisions, Encoding, Found, OpenTraces, Signal
+from collector.query.access import local_hosts
 from collector.query.desk import Desk, QuerySettings, ReportFormat
 from collector.query.grpc import GrpcServer
 from collector.query.rest import RestServer, create_app
@@ -92,6 +93,7 @@ class QueryRoom:
             changes=self._changes,
             decisions=decisions,
         )
+        self._guard = guard = query_guard(config)
         app = create_app(
             desk.store,
             desk.open_traces,
@@ -105,6 +107,8 @@ class QueryRoom:
             clock=desk.clock,
             changes=desk.changes,
             decisions=desk.decisions,
+            guard=guard,
+            hosts=local_hosts(host_port(config.query.endpoint)[0], config.query.hosts),
         )
         self._tls = tls = server_tls("query", config.query.tls)
         self._rest = RestServer(app, *host_port(config.query.endpoint), tls.context() if tls is not None else None)
@@ -115,6 +119,7 @@ class QueryRoom:
             port,
             reflect=is_loopback(config.query.grpc_endpoint),
             credentials=tls.grpc_credentials() if tls is not None else None,
+            guard=guard,
         )
         self.ports: dict[str, int] = {}
         self._ready = False
@@ -171,8 +176,8 @@ class QueryRoom:
         return "" if self._ready else "starting or stopping"
 
     def snapshot(self) -> Snapshot:
-        tls = self._tls.snapshot() if self._tls is not None else {}
-        return merge([self._rest.snapshot(), self._grpc.snapshot(), self._changes.snapshot(), tls])
+        doors = [part.snapshot() for part in (self._tls, self._guard) if part is not None]
+        return merge([self._rest.snapshot(), self._grpc.snapshot(), self._changes.snapshot(), *doors])
 
 
 def _draw(trace_otlp: bytes, logs_otlp: bytes | None, answer: Answer | None) -> Graph:

@@ -6,7 +6,7 @@ import threading
 
 from collector.admission import Gate
 from collector.app import warming
-from collector.app.doors import server_tls
+from collector.app.doors import ingest_tenant, receiver_guard, server_tls
 from collector.app.endpoints import host_port, is_loopback
 from collector.config import Config
 from collector.contracts import Handover
@@ -39,6 +39,7 @@ class ReceiverRoom:
             ),
         )
         self._certificates: list[ServerTls] = []
+        self._guard = receiver_guard(config)
         self._grpc: GrpcReceiver | None = None
         self._http: HttpReceiver | None = None
         if grpc.enabled:
@@ -51,7 +52,11 @@ class ReceiverRoom:
             )
             tls = self._tls(server_tls("otlp_grpc", grpc.tls))
             self._grpc = GrpcReceiver(
-                self._gate, grpc.endpoint, settings, credentials=tls.grpc_credentials() if tls is not None else None
+                self._gate,
+                grpc.endpoint,
+                settings,
+                credentials=tls.grpc_credentials() if tls is not None else None,
+                authorize=ingest_tenant(self._guard),
             )
         if http.enabled:
             host, port = host_port(http.endpoint)
@@ -72,6 +77,7 @@ class ReceiverRoom:
                     reuse_port=shared_port,
                 ),
                 tls=tls.context() if tls is not None else None,
+                authorize=ingest_tenant(self._guard),
             )
         self.ports: dict[str, int] = {}
 
@@ -107,4 +113,5 @@ class ReceiverRoom:
 
     def snapshot(self) -> Snapshot:
         doors = [door.snapshot() for door in (self._grpc, self._http) if door is not None]
-        return merge([self._gate.snapshot(), *doors, *(tls.snapshot() for tls in self._certificates)])
+        guard = self._guard.snapshot() if self._guard is not None else {}
+        return merge([self._gate.snapshot(), guard, *doors, *(tls.snapshot() for tls in self._certificates)])

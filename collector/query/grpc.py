@@ -15,6 +15,7 @@ import grpc
 from google.rpc import code_pb2, error_details_pb2
 from grpc_reflection.v1alpha import reflection
 
+from collector.auth.guard import Guard
 from collector.contracts import FindingQuery
 from collector.errors import BadRequestError
 from collector.pb.firstfault.v1 import incidents_pb2 as incidents_pb
@@ -22,6 +23,7 @@ from collector.pb.firstfault.v1 import incidents_pb2_grpc as incidents_grpc
 from collector.pb.firstfault.v1 import root_cause_pb2 as pb
 from collector.pb.firstfault.v1 import root_cause_pb2_grpc as pb_grpc
 from collector.query.desk import Desk
+from collector.query.grpc_access import AccessInterceptor
 from collector.query.grpc_incidents import IncidentService
 from collector.query.grpc_mapping import answer_to_proto, finding_to_proto, verdict_from_proto
 from collector.query.grpc_refusals import DOMAIN, GrpcCounters, abort, answer, greet
@@ -139,6 +141,7 @@ class GrpcServer:
         *,
         reflect: bool = False,
         credentials: grpc.ServerCredentials | None = None,
+        guard: Guard | None = None,
     ) -> None:
         self._credentials = credentials
         self._address = f"[{host}]:{port}" if ":" in host and not host.startswith("[") else f"{host}:{port}"
@@ -153,6 +156,7 @@ class GrpcServer:
                 ("grpc.max_receive_message_length", REQUEST_BYTES_MAX),
                 ("grpc.max_send_message_length", ANSWER_BYTES_MAX),
             ],
+            interceptors=(AccessInterceptor(guard),) if guard is not None else (),
             # Callers over the threads wait in a queue that nobody bounds, so they are turned away instead.
             maximum_concurrent_rpcs=workers,
         )

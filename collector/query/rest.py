@@ -17,8 +17,10 @@ from fastapi.openapi.utils import get_openapi
 
 from analyzer.version import __version__
 from collector.asgi_thread import AsgiThread
+from collector.auth.guard import Guard
 from collector.clock import SystemClock
 from collector.contracts import ChangeLog, Clock, Decisions, OpenTraces, Store
+from collector.query.access import Access
 from collector.query.desk import Analyze, Desk, DrawTrace, QuerySettings, ReportGroup, ReportIncident, ReportTrace
 from collector.query.middleware import QueryCounters, QueryMiddleware
 from collector.query.problems import Problem, install
@@ -48,6 +50,8 @@ def create_app(
     clock: Clock | None = None,
     changes: ChangeLog | None = None,
     decisions: Decisions | None = None,
+    guard: Guard | None = None,
+    hosts: frozenset[str] = frozenset(),
 ) -> FastAPI:
     """Make the application.
 
@@ -63,6 +67,8 @@ def create_app(
     changes : where changes are kept; None: /changes says 501
     clock : for windows without bounds, and for trends
     decisions : the engine's side of what people decide about groups; None: PATCH says 501
+    guard : knows credentials; None: everybody may ask
+    hosts : names under which we may be asked; empty: any
 
     Returns
     -------
@@ -95,6 +101,7 @@ def create_app(
         redirect_slashes=False,
     )
     app.state.counters = QueryCounters()
+    app.add_middleware(Access, guard=guard, hosts=hosts)
     app.add_middleware(QueryMiddleware, counters=app.state.counters, requests_max=desk.settings.requests_max)
     install(app)
     stopping = app.state.stopping = threading.Event()

@@ -32,8 +32,8 @@ from collector.receivers.refusals import message_of, retry_info, status_for
 from collector.receivers.tally import Tally
 from collector.telemetry import Snapshot
 
-Authorize = Callable[[Mapping[str, str]], None]
-"""Gets the lower-case header names with their values; raises ForbiddenError."""
+Authorize = Callable[[Mapping[str, str]], str]
+"""Gets the lower-case header names with their values; gives the tenant, or raises ForbiddenError."""
 
 SERVICES: dict[Signal, str] = {
     Signal.TRACES: trace_service_pb2.DESCRIPTOR.services_by_name["TraceService"].full_name,
@@ -172,10 +172,9 @@ class GrpcReceiver:
         def export(payload: bytes, context: grpc.ServicerContext) -> bytes:
             began = time.perf_counter()
             try:
-                if self._authorize is not None:
-                    self._check(context)
+                tenant = self._check(context) if self._authorize is not None else ""
                 with self._turn:
-                    admission = self._intake.take(payload, signal, Encoding.PROTOBUF, "grpc")
+                    admission = self._intake.take(payload, signal, Encoding.PROTOBUF, "grpc", tenant)
                 return answer_protobuf(admission, signal)
             except RefusedError as error:
                 refusal = error
@@ -191,10 +190,12 @@ class GrpcReceiver:
 
         return export
 
-    def _check(self, context: grpc.ServicerContext) -> None:
+    def _check(self, context: grpc.ServicerContext) -> str:
         assert self._authorize is not None
         try:
-            self._authorize({key: value for key, value in context.invocation_metadata() if isinstance(value, str)})
+            return self._authorize(
+                {key: value for key, value in context.invocation_metadata() if isinstance(value, str)}
+            )
         except RefusedError as error:
             self._tally.refused(error.reason)
             raise

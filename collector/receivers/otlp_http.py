@@ -37,8 +37,9 @@ from collector.receivers.refusals import retry_after_header, status_for, status_
 from collector.receivers.tally import RECEIVER, Tally
 from collector.telemetry import Snapshot, sample
 
-Authorize = Callable[[Mapping[str, str]], None]
-"""Gets the lower-case header names with their values; raises ForbiddenError."""
+Authorize = Callable[[Mapping[str, str]], str]
+"""Gets the lower-case header names with their values; gives the tenant, or raises ForbiddenError. May take a moment."""
+_AUTHORIZERS = 4  # threads for it, apart from those that take bodies in
 
 _CONTENT_TYPES = {"application/x-protobuf": Encoding.PROTOBUF, "application/json": Encoding.JSON}
 _SENT_AS = {Encoding.PROTOBUF: "application/x-protobuf", Encoding.JSON: "application/json"}
@@ -111,6 +112,7 @@ class HttpReceiver:
         self._cors = Cors(self._settings.cors)
         self._budget = ByteBudget(self._settings.inflight_bytes_max)
         self._pool: ThreadPoolExecutor | None = None
+        self._authorizers: ThreadPoolExecutor | None = None
         self._server = AsgiThread(
             self.app,
             host,
@@ -130,6 +132,7 @@ class HttpReceiver:
             The address cannot be bound.
         """
         self._pool = ThreadPoolExecutor(self._settings.workers, thread_name_prefix="otlp-http")
+        self._authorizers = ThreadPoolExecutor(_AUTHORIZERS, thread_name_prefix="otlp-http-auth")
         return self._server.start()
 
     def stop(self, grace_s: float = 5.0) -> None:
@@ -138,6 +141,9 @@ class HttpReceiver:
         if self._pool is not None:
             self._pool.shutdown(wait=True)
             self._pool = None
+        if self._authorizers is not None:
+            self._authorizers.shutdown(wait=False)
+            self._authorizers = None
 
     def snapshot(self) -> Snapshot:
         """Copy the counters, for `Telemetry.register`."""
@@ -195,15 +201,14 @@ class HttpReceiver:
         body_read = False
         try:
             try:
-                if self._authorize is not None:
-                    self._authorize(headers)
+                tenant = await self._tenant(headers)
                 body = await self._read(headers, receive, held)
                 body_read = True
             except RefusedError as error:
                 self._tally.refused(error.reason)
                 raise
             assert self._pool is not None
-            work = (body, headers.get("content-encoding", ""), signal, encoding, held)
+            work = (body, headers.get("content-encoding", ""), signal, encoding, held, tenant)
             answer = await asyncio.get_running_loop().run_in_executor(self._pool, self._take, *work)
             await respond(send, 200, answer, _SENT_AS[encoding], *cors)
         except RefusedError as error:
@@ -215,6 +220,11 @@ class HttpReceiver:
         finally:
             self._tally.answered(signal, held.bytes, time.perf_counter() - began)
             held.release()
+
+    async def _tenant(self, headers: Mapping[str, str]) -> str:
+        if self._authorize is None:
+            return ""
+        return await asyncio.get_running_loop().run_in_executor(self._authorizers, self._authorize, headers)
 
     async def _read(self, headers: Mapping[str, str], receive: Receive, held: _Held) -> bytes:
         """Collect the body, in bounds and in time."""
@@ -251,7 +261,7 @@ class HttpReceiver:
             raise too_large(limit)
         return b"".join(pieces)
 
-    def _take(self, body: bytes, coding: str, signal: Signal, encoding: Encoding, held: _Held) -> bytes:
+    def _take(self, body: bytes, coding: str, signal: Signal, encoding: Encoding, held: _Held, tenant: str) -> bytes:
         """Open the body and hand it in. Runs in a thread of the pool."""
         coding = coding.strip().lower()
         if coding not in ("", "identity", "none"):
@@ -261,7 +271,7 @@ class HttpReceiver:
                 self._tally.refused(error.reason)
                 raise
         try:
-            admission = self._intake.take(body, signal, encoding, "http")
+            admission = self._intake.take(body, signal, encoding, "http", tenant)
         except RefusedError:
             raise
         except Exception as error:
@@ -306,7 +316,7 @@ def _hints(error: RefusedError) -> Headers:
     if isinstance(error, RetryableError):
         return ((b"retry-after", retry_after_header(error)),)
     if isinstance(error, ForbiddenError):
-        return ((b"www-authenticate", b"Bearer"),)
+        return ((b"www-authenticate", error.challenge.encode()),)
     return ()
 
 

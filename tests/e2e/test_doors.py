@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import ssl
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from collector.pb.firstfault.v1 import root_cause_pb2 as pb
 from collector.pb.firstfault.v1 import root_cause_pb2_grpc as pb_grpc
 from tests.support.certificates import Authority
 from tests.support.doors import TRACE_ID, request
-from tests.support.running import LOCAL, firstfault, serving, write_configuration
+from tests.support.running import LOCAL, environment, firstfault, serving, write_configuration
 
 pytestmark = pytest.mark.e2e
 
@@ -83,3 +84,52 @@ def test_files_that_are_bad_are_named_before_anything_starts(tmp_path: Path, com
     ):
         assert words in said
     assert not Path(tree["storage"]["path"]).exists()
+
+
+def test_with_credentials_the_whole_way(tmp_path: Path):
+    """A sender sends, a reader reads, from the command line too; nobody else does, and no secret is in the log."""
+    sender, reader = "sender-token-of-the-test-0123", "reader-token-of-the-test-0123"
+    (tmp_path / "readers").write_text(reader)
+    servers = Authority("servers")
+    cert_file, key_file = servers.issue("server").write(tmp_path)
+    tls = {"cert_file": str(cert_file), "key_file": str(key_file)}
+    auth = {
+        "bearer": [
+            {"name": "sender", "token": "${env:SENDER_TOKEN}", "roles": ["ingest"], "tenant": "shop-1"},
+            {"name": "reader", "token_file": str(tmp_path / "readers"), "roles": ["read"]},
+        ]
+    }
+    os.environ["SENDER_TOKEN"] = sender
+    try:
+        with serving(tmp_path, processes=1, changes={"auth": auth, "query": {"tls": tls}}) as server:
+            traces = f"https://{LOCAL}:{server.ports['rest']}/api/v1/traces/{TRACE_ID.hex()}"
+            with grpc.insecure_channel(server.otlp_grpc) as channel:
+                stub = TraceServiceStub(channel)
+                with pytest.raises(grpc.RpcError) as caught:
+                    stub.Export(request("a"), timeout=20)
+                stub.Export(request("a"), timeout=20, metadata=(("authorization", f"Bearer {sender}"),))
+            verify = ssl.create_default_context(cadata=servers.pem.decode())
+            with httpx.Client(verify=verify, trust_env=False, timeout=30) as http:
+                statuses = [
+                    http.get(f"{traces}/root-cause?wait=20", headers={"authorization": f"Bearer {token}"}).status_code
+                    for token in ("nobody", sender, reader)
+                ]
+            told = {"FIRSTFAULT_TOKEN": reader, "FIRSTFAULT_CA_FILE": str(servers.write(tmp_path))}
+            words = ("root-cause", TRACE_ID.hex(), "--server", traces.partition("/api")[0])
+            known = firstfault(*words, env=environment() | told)
+            unknown = firstfault(*words, env=environment() | told | {"FIRSTFAULT_TOKEN": "nobody"})
+            printed = firstfault("config", "print", "--config", tmp_path / "config.yaml")
+            metrics = server.metrics()
+            log = server.log.read_text()
+    finally:
+        del os.environ["SENDER_TOKEN"]
+
+    assert caught.value.code() is grpc.StatusCode.UNAUTHENTICATED
+    assert statuses == [401, 403, 200]
+    assert (known.returncode, unknown.returncode) == (0, 1)
+    assert b"no valid credential" in unknown.stderr
+    assert metrics["door_credentials|unauthenticated"] == 3
+    assert b"token: '**********'" in printed.stdout
+    for text in (log, printed.stdout.decode(), unknown.stderr.decode()):
+        assert sender not in text
+        assert reader not in text
