@@ -41,6 +41,7 @@ class GrpcReceiver(Section):
     endpoint: Endpoint = "127.0.0.1:4317"
     message_bytes_max: int = Field(64 * 2**20, ge=1024, description="largest request after decompression")
     concurrent_streams_max: int = Field(100, ge=1)
+    connections_max: int = Field(4096, ge=1, description="of one process; further ones are closed at once")
     workers: int = Field(8, ge=1, le=256, description="threads that answer calls")
     reflection: bool | None = Field(None, description="server reflection; default: only on loopback")
     tls: GrpcTls | None = Field(None, description="none: plain text")
@@ -50,6 +51,7 @@ class HttpReceiver(Section):
     enabled: bool = True
     endpoint: Endpoint = "127.0.0.1:4318"
     message_bytes_max: int = Field(64 * 2**20, ge=1024, description="largest request after decompression")
+    connections_max: int = Field(1024, ge=1, description="of one process; further ones are closed at once")
     body_timeout_s: float = Field(30.0, gt=0, description="time a client has to send its body")
     cors: Cors = Cors()
     tls: Tls | None = Field(None, description="none: plain text")

@@ -10,6 +10,7 @@ from collector.app.doors import ingest_tenant, receiver_guard, server_tls
 from collector.app.endpoints import host_port, is_loopback
 from collector.config import Config
 from collector.contracts import Handover
+from collector.guarded_protocol import ServerLimits
 from collector.receivers.cors import CorsSettings
 from collector.receivers.otlp_grpc import GrpcReceiver, GrpcSettings
 from collector.receivers.otlp_http import HttpReceiver, HttpSettings
@@ -47,6 +48,7 @@ class ReceiverRoom:
                 message_bytes_max=grpc.message_bytes_max,
                 workers=grpc.workers,
                 concurrent_streams_max=grpc.concurrent_streams_max,
+                connections_max=grpc.connections_max,
                 reuse_port=shared_port,
                 reflection=is_loopback(grpc.endpoint) if grpc.reflection is None else grpc.reflection,
             )
@@ -74,6 +76,7 @@ class ReceiverRoom:
                     message_bytes_max=http.message_bytes_max,
                     body_timeout_s=http.body_timeout_s,
                     cors=cors,
+                    server=ServerLimits(body_timeout_s=None, connections_max=http.connections_max),
                     reuse_port=shared_port,
                 ),
                 tls=tls.context() if tls is not None else None,

@@ -18,6 +18,7 @@ from grpc_reflection.v1alpha import reflection
 from collector.auth.guard import Guard
 from collector.contracts import FindingQuery
 from collector.errors import BadRequestError
+from collector.grpc_limits import port_limits
 from collector.pb.firstfault.v1 import incidents_pb2 as incidents_pb
 from collector.pb.firstfault.v1 import incidents_pb2_grpc as incidents_grpc
 from collector.pb.firstfault.v1 import root_cause_pb2 as pb
@@ -155,6 +156,7 @@ class GrpcServer:
                 ("grpc.so_reuseport", 0),  # a second server on the port is a mistake, not a helper
                 ("grpc.max_receive_message_length", REQUEST_BYTES_MAX),
                 ("grpc.max_send_message_length", ANSWER_BYTES_MAX),
+                *port_limits(),
             ],
             interceptors=(AccessInterceptor(guard),) if guard is not None else (),
             # Callers over the threads wait in a queue that nobody bounds, so they are turned away instead.

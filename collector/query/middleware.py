@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from starlette.datastructures import MutableHeaders
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from collector import correlation
@@ -84,6 +85,8 @@ class QueryMiddleware:
                 await _send_problem(scope, send_safely, _busy(self._requests_max))
             else:
                 await self._app(scope, receive, send_safely)
+        except ClientDisconnect:
+            pass  # nobody waits for an answer
         except Exception:
             # Our own bug: said once with the id the client has, never shown to it.
             log.exception("query failed; correlation id %s", correlation_id)

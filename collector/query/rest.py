@@ -20,6 +20,7 @@ from collector.asgi_thread import AsgiThread
 from collector.auth.guard import Guard
 from collector.clock import SystemClock
 from collector.contracts import ChangeLog, Clock, Decisions, OpenTraces, Store
+from collector.guarded_protocol import ServerLimits
 from collector.query.access import Access
 from collector.query.desk import Analyze, Desk, DrawTrace, QuerySettings, ReportGroup, ReportIncident, ReportTrace
 from collector.query.middleware import QueryCounters, QueryMiddleware
@@ -145,10 +146,17 @@ def _openapi(app: FastAPI) -> dict[str, Any]:
 class RestServer:
     """The application on a port, in a thread of its own. `start` and `stop` belong to one owner thread."""
 
-    def __init__(self, app: FastAPI, host: str, port: int, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(
+        self,
+        app: FastAPI,
+        host: str,
+        port: int,
+        tls: ssl.SSLContext | None = None,
+        limits: ServerLimits | None = None,
+    ) -> None:
         self._counters: QueryCounters = app.state.counters
         self._stopping: threading.Event = app.state.stopping
-        self._server = AsgiThread(app, host, port, name="query-rest", tls=tls)
+        self._server = AsgiThread(app, host, port, name="query-rest", tls=tls, limits=limits)
 
     def start(self) -> int:
         """Listen and return the port.

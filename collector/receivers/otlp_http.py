@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 
 import orjson
 
-from collector.asgi_thread import AsgiThread, Receive, Scope, Send, ServerLimits, respond
+from collector.asgi_thread import AsgiThread, Receive, Scope, Send, respond
 from collector.contracts import Encoding, Intake, Signal
 from collector.errors import (
     ForbiddenError,
@@ -30,6 +30,7 @@ from collector.errors import (
     UnsupportedError,
     response_for,
 )
+from collector.guarded_protocol import ServerLimits
 from collector.receivers.answers import answer_json, answer_protobuf
 from collector.receivers.cors import Cors, CorsSettings, Headers
 from collector.receivers.inflate import ByteBudget, inflate, too_large
@@ -72,7 +73,7 @@ class HttpSettings:
         }
     )
     cors: CorsSettings = field(default_factory=CorsSettings)
-    server: ServerLimits = field(default_factory=ServerLimits)
+    server: ServerLimits = field(default_factory=lambda: ServerLimits(body_timeout_s=None))  # it has its own
     reuse_port: bool = False
 
 

@@ -13,7 +13,7 @@ import httpx
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2_grpc import TraceServiceStub
 
-from collector.asgi_thread import ServerLimits
+from collector.guarded_protocol import ServerLimits
 from collector.receivers.otlp_http import HttpSettings
 from collector.tls import ServerTls, TlsSettings
 from collector.watched import FileFaultError
