@@ -21,6 +21,7 @@ from analyzer.incident_config import IncidentConfig
 from collector.config_auth import Auth
 from collector.config_base import Endpoint, Section
 from collector.config_doors import ClientTls, GrpcTls, Tls
+from collector.config_redaction import Redaction
 from collector.config_text import ConfigTextError, substitute
 
 ENV_PREFIX = "FIRSTFAULT__"
@@ -183,6 +184,7 @@ class Config(Section):
     storage: Storage = Storage()
     exporters: Exporters = Exporters()
     auth: Auth = Auth()
+    redaction: Redaction = Redaction()
     query: Query = Query()
     service: Service = Service()
 

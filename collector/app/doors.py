@@ -18,6 +18,8 @@ from collector.clock import SystemClock
 from collector.config import Config, ConfigError, OtlpExporterConfig
 from collector.config_auth import Auth, Basic, Grant, Oidc
 from collector.config_doors import Tls
+from collector.config_redaction import Redaction
+from collector.redaction import Redactor, UserRule
 from collector.tls import ServerTls, TlsSettings, check_authorities, check_pair, client_tls
 from collector.watched import FileFaultError
 
@@ -168,6 +170,11 @@ def _auth_faults(section: Auth) -> list[str]:
         except FileFaultError as fault:
             faults.append(f"{key}: {fault}")
     return faults
+
+
+def new_redactor(section: Redaction) -> Redactor:
+    """What masks secrets in this process."""
+    return Redactor(section.off, [UserRule(rule.name, rule.keys, rule.compiled) for rule in section.rules])
 
 
 def warn_of_open_doors(config: Config) -> None:

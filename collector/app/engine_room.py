@@ -19,6 +19,7 @@ from analyzer.incidents.ranking import rank_incident
 from analyzer.spans import TraceBatch
 from analyzer.strings import new_vocabulary
 from collector.app import warming
+from collector.app.doors import new_redactor
 from collector.assembly.buffer import Assembler
 from collector.assembly.release import AssemblyConfig
 from collector.clock import SystemClock
@@ -59,6 +60,7 @@ from collector.telemetry import Snapshot, merge
 from collector.wire.decode import Decoder
 from collector.wire.detail import read_detail
 from collector.wire.encode import encode_logs, encode_traces
+from collector.wire.masking import masked_details, masked_request
 
 logger = logging.getLogger(__name__)
 
@@ -82,8 +84,10 @@ class EngineRoom:
         wake = self._exporter.wake if self._exporter is not None else _nothing
         self._shelf = ShelfWriter(self._store, clock, wake)
         self._analyzer = new_analyzer(config.analysis, config.errors.rules)
-        vocabulary = new_vocabulary()
-        self._assembler = Assembler(assembly_config(config.assembly), Decoder(vocabulary), vocabulary, read_detail)
+        self._redactor = redactor = new_redactor(config.redaction)
+        self._details = masked_details(read_detail, redactor)
+        vocabulary = new_vocabulary(clean=redactor.text)
+        self._assembler = Assembler(assembly_config(config.assembly), Decoder(vocabulary), vocabulary, self._details)
         self._groups = GroupRoom(
             self._shelf,
             clock,
@@ -101,8 +105,8 @@ class EngineRoom:
                 analyzer=self._analyzer,
                 shelf=self._shelf,
                 clock=clock,
-                encode_traces=encode_traces,
-                encode_logs=encode_logs,
+                encode_traces=lambda traces, i: masked_request(encode_traces(traces, i), Signal.TRACES, redactor),
+                encode_logs=lambda traces, i: masked_request(encode_logs(traces, i), Signal.LOGS, redactor),
                 exports=_exports(config.exporters.otlp),
                 recall=self._recall,
                 clean_traces_per_second=config.storage.clean_traces_per_second,
@@ -117,7 +121,7 @@ class EngineRoom:
         found = self._store.find(trace_id)
         if found.trace_otlp is None:
             return None
-        reader = TraceReader(traces.vocabulary)
+        reader = TraceReader(traces.vocabulary, details=self._details)
         for payload, signal in (
             (found.trace_otlp, Signal.TRACES),
             (found.logs_otlp, Signal.LOGS),
@@ -181,6 +185,7 @@ class EngineRoom:
             pipeline_samples(self._pipeline.counts),
             analyzer_samples(self._analyzer),
             shelf_samples(self._shelf, self._store.counters()),
+            self._redactor.snapshot(),
         ]
         parts.append(self._groups.snapshot())
         if self._incidents is not None:

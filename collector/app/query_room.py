@@ -16,7 +16,7 @@ from analyzer.errors.rules import Rule
 from analyzer.findings import NOT_EXPLAINED, Answer
 from analyzer.incident_words import Incident
 from analyzer.service_graph import Graph
-from collector.app.doors import query_guard, server_tls
+from collector.app.doors import new_redactor, query_guard, server_tls
 from collector.app.endpoints import host_port, is_loopback
 from collector.checkout.context import SourceContext
 from collector.clock import SystemClock
@@ -93,6 +93,7 @@ class QueryRoom:
             changes=self._changes,
             decisions=decisions,
         )
+        self._redactor = new_redactor(config.redaction)
         self._guard = guard = query_guard(config)
         app = create_app(
             desk.store,
@@ -131,7 +132,7 @@ class QueryRoom:
 
         if encoding is Encoding.JSON:
             payload = translate_json(payload, signal, RequestLimits())
-        return analyze_bytes(self._store.load_state(STATE_NAME), [(payload, signal)], self._rules)
+        return analyze_bytes(self._store.load_state(STATE_NAME), [(payload, signal)], self._rules, self._redactor)
 
     def _report_trace(
         self, answer: Answer, trace_otlp: bytes | None, logs_otlp: bytes | None, format: ReportFormat
