@@ -10,7 +10,8 @@ Owner: the engine thread adds; any thread may read an id it was given.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import astuple, dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +21,7 @@ from analyzer.kernels.hashing import HEADER_WORDS, SLACK_BYTES
 from analyzer.resource_fields import read_resource
 from analyzer.spans import STRING_OTHER, Bytes, Resource, Vocabulary
 
+Clean = Callable[[str], str]
 Words = npt.NDArray[np.uint64]
 
 STRINGS_MAX = 262_144  # 60 services x 100 operations leave it nearly empty; ids in names fill it, and then stop
@@ -150,8 +152,9 @@ class _TextTable(_Table):
 class StringTable(_TextTable):
     """Text by id; 0 is the empty string, 1 is `<other>`."""
 
-    def __init__(self, block: TableBlock) -> None:
+    def __init__(self, block: TableBlock, clean: Clean | None = None) -> None:
         super().__init__(block, hashing.STRING_TABLE)
+        self._clean = clean
         # What has been shown once is shown again: names of services and operations. As bounded as the table.
         self._shown: dict[int, str] = {}
         # The record of id 1 stands in no slot: a service truly called "<other>" gets its own id.
@@ -163,10 +166,13 @@ class StringTable(_TextTable):
         block.words[self._at + hashing.COUNT] = STRING_OTHER + 1
 
     def text(self, index: int) -> str:
-        """Return the text of an id; invalid UTF-8 is shown as U+FFFD."""
+        """Return the text of an id, cleaned; invalid UTF-8 is shown as U+FFFD."""
         found = self._shown.get(index)
         if found is None:
-            found = self._shown[index] = self.raw(index).decode("utf-8", "replace")
+            found = self.raw(index).decode("utf-8", "replace")
+            if self._clean is not None:
+                found = self._clean(found)
+            self._shown[index] = found
         return found
 
 
@@ -193,15 +199,19 @@ class OperationTable(_Table):
 class ResourceTable(_TextTable):
     """Resources by id. Id 0 is `<other>`: the table was full, or no resource was sent."""
 
-    def __init__(self, block: TableBlock) -> None:
+    def __init__(self, block: TableBlock, clean: Clean | None = None) -> None:
         super().__init__(block, hashing.RESOURCE_TABLE)
+        self._clean = clean
         self._read: dict[int, Resource] = {}  # bounded by the ids of the table
 
     def resource(self, index: int) -> Resource:
         """Return the resource in words; read on the first question, kept after."""
         found = self._read.get(index)
         if found is None:
-            found = self._read[index] = read_resource(self.raw(index))
+            found = read_resource(self.raw(index))
+            if self._clean is not None:
+                found = Resource(*(self._clean(text) for text in astuple(found)))
+            self._read[index] = found
         return found
 
 
@@ -222,6 +232,7 @@ def new_vocabulary(
     scopes_max: int = SCOPES_MAX,
     scope_bytes_max: int = SCOPE_BYTES_MAX,
     seed: int | None = None,
+    clean: Clean | None = None,
 ) -> Vocabulary:
     """Make the empty tables of one engine.
 
@@ -234,6 +245,8 @@ def new_vocabulary(
     seed : int, optional
         Of the hash secrets. Default: random, so nobody outside can make names that collide.
         Ids do not depend on it.
+    clean : callable, optional
+        Text -> the text that is shown: secrets masked. Asked once for each id; ids and raw bytes do not depend on it.
 
     Raises
     ------
@@ -251,7 +264,7 @@ def new_vocabulary(
         ],
         (first, second),
     )
-    return Vocabulary(StringTable(block), OperationTable(block), ResourceTable(block), ScopeTable(block))
+    return Vocabulary(StringTable(block, clean), OperationTable(block), ResourceTable(block, clean), ScopeTable(block))
 
 
 def block_of(vocabulary: Vocabulary) -> TableBlock:

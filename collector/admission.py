@@ -18,9 +18,10 @@ from enum import Enum
 
 from collector.clock import SystemClock
 from collector.contracts import Admission, Clock, Encoding, Handover, Intake, Signal
-from collector.errors import BadRequestError, OverloadedError, RefusedError
+from collector.errors import BadRequestError, OverloadedError, RefusedError, TooLargeError
 from collector.telemetry import Snapshot, sample
 from collector.wire.request_limits import Prescan, RequestLimits
+from collector.wire.stamp import stamp_tenant
 
 Guard = Callable[[bytes, Signal, RequestLimits], Prescan]
 TranslateJson = Callable[[bytes, Signal, RequestLimits], bytes]
@@ -106,7 +107,7 @@ class Gate(Intake):
             self._state = _State.DRAINING
             self._left.wait_for(lambda: self._inside == 0, DRAIN_MAX_S)
 
-    def take(self, payload: bytes, signal: Signal, encoding: Encoding, protocol: str) -> Admission:
+    def take(self, payload: bytes, signal: Signal, encoding: Encoding, protocol: str, tenant: str = "") -> Admission:
         """Take one decompressed request; see `Intake.take`.
 
         Raises
@@ -126,6 +127,8 @@ class Gate(Intake):
                 self._bump("receiver_ignored_requests", *key, signal.name.lower())
                 return Admission(0)
             scan = self._prescan(payload, signal, self._limits)
+            if tenant:
+                payload = self._stamped(payload, tenant)
             self._hand_over(payload, signal, key, scan)
         except RefusedError as error:
             self._count_refused(signal, key, error.reason, scan)
@@ -135,6 +138,12 @@ class Gate(Intake):
             self._count_failed(signal, key, refusal.reason, scan)
             raise refusal from error
         return Admission(scan.count - scan.rejected, scan.rejected, _message(scan))
+
+    def _stamped(self, payload: bytes, tenant: str) -> bytes:
+        stamped = stamp_tenant(payload, tenant)
+        if len(stamped) > self._limits.bytes_max:
+            raise TooLargeError(f"with its tenant the request has {len(stamped)} bytes; send smaller ones")
+        return stamped
 
     def _hand_over(self, payload: bytes, signal: Signal, key: tuple[str, str], scan: Prescan) -> None:
         for waits in range(FULL_WAITS_MAX + 1):

@@ -26,8 +26,9 @@ from analyzer.errors.rules import Rule, replay
 from analyzer.incidents import gather_facts
 from collector.errors import BadRequestError
 from collector.group_text import replay_json, replay_text
-from collector.offline import FILE_LIMITS, TraceReader, new_analyzer
+from collector.offline import FILE_LIMITS, TraceReader, masked_reader, new_analyzer
 from collector.receivers.files import FileComplaint, read_requests
+from collector.redaction import Redactor
 from collector.text_analysis import HEAD_BYTES, analyze_text, is_text_evidence, text_lines
 from collector.verdict_text import Printer, plain
 from collector.wire.otlp_json import translate_json
@@ -75,7 +76,7 @@ def judge_files(files: Sequence[str], baseline: Sequence[str]) -> tuple[Analyzer
     """Read files and judge every trace in them; the exit status when there is nothing to judge (it was said why)."""
     complaints = _Complaints()
     try:
-        reader = _read(files, "reading", TraceReader(), complaints)
+        reader = _read(files, "reading", masked_reader(Redactor()), complaints)
         normal = _read(baseline, "reading the baseline", TraceReader(reader.vocabulary), complaints)
     except OSError as error:
         return _cannot_read(error)
@@ -98,7 +99,7 @@ def regroup_files(files: Sequence[str], rules: Sequence[Rule], before: Sequence[
     """Say what rules of grouping would change in some traces; nothing is applied."""
     complaints = _Complaints()
     try:
-        traces = _read(files, "reading", TraceReader(), complaints).batch()
+        traces = _read(files, "reading", masked_reader(Redactor()), complaints).batch()
     except OSError as error:
         return _cannot_read(error)
     complaints.tell()

@@ -1,8 +1,8 @@
 """A raw ASGI application on a port, in a thread with its own event loop.
 
 In: the application and an address. Out: a port. Used by the OTLP/HTTP receiver, health and metrics.
-uvicorn has no deadline for a request head and no bound on its size (Kludex/uvicorn#157): both are here,
-and so is the cap on connections. Never installs signal handlers, never logs a line per request.
+What a client may do with a connection stands in `guarded_protocol`. Never installs signal handlers, never logs a line
+per request.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ import socket
 import ssl
 import threading
 from collections.abc import Awaitable, Callable, MutableMapping
-from dataclasses import dataclass
 from typing import Any
 
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from collector.guarded_protocol import ServerLimits, guarded
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -25,22 +25,6 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 _START_TIMEOUT_S = 10.0
 _LAST_ANSWERS_S = 1.0
-
-
-@dataclass(frozen=True, slots=True)
-class ServerLimits:
-    """What one port grants its clients.
-
-    head_timeout_s : from the first byte of a request (or the connection) to the end of its head (R13: 10 s)
-    head_bytes_max : request line and headers together
-    idle_timeout_s : a connection may rest this long between requests
-    connections_max : further ones are closed at once
-    """
-
-    head_timeout_s: float = 10.0
-    head_bytes_max: int = 64 * 1024
-    idle_timeout_s: float = 60.0
-    connections_max: int = 1024
 
 
 class AsgiThread:
@@ -66,7 +50,7 @@ class AsgiThread:
         self._limits = limits or ServerLimits()
         config = uvicorn.Config(
             app,
-            http=_guarded(self._limits),
+            http=guarded(self._limits),
             ws="none",
             lifespan="off",
             interface="asgi3",
@@ -78,7 +62,7 @@ class AsgiThread:
             timeout_keep_alive=self._limits.idle_timeout_s,  # type: ignore[arg-type]
             ssl_context_factory=None if tls is None else (lambda _config, _default: tls),
         )
-        self._server = _Server(config, self._started)
+        self._server = _Server(config, self._started, self._limits.head_timeout_s)
 
     def start(self) -> int:
         """Bind, serve, return the port.
@@ -132,13 +116,33 @@ class AsgiThread:
 class _Server(uvicorn.Server):
     """Says when it listens, and leaves no connection behind."""
 
-    def __init__(self, config: uvicorn.Config, started: threading.Event) -> None:
+    def __init__(self, config: uvicorn.Config, started: threading.Event, handshake_timeout_s: float) -> None:
         super().__init__(config)
         self._listening = started
+        self._handshake_timeout_s = handshake_timeout_s
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
+        """Listen; uvicorn's own has no deadline for a TLS handshake but asyncio's minute."""
+        await self.lifespan.startup()
+        loop, tls = asyncio.get_running_loop(), self.config.ssl
+        self.servers = [
+            await loop.create_server(
+                self._protocol,
+                sock=listener,
+                ssl=tls,
+                backlog=self.config.backlog,
+                ssl_handshake_timeout=None if tls is None else self._handshake_timeout_s,
+            )
+            for listener in sockets or []
+        ]
+        self.started = True
         self._listening.set()
+
+    def _protocol(self) -> asyncio.Protocol:
+        made: asyncio.Protocol = self.config.http_protocol_class(  # type: ignore[call-arg]
+            config=self.config, server_state=self.server_state, app_state=self.lifespan.state
+        )
+        return made
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         await super().shutdown(sockets)
@@ -147,63 +151,6 @@ class _Server(uvicorn.Server):
         for connection in list(self.server_state.connections):
             connection.transport.abort()
         await asyncio.sleep(0)
-
-
-def _guarded(limits: ServerLimits) -> type[HttpToolsProtocol]:
-    """Return uvicorn's protocol with a deadline and a bound for each request head, and the connection cap."""
-
-    class GuardedProtocol(HttpToolsProtocol):
-        _deadline: asyncio.TimerHandle | None = None
-        _head_bytes = 0
-        _in_head = True
-
-        def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-            super().connection_made(transport)
-            if len(self.connections) > limits.connections_max:
-                transport.abort()
-            else:
-                self._arm()
-
-        def connection_lost(self, exc: Exception | None) -> None:
-            self._disarm()
-            super().connection_lost(exc)
-
-        def data_received(self, data: bytes) -> None:
-            if self._in_head:
-                self._head_bytes += len(data)
-                self._arm()
-            super().data_received(data)
-            if self._in_head and self._head_bytes > limits.head_bytes_max and not self.transport.is_closing():
-                self._refuse_head(b"431 Request Header Fields Too Large")
-
-        def on_headers_complete(self) -> None:
-            self._disarm()
-            self._in_head = False
-            super().on_headers_complete()
-
-        def on_message_complete(self) -> None:
-            super().on_message_complete()
-            self._in_head, self._head_bytes = True, 0
-
-        def _arm(self) -> None:
-            if self._deadline is None:
-                self._deadline = self.loop.call_later(limits.head_timeout_s, self._late)
-
-        def _disarm(self) -> None:
-            if self._deadline is not None:
-                self._deadline.cancel()
-                self._deadline = None
-
-        def _late(self) -> None:
-            self._deadline = None
-            if not self.transport.is_closing():
-                self._refuse_head(b"408 Request Timeout")
-
-        def _refuse_head(self, status: bytes) -> None:
-            self.transport.write(b"HTTP/1.1 " + status + b"\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
-            self.transport.close()
-
-    return GuardedProtocol
 
 
 async def respond(send: Send, status: int, body: bytes, content_type: str, *headers: tuple[bytes, bytes]) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import http.client
 import math
+import os
 import re
+import ssl
 import sys
 from urllib.parse import SplitResult, urlencode, urlsplit
 
@@ -21,6 +23,8 @@ from collector.verdict_text import Printer, plain
 
 ANSWER_BYTES_MAX = 64 * 2**20
 TIMEOUT_S = 30.0
+# Not options: what stands on a command line is read by everybody on the machine.
+TOKEN_VARIABLE, CA_VARIABLE = "FIRSTFAULT_TOKEN", "FIRSTFAULT_CA_FILE"
 _TRACE_ID = re.compile(r"[0-9a-fA-F]{32}", re.ASCII)
 _GROUP_ID = re.compile(r"[0-9a-fA-F]{16}", re.ASCII)
 
@@ -135,15 +139,26 @@ def _get(server: str, path: str, timeout_s: float) -> tuple[int, bytes] | int:
     """Status and body of an answer; the exit status when none came."""
     address = _address(server)
     assert address is not None
-    kind = http.client.HTTPSConnection if address.scheme == "https" else http.client.HTTPConnection
-    connection = kind(address.hostname or "", address.port, timeout=timeout_s)
+    headers = {"accept": "application/json"} | outgoing("firstfault-cli")
+    if token := os.environ.get(TOKEN_VARIABLE, "").strip():
+        headers["authorization"] = f"Bearer {token}"
+    connection: http.client.HTTPConnection
     try:
-        connection.request(
-            "GET", address.path.rstrip("/") + path, headers={"accept": "application/json"} | outgoing("firstfault-cli")
-        )
+        if address.scheme == "https":
+            tls = ssl.create_default_context(cafile=os.environ.get(CA_VARIABLE) or None)
+            connection = http.client.HTTPSConnection(
+                address.hostname or "", address.port, timeout=timeout_s, context=tls
+            )
+        else:
+            connection = http.client.HTTPConnection(address.hostname or "", address.port, timeout=timeout_s)
+    except OSError as error:
+        sys.stderr.write(f"{CA_VARIABLE} names a file that cannot be used: {plain(str(error))}\n")
+        return 2
+    try:
+        connection.request("GET", address.path.rstrip("/") + path, headers=headers)
         response = connection.getresponse()
         return response.status, response.read(ANSWER_BYTES_MAX)
-    except (OSError, http.client.HTTPException) as error:
+    except (OSError, http.client.HTTPException, ValueError) as error:
         why = plain(str(error)) or type(error).__name__
         sys.stderr.write(f"no answer from {plain(server)}: {why}; is `firstfault serve` running there?\n")
         return 1

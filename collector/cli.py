@@ -293,10 +293,11 @@ def _read(path: Path | None) -> dict[str, Any]:
 
 
 def _check(tree: dict[str, Any]) -> None:
+    from collector.app.doors import check_files
     from collector.config import check
 
     try:
-        check(tree)
+        check_files(check(tree))
     except ConfigError as error:
         _fail(str(error))
 

@@ -9,15 +9,19 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import Field, SecretStr, ValidationError
 
 from analyzer.config import AnalysisConfig
 from analyzer.errors.rules import RULES_MAX, Rule
 from analyzer.errors.taxonomy import Overrule
 from analyzer.incident_config import IncidentConfig
+from collector.config_auth import Auth
+from collector.config_base import Endpoint, Section
+from collector.config_doors import ClientTls, GrpcTls, Tls
+from collector.config_redaction import Redaction
 from collector.config_text import ConfigTextError, substitute
 
 ENV_PREFIX = "FIRSTFAULT__"
@@ -25,22 +29,6 @@ ENV_PREFIX = "FIRSTFAULT__"
 
 class ConfigError(Exception):
     """The configuration cannot be used; the message lists every fault."""
-
-
-def _endpoint(value: str) -> str:
-    host, separator, port = value.rpartition(":")
-    if not separator or not host or not port.isdigit() or not 0 <= int(port) <= 65535:
-        raise ValueError(f"{value!r} is not host:port; expected for example 127.0.0.1:4317")
-    return value
-
-
-Endpoint = Annotated[str, AfterValidator(_endpoint)]
-
-
-class Section(BaseModel):
-    """Base of all sections: frozen, unknown keys are faults."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class Cors(Section):
@@ -54,16 +42,20 @@ class GrpcReceiver(Section):
     endpoint: Endpoint = "127.0.0.1:4317"
     message_bytes_max: int = Field(64 * 2**20, ge=1024, description="largest request after decompression")
     concurrent_streams_max: int = Field(100, ge=1)
+    connections_max: int = Field(4096, ge=1, description="of one process; further ones are closed at once")
     workers: int = Field(8, ge=1, le=256, description="threads that answer calls")
     reflection: bool | None = Field(None, description="server reflection; default: only on loopback")
+    tls: GrpcTls | None = Field(None, description="none: plain text")
 
 
 class HttpReceiver(Section):
     enabled: bool = True
     endpoint: Endpoint = "127.0.0.1:4318"
     message_bytes_max: int = Field(64 * 2**20, ge=1024, description="largest request after decompression")
+    connections_max: int = Field(1024, ge=1, description="of one process; further ones are closed at once")
     body_timeout_s: float = Field(30.0, gt=0, description="time a client has to send its body")
     cors: Cors = Cors()
+    tls: Tls | None = Field(None, description="none: plain text")
 
 
 class Protocols(Section):
@@ -137,11 +129,10 @@ class Journal(Section):
     compression: Literal["none", "zstd"] = Field("none", description="zstd: a sixth of the bytes, some CPU")
 
 
-class OtlpExporterConfig(Section):
+class OtlpExporterConfig(ClientTls):
     endpoint: Endpoint = Field(description="host:port of an OTLP receiver; never one that feeds firstfault")
     protocol: Literal["grpc", "http"] = "grpc"
-    insecure: bool = Field(True, description="no TLS")
-    headers: dict[str, SecretStr] = {}
+    headers: dict[str, SecretStr] = Field({}, description="sent with every request; shown masked")
     compression: Literal["none", "gzip"] = "gzip"
     timeout_s: float = Field(10.0, gt=0)
     annotation_spans: bool = Field(True, description="send annotation spans (docs: write back, B)")
@@ -157,6 +148,8 @@ class Query(Section):
     endpoint: Endpoint = "127.0.0.1:8080"
     grpc_endpoint: Endpoint = "127.0.0.1:9317"
     wait_max_s: float = Field(30.0, ge=0, description="upper bound of ?wait=")
+    tls: GrpcTls | None = Field(None, description="of both endpoints; none: plain text")
+    hosts: list[str] = Field([], description="names that may ask for us (Host); on loopback its own names are known")
 
 
 class Metrics(Section):
@@ -200,6 +193,8 @@ class Config(Section):
     )
     journal: Journal = Journal()
     exporters: Exporters = Exporters()
+    auth: Auth = Auth()
+    redaction: Redaction = Redaction()
     query: Query = Query()
     service: Service = Service()
 
@@ -286,7 +281,8 @@ def _fault(detail: Any) -> str:
     if detail["type"] == "extra_forbidden":
         return f"{key}: unknown key; remove it or see `firstfault config schema`"
     found = detail.get("input")
-    shown = "" if isinstance(found, dict | list) else f" (found {str(found)[:80]!r})"
+    secret = "headers" in detail["loc"] or detail["loc"][-1:] == ("token",)
+    shown = "" if secret or isinstance(found, dict | list) else f" (found {str(found)[:80]!r})"
     return f"{key}: {detail['msg']}{shown}"
 
 

@@ -70,10 +70,10 @@ class Intake(Protocol):
     Called by receiver threads, any number at once. The bytes belong to the caller again when it returns.
     """
 
-    def take(self, payload: bytes, signal: Signal, encoding: Encoding, protocol: str) -> Admission:
+    def take(self, payload: bytes, signal: Signal, encoding: Encoding, protocol: str, tenant: str = "") -> Admission:
         """Take one decompressed request.
 
-        `protocol` is a counter label: "grpc" or "http".
+        `protocol` is a counter label: "grpc" or "http". A `tenant` (of the credential) is written into every resource.
 
         Raises
         ------

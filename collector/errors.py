@@ -5,7 +5,8 @@
     |   |- BadRequestError        cannot be read, or over a structural budget
     |   |- TooLargeError          over the message size limit
     |   |- UnsupportedError       content type or encoding we do not speak
-    |   `- ForbiddenError         no or wrong credential
+    |   |- ForbiddenError         no or wrong credential
+    |   `- NotAllowedError        the credential is good, and may not do this
     `- RetryableError             try again after `retry_after_s`
         |- OverloadedError        no room now: memory, ring, disk, starting, draining
         `- QuotaError             this tenant is over its share
@@ -50,7 +51,17 @@ class UnsupportedError(PermanentError):
 
 
 class ForbiddenError(PermanentError):
+    """`challenge` is what WWW-Authenticate says: which credentials are taken."""
+
     reason = "unauthenticated"
+
+    def __init__(self, message: str, reason: str | None = None, challenge: str = "Bearer") -> None:
+        super().__init__(message, reason)
+        self.challenge = challenge
+
+
+class NotAllowedError(PermanentError):
+    reason = "not_allowed"
 
 
 class RetryableError(RefusedError):
@@ -83,6 +94,7 @@ RESPONSES: tuple[tuple[type[RefusedError], Response], ...] = (
     (TooLargeError, Response("RESOURCE_EXHAUSTED", 413)),
     (UnsupportedError, Response("UNIMPLEMENTED", 415)),
     (ForbiddenError, Response("UNAUTHENTICATED", 401)),
+    (NotAllowedError, Response("PERMISSION_DENIED", 403)),
     (PermanentError, Response("INVALID_ARGUMENT", 400)),
     (QuotaError, Response("RESOURCE_EXHAUSTED", 429)),
     (RetryableError, Response("UNAVAILABLE", 503)),

@@ -12,7 +12,8 @@ from collections.abc import Callable
 
 import orjson
 
-from collector.asgi_thread import App, AsgiThread, Receive, Scope, Send, ServerLimits, respond
+from collector.asgi_thread import App, AsgiThread, Receive, Scope, Send, respond
+from collector.guarded_protocol import ServerLimits
 from collector.telemetry import CONTENT_TYPE, Telemetry
 
 Check = Callable[[], str]

@@ -93,6 +93,10 @@ METRICS: dict[str, Metric] = {
     "receiver_request_bytes": _counter("Bytes of requests after decompression.", *_IN, "signal"),
     "receiver_request_seconds": _histogram("From the whole request to its answer.", *_IN),
     "receiver_inflight_bytes": _gauge("Bytes of requests being received or taken now.", *_IN),
+    "door_file_reloads": _counter(
+        "Times certificates, tokens or keys were read again after a change.", "what", "outcome"
+    ),
+    "door_credentials": _counter("Requests by what became of their credential.", "outcome"),
     "redacted_values": _counter("Values masked before anything was kept.", "rule"),
     "journal_bytes": _gauge("Bytes in the journal."),
     "journal_fsync_seconds": _histogram("Time of one group commit."),

@@ -18,11 +18,13 @@ from analyzer.config import AnalysisConfig
 from analyzer.engine import Analyzer, Verdicts
 from analyzer.errors.rules import Grouping, Rule
 from analyzer.findings import Answer
-from analyzer.spans import SPAN_DTYPE, Bytes, ReleaseReason, Rows, TraceBatch, Vocabulary
+from analyzer.spans import SPAN_DTYPE, Bytes, DetailReader, ReleaseReason, Rows, TraceBatch, Vocabulary
 from analyzer.strings import new_vocabulary
 from collector.contracts import Clock, Signal
+from collector.redaction import Redactor
 from collector.wire.decode import Decoder
 from collector.wire.detail import read_detail
+from collector.wire.masking import masked_details
 from collector.wire.request_limits import RequestLimits
 
 if TYPE_CHECKING:
@@ -43,7 +45,13 @@ def new_analyzer(config: AnalysisConfig | None = None, rules: Sequence[Rule] = (
 class TraceReader:
     """Gathers decoded requests; `batch` groups them by trace."""
 
-    def __init__(self, vocabulary: Vocabulary | None = None, limits: RequestLimits = FILE_LIMITS) -> None:
+    def __init__(
+        self,
+        vocabulary: Vocabulary | None = None,
+        limits: RequestLimits = FILE_LIMITS,
+        details: DetailReader = read_detail,
+    ) -> None:
+        self._details = details
         self.vocabulary = vocabulary or new_vocabulary()
         self._decoder = Decoder(self.vocabulary)
         self._limits = limits
@@ -81,8 +89,13 @@ class TraceReader:
             dropped=np.zeros(count, np.int32),
             raw=raw,
             vocabulary=self.vocabulary,
-            details=read_detail,
+            details=self._details,
         )
+
+
+def masked_reader(redactor: Redactor, limits: RequestLimits = FILE_LIMITS) -> TraceReader:
+    """Return a reader of what nobody has masked yet."""
+    return TraceReader(new_vocabulary(clean=redactor.text), limits, masked_details(read_detail, redactor))
 
 
 def _group(rows: Rows) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
@@ -104,16 +117,21 @@ def _answers(analyzer: Analyzer, verdicts: Verdicts) -> list[Answer]:
 
 
 def analyze_bytes(
-    state: bytes | None, payloads: list[tuple[bytes, Signal]], rules: Sequence[Rule] = ()
+    state: bytes | None,
+    payloads: list[tuple[bytes, Signal]],
+    rules: Sequence[Rule] = (),
+    redactor: Redactor | None = None,
 ) -> list[Answer]:
     """Answer for every trace in some requests, against a saved state or, without one, against themselves.
+
+    Secrets are masked by `redactor`; None takes the built-in rules.
 
     Raises
     ------
     BadRequestError
         A request cannot be read.
     """
-    reader = TraceReader(limits=RequestLimits())
+    reader = masked_reader(redactor or Redactor(), RequestLimits())
     for payload, signal in payloads:
         reader.add(payload, signal)
     analyzer = new_analyzer(rules=rules)

@@ -32,7 +32,7 @@ def join(found: Found, traces: TraceBatch, index: int) -> Recalled | None:
     """Join the stored bytes of a trace with its rows in a release; None when its spans were not kept."""
     if found.trace_otlp is None or found.answer is None:
         return None
-    reader = TraceReader(traces.vocabulary)
+    reader = TraceReader(traces.vocabulary, details=traces.details)
     known = reader.add(found.trace_otlp, Signal.TRACES)
     if found.logs_otlp:
         known += reader.add(found.logs_otlp, Signal.LOGS)

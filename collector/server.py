@@ -18,8 +18,9 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Protocol
 
+from collector.app.doors import check_files, warn_of_open_doors
 from collector.app.endpoints import host_port
-from collector.config import Config, check
+from collector.config import Config, ConfigError, check
 from collector.health import Health, health_server, metrics_server
 from collector.logs import set_up_logging
 from collector.ring import create_ring
@@ -48,6 +49,12 @@ def run(tree: Mapping[str, Any]) -> int:
     """Serve until SIGTERM or SIGINT; the exit status (0: stopped cleanly)."""
     config = check(dict(tree))
     set_up_logging(config.service.telemetry.logs, "server")
+    try:
+        check_files(config)
+    except ConfigError as error:
+        logger.error("cannot start: %s", error)
+        return 2
+    warn_of_open_doors(config)
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())

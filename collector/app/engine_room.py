@@ -18,6 +18,7 @@ from analyzer.incidents.ranking import rank_incident
 from analyzer.spans import TraceBatch
 from analyzer.strings import new_vocabulary
 from collector.app import warming
+from collector.app.doors import new_redactor
 from collector.app.durability import journal_root
 from collector.assembly.buffer import Assembler
 from collector.assembly.release import AssemblyConfig
@@ -37,6 +38,7 @@ from collector.contracts import (
     IncidentQuery,
     OpenTraces,
     OutboxItem,
+    Signal,
 )
 from collector.desk import Desk, Source
 from collector.errors import OverloadedError
@@ -67,6 +69,7 @@ from collector.telemetry import Snapshot, merge
 from collector.wire.decode import Decoder
 from collector.wire.detail import read_detail
 from collector.wire.encode import encode_logs, encode_traces
+from collector.wire.masking import masked_details, masked_request
 
 logger = logging.getLogger(__name__)
 
@@ -90,8 +93,10 @@ class EngineRoom:
         wake = self._exporter.wake if self._exporter is not None else _nothing
         self._shelf = ShelfWriter(self._store, clock, wake)
         self._analyzer = new_analyzer(config.analysis, config.errors.rules)
-        vocabulary = new_vocabulary()
-        self._assembler = Assembler(assembly_config(config.assembly), Decoder(vocabulary), vocabulary, read_detail)
+        self._redactor = redactor = new_redactor(config.redaction)
+        self._details = masked_details(read_detail, redactor)
+        vocabulary = new_vocabulary(clean=redactor.text)
+        self._assembler = Assembler(assembly_config(config.assembly), Decoder(vocabulary), vocabulary, self._details)
         self._groups = GroupRoom(
             self._shelf,
             clock,
@@ -112,8 +117,8 @@ class EngineRoom:
                 analyzer=self._analyzer,
                 shelf=self._shelf,
                 clock=clock,
-                encode_traces=encode_traces,
-                encode_logs=encode_logs,
+                encode_traces=lambda traces, i: masked_request(encode_traces(traces, i), Signal.TRACES, redactor),
+                encode_logs=lambda traces, i: masked_request(encode_logs(traces, i), Signal.LOGS, redactor),
                 exports=_exports(config.exporters.otlp),
                 recall=self._recall,
                 clean_traces_per_second=config.storage.clean_traces_per_second,
@@ -187,6 +192,7 @@ class EngineRoom:
             pipeline_samples(self._pipeline.counts),
             analyzer_samples(self._analyzer),
             shelf_samples(self._shelf, self._store.counters()),
+            self._redactor.snapshot(),
         ]
         parts.append(self._groups.snapshot())
         if self._incidents is not None:
@@ -232,11 +238,15 @@ def _exporter(section: OtlpExporterConfig | None, store: SqliteStore, clock: Sys
         endpoint=section.endpoint,
         protocol=section.protocol,
         insecure=section.insecure,
+        ca_file=section.ca_file,
+        cert_file=section.cert_file,
+        key_file=section.key_file,
+        server_name_override=section.server_name_override,
         headers={key: value.get_secret_value() for key, value in section.headers.items()},
         compression=section.compression,
         timeout_s=section.timeout_s,
     )
-    return OtlpExporter(store, connect(settings), clock, destination=DESTINATION)
+    return OtlpExporter(store, connect(settings, clock), clock, destination=DESTINATION)
 
 
 def _exports(section: OtlpExporterConfig | None) -> Callable[..., list[OutboxItem]]:

@@ -16,11 +16,13 @@ from analyzer.errors.rules import Rule
 from analyzer.findings import NOT_EXPLAINED, Answer
 from analyzer.incident_words import Incident
 from analyzer.service_graph import Graph
+from collector.app.doors import new_redactor, query_guard, server_tls
 from collector.app.endpoints import host_port, is_loopback
 from collector.checkout.context import SourceContext
 from collector.clock import SystemClock
 from collector.config import Config
 from collector.contracts import STATE_NAME, Decisions, Encoding, Found, OpenTraces, Signal
+from collector.query.access import local_hosts
 from collector.query.desk import Desk, QuerySettings, ReportFormat
 from collector.query.grpc import GrpcServer
 from collector.query.rest import RestServer, create_app
@@ -91,6 +93,8 @@ class QueryRoom:
             changes=self._changes,
             decisions=decisions,
         )
+        self._redactor = new_redactor(config.redaction)
+        self._guard = guard = query_guard(config)
         app = create_app(
             desk.store,
             desk.open_traces,
@@ -104,10 +108,20 @@ class QueryRoom:
             clock=desk.clock,
             changes=desk.changes,
             decisions=desk.decisions,
+            guard=guard,
+            hosts=local_hosts(host_port(config.query.endpoint)[0], config.query.hosts),
         )
-        self._rest = RestServer(app, *host_port(config.query.endpoint))
+        self._tls = tls = server_tls("query", config.query.tls)
+        self._rest = RestServer(app, *host_port(config.query.endpoint), tls.context() if tls is not None else None)
         host, port = host_port(config.query.grpc_endpoint)
-        self._grpc = GrpcServer(desk, host, port, reflect=is_loopback(config.query.grpc_endpoint))
+        self._grpc = GrpcServer(
+            desk,
+            host,
+            port,
+            reflect=is_loopback(config.query.grpc_endpoint),
+            credentials=tls.grpc_credentials() if tls is not None else None,
+            guard=guard,
+        )
         self.ports: dict[str, int] = {}
         self._ready = False
 
@@ -118,7 +132,7 @@ class QueryRoom:
 
         if encoding is Encoding.JSON:
             payload = translate_json(payload, signal, RequestLimits())
-        return analyze_bytes(self._store.load_state(STATE_NAME), [(payload, signal)], self._rules)
+        return analyze_bytes(self._store.load_state(STATE_NAME), [(payload, signal)], self._rules, self._redactor)
 
     def _report_trace(
         self, answer: Answer, trace_otlp: bytes | None, logs_otlp: bytes | None, format: ReportFormat
@@ -163,7 +177,8 @@ class QueryRoom:
         return "" if self._ready else "starting or stopping"
 
     def snapshot(self) -> Snapshot:
-        return merge([self._rest.snapshot(), self._grpc.snapshot(), self._changes.snapshot()])
+        doors = [part.snapshot() for part in (self._tls, self._guard) if part is not None]
+        return merge([self._rest.snapshot(), self._grpc.snapshot(), self._changes.snapshot(), *doors])
 
 
 def _draw(trace_otlp: bytes, logs_otlp: bytes | None, answer: Answer | None) -> Graph:

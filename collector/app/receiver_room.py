@@ -6,13 +6,16 @@ import threading
 
 from collector.admission import Gate
 from collector.app import warming
+from collector.app.doors import ingest_tenant, receiver_guard, server_tls
 from collector.app.endpoints import host_port, is_loopback
 from collector.config import Config
 from collector.contracts import Handover
+from collector.guarded_protocol import ServerLimits
 from collector.receivers.cors import CorsSettings
 from collector.receivers.otlp_grpc import GrpcReceiver, GrpcSettings
 from collector.receivers.otlp_http import HttpReceiver, HttpSettings
 from collector.telemetry import Snapshot, merge
+from collector.tls import ServerTls
 from collector.wire.limits import prescan
 from collector.wire.otlp_json import translate_json
 from collector.wire.request_limits import RequestLimits
@@ -36,6 +39,8 @@ class ReceiverRoom:
                 depth_max=budget.depth_max,
             ),
         )
+        self._certificates: list[ServerTls] = []
+        self._guard = receiver_guard(config)
         self._grpc: GrpcReceiver | None = None
         self._http: HttpReceiver | None = None
         if grpc.enabled:
@@ -43,12 +48,21 @@ class ReceiverRoom:
                 message_bytes_max=grpc.message_bytes_max,
                 workers=grpc.workers,
                 concurrent_streams_max=grpc.concurrent_streams_max,
+                connections_max=grpc.connections_max,
                 reuse_port=shared_port,
                 reflection=is_loopback(grpc.endpoint) if grpc.reflection is None else grpc.reflection,
             )
-            self._grpc = GrpcReceiver(self._gate, grpc.endpoint, settings)
+            tls = self._tls(server_tls("otlp_grpc", grpc.tls))
+            self._grpc = GrpcReceiver(
+                self._gate,
+                grpc.endpoint,
+                settings,
+                credentials=tls.grpc_credentials() if tls is not None else None,
+                authorize=ingest_tenant(self._guard),
+            )
         if http.enabled:
             host, port = host_port(http.endpoint)
+            tls = self._tls(server_tls("otlp_http", http.tls))
             cors = CorsSettings(
                 allowed_origins=tuple(http.cors.allowed_origins),
                 allowed_headers=tuple(http.cors.allowed_headers),
@@ -62,10 +76,18 @@ class ReceiverRoom:
                     message_bytes_max=http.message_bytes_max,
                     body_timeout_s=http.body_timeout_s,
                     cors=cors,
+                    server=ServerLimits(body_timeout_s=None, connections_max=http.connections_max),
                     reuse_port=shared_port,
                 ),
+                tls=tls.context() if tls is not None else None,
+                authorize=ingest_tenant(self._guard),
             )
         self.ports: dict[str, int] = {}
+
+    def _tls(self, tls: ServerTls | None) -> ServerTls | None:
+        if tls is not None:
+            self._certificates.append(tls)
+        return tls
 
     def start(self) -> None:
         warming.warm_receiver()
@@ -94,4 +116,5 @@ class ReceiverRoom:
 
     def snapshot(self) -> Snapshot:
         doors = [door.snapshot() for door in (self._grpc, self._http) if door is not None]
-        return merge([self._gate.snapshot(), *doors])
+        guard = self._guard.snapshot() if self._guard is not None else {}
+        return merge([self._gate.snapshot(), guard, *doors, *(tls.snapshot() for tls in self._certificates)])

@@ -17,6 +17,7 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 
+from collector.clock import SystemClock
 from collector.contracts import Clock, OutboxItem, Signal, Store
 from collector.exporters.breaker import CircuitBreaker
 from collector.exporters.otlp_grpc import GrpcTransport
@@ -53,9 +54,10 @@ class ExporterCounters:
     store_errors: int = 0
 
 
-def connect(settings: OtlpSettings) -> Transport:
+def connect(settings: OtlpSettings, clock: Clock | None = None) -> Transport:
     """Make the transport that the settings ask for; nothing is sent yet."""
-    return GrpcTransport(settings) if settings.protocol == "grpc" else HttpTransport(settings)
+    clock = clock or SystemClock()
+    return GrpcTransport(settings, clock) if settings.protocol == "grpc" else HttpTransport(settings, clock)
 
 
 class OtlpExporter:

@@ -10,7 +10,7 @@ from google.protobuf.message import DecodeError
 from google.rpc.error_details_pb2 import RetryInfo
 from google.rpc.status_pb2 import Status
 
-from collector.contracts import Signal
+from collector.contracts import Clock, Signal
 from collector.exporters.transport import (
     ANSWER_BYTES_MAX,
     USER_AGENT,
@@ -21,6 +21,8 @@ from collector.exporters.transport import (
     read_answer,
     shown,
 )
+from collector.tls import ClientFiles, client_tls
+from collector.watched import Watched
 
 METHODS = {
     Signal.TRACES: "/opentelemetry.proto.collector.trace.v1.TraceService/Export",
@@ -42,10 +44,11 @@ RETRYABLE = frozenset(
 class GrpcTransport:
     """`Transport` over one channel."""
 
-    def __init__(self, settings: OtlpSettings) -> None:
+    def __init__(self, settings: OtlpSettings, clock: Clock) -> None:
+        self._settings = settings
         self._timeout_s = settings.timeout_s
         self._metadata = tuple((name.lower(), value) for name, value in settings.headers.items())
-        options = [
+        self._options: list[tuple[str, Any]] = [
             ("grpc.primary_user_agent", USER_AGENT),
             ("grpc.max_receive_message_length", ANSWER_BYTES_MAX),
             # gRPC's own back-off grows to 2 minutes, in which every call fails at once; ours decides.
@@ -53,16 +56,14 @@ class GrpcTransport:
             ("grpc.min_reconnect_backoff_ms", 200),
             ("grpc.max_reconnect_backoff_ms", 2000),
         ]
-        compression = grpc.Compression.Gzip if settings.compression == "gzip" else grpc.Compression.NoCompression
-        if settings.insecure:
-            self._channel = grpc.insecure_channel(settings.endpoint, options, compression)
-        else:
-            credentials = grpc.ssl_channel_credentials(
-                *(path.read_bytes() if path is not None else None for path in _files(settings))
-            )
-            self._channel = grpc.secure_channel(settings.endpoint, credentials, options, compression)
-        # No serialiser: bytes in, bytes out.
-        self._calls = {signal: self._channel.unary_unary(method) for signal, method in METHODS.items()}
+        if settings.server_name_override:
+            self._options.append(("grpc.ssl_target_name_override", settings.server_name_override))
+        self._tls: Watched[ClientFiles] | None = None
+        self._shown: ClientFiles | None = None
+        if not settings.insecure:
+            self._tls = client_tls("tls_exporter", settings.ca_file, settings.cert_file, settings.key_file, clock)
+            self._shown = self._tls.current()
+        self._open()
         self._lock = threading.Lock()
         self._call: Any = None
         self._cancelled = False
@@ -71,6 +72,10 @@ class GrpcTransport:
         with self._lock:
             if self._cancelled:
                 return Outcome(Verdict.RETRY, "stopping")
+            if self._tls is not None and (files := self._tls.current()) is not self._shown:
+                self._shown = files
+                self._channel.close()
+                self._open()
             call = self._call = self._calls[signal].future(payload, timeout=self._timeout_s, metadata=self._metadata)
         try:
             body = call.result()
@@ -82,6 +87,18 @@ class GrpcTransport:
             self._call = None
         return read_answer(signal, body)
 
+    def _open(self) -> None:
+        """Make the channel; a channel keeps the certificates it was made with."""
+        settings = self._settings
+        compression = grpc.Compression.Gzip if settings.compression == "gzip" else grpc.Compression.NoCompression
+        if self._shown is None:
+            self._channel = grpc.insecure_channel(settings.endpoint, self._options, compression)
+        else:
+            credentials = grpc.ssl_channel_credentials(self._shown.ca, self._shown.key, self._shown.certificate)
+            self._channel = grpc.secure_channel(settings.endpoint, credentials, self._options, compression)
+        # No serialiser: bytes in, bytes out.
+        self._calls = {signal: self._channel.unary_unary(method) for signal, method in METHODS.items()}
+
     def cancel(self) -> None:
         with self._lock:
             self._cancelled = True
@@ -91,10 +108,6 @@ class GrpcTransport:
 
     def close(self) -> None:
         self._channel.close()
-
-
-def _files(settings: OtlpSettings) -> tuple[Any, Any, Any]:
-    return settings.ca_file, settings.key_file, settings.cert_file
 
 
 def _failure(error: Any) -> Outcome:

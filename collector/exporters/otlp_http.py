@@ -15,7 +15,7 @@ from email.utils import parsedate_to_datetime
 from google.protobuf.message import DecodeError
 from google.rpc.status_pb2 import Status
 
-from collector.contracts import Signal
+from collector.contracts import Clock, Signal
 from collector.exporters.transport import (
     ANSWER_BYTES_MAX,
     USER_AGENT,
@@ -26,6 +26,8 @@ from collector.exporters.transport import (
     read_answer,
     shown,
 )
+from collector.tls import ClientFiles, client_tls
+from collector.watched import Watched
 
 PATHS = {Signal.TRACES: "/v1/traces", Signal.LOGS: "/v1/logs"}
 PROTOBUF = "application/x-protobuf"
@@ -36,7 +38,7 @@ GZIP_LEVEL = 5
 class HttpTransport:
     """`Transport` over one connection, made again when it breaks."""
 
-    def __init__(self, settings: OtlpSettings) -> None:
+    def __init__(self, settings: OtlpSettings, clock: Clock) -> None:
         host, _, port = settings.endpoint.rpartition(":")
         self._host, self._port = host.strip("[]"), int(port)
         self._timeout_s = settings.timeout_s
@@ -47,11 +49,11 @@ class HttpTransport:
             "User-Agent": USER_AGENT,
             **({"Content-Encoding": "gzip"} if self._gzip else {}),
         }
-        self._tls: ssl.SSLContext | None = None
+        self._server_name = settings.server_name_override or self._host
+        self._tls: Watched[ClientFiles] | None = None
+        self._shown: ClientFiles | None = None
         if not settings.insecure:
-            self._tls = ssl.create_default_context(cafile=settings.ca_file)
-            if settings.cert_file is not None:
-                self._tls.load_cert_chain(settings.cert_file, settings.key_file)
+            self._tls = client_tls("tls_exporter", settings.ca_file, settings.cert_file, settings.key_file, clock)
         self._connection: http.client.HTTPConnection | None = None
         self._cancelled = False
         self._broken = False  # the call under way was ended from outside
@@ -83,6 +85,9 @@ class HttpTransport:
         self._drop()
 
     def _exchange(self, signal: Signal, body: bytes) -> Outcome:
+        if self._tls is not None and (files := self._tls.current()) is not self._shown:
+            self._shown = files
+            self._drop()  # the next one shows the new certificate
         connection = self._connection = self._connection or self._connect()
         if connection.sock is None:
             connection.connect()
@@ -107,8 +112,8 @@ class HttpTransport:
         return Outcome(Verdict.REFUSED, reason)
 
     def _connect(self) -> http.client.HTTPConnection:
-        if self._tls is not None:
-            return http.client.HTTPSConnection(self._host, self._port, timeout=self._timeout_s, context=self._tls)
+        if self._shown is not None:
+            return _NamedConnection(self._host, self._port, self._timeout_s, self._shown.context, self._server_name)
         return http.client.HTTPConnection(self._host, self._port, timeout=self._timeout_s)
 
     def _break(self) -> None:
@@ -125,6 +130,18 @@ class HttpTransport:
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.close()
+
+
+class _NamedConnection(http.client.HTTPConnection):
+    """TLS to a destination whose certificate may have another name than its address."""
+
+    def __init__(self, host: str, port: int, timeout_s: float, tls: ssl.SSLContext, server_name: str) -> None:
+        super().__init__(host, port, timeout=timeout_s)
+        self._tls, self._server_name = tls, server_name
+
+    def connect(self) -> None:
+        super().connect()
+        self.sock = self._tls.wrap_socket(self.sock, server_hostname=self._server_name)
 
 
 def _success(signal: Signal, content_type: str, answer: bytes) -> Outcome:

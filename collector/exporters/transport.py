@@ -59,6 +59,7 @@ class OtlpSettings:
 
     endpoint : "host:port"
     insecure : no TLS. With TLS the certificate is always verified, against `ca_file` when it is given.
+    server_name_override : the name the certificate must have, when it is not that of the endpoint
 
     Raises
     ------
@@ -72,6 +73,7 @@ class OtlpSettings:
     ca_file: Path | None = None
     cert_file: Path | None = None
     key_file: Path | None = None
+    server_name_override: str = ""
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)  # tokens stay out of logs
     compression: Literal["none", "gzip"] = "gzip"
     timeout_s: float = 10.0

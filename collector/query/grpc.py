@@ -15,13 +15,16 @@ import grpc
 from google.rpc import code_pb2, error_details_pb2
 from grpc_reflection.v1alpha import reflection
 
+from collector.auth.guard import Guard
 from collector.contracts import FindingQuery
 from collector.errors import BadRequestError
+from collector.grpc_limits import port_limits
 from collector.pb.firstfault.v1 import incidents_pb2 as incidents_pb
 from collector.pb.firstfault.v1 import incidents_pb2_grpc as incidents_grpc
 from collector.pb.firstfault.v1 import root_cause_pb2 as pb
 from collector.pb.firstfault.v1 import root_cause_pb2_grpc as pb_grpc
 from collector.query.desk import Desk
+from collector.query.grpc_access import AccessInterceptor
 from collector.query.grpc_incidents import IncidentService
 from collector.query.grpc_mapping import answer_to_proto, finding_to_proto, verdict_from_proto
 from collector.query.grpc_refusals import DOMAIN, GrpcCounters, abort, answer, greet
@@ -131,7 +134,17 @@ def _verdict(value: int) -> str | None:
 class GrpcServer:
     """RootCauseService and IncidentService on a port. `start` and `stop` belong to one owner thread."""
 
-    def __init__(self, desk: Desk, host: str, port: int, *, reflect: bool = False) -> None:
+    def __init__(
+        self,
+        desk: Desk,
+        host: str,
+        port: int,
+        *,
+        reflect: bool = False,
+        credentials: grpc.ServerCredentials | None = None,
+        guard: Guard | None = None,
+    ) -> None:
+        self._credentials = credentials
         self._address = f"[{host}]:{port}" if ":" in host and not host.startswith("[") else f"{host}:{port}"
         self._stopping = threading.Event()
         self.hub = WatchHub(desk)
@@ -143,7 +156,9 @@ class GrpcServer:
                 ("grpc.so_reuseport", 0),  # a second server on the port is a mistake, not a helper
                 ("grpc.max_receive_message_length", REQUEST_BYTES_MAX),
                 ("grpc.max_send_message_length", ANSWER_BYTES_MAX),
+                *port_limits(),
             ],
+            interceptors=(AccessInterceptor(guard),) if guard is not None else (),
             # Callers over the threads wait in a queue that nobody bounds, so they are turned away instead.
             maximum_concurrent_rpcs=workers,
         )
@@ -168,7 +183,10 @@ class GrpcServer:
             The address cannot be bound.
         """
         try:
-            port = int(self._server.add_insecure_port(self._address))
+            if self._credentials is None:
+                port = int(self._server.add_insecure_port(self._address))
+            else:
+                port = int(self._server.add_secure_port(self._address, self._credentials))
         except RuntimeError as error:
             raise OSError(f"query-grpc cannot listen on {self._address}: {error}") from error
         if port == 0:

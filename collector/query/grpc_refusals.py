@@ -19,7 +19,7 @@ from google.rpc import code_pb2, error_details_pb2, status_pb2
 from grpc_status import rpc_status
 
 from collector import correlation
-from collector.errors import RefusedError, RetryableError, response_for
+from collector.errors import ForbiddenError, NotAllowedError, RefusedError, RetryableError, response_for
 from collector.pb.firstfault.v1 import root_cause_pb2 as pb
 from collector.telemetry import Histogram, sample
 
@@ -89,7 +89,7 @@ def refuse(context: Any, refusal: RefusedError) -> NoReturn:
         nanos = round(refusal.retry_after_s * 1e9)
         delay = duration_pb2.Duration(seconds=nanos // 10**9, nanos=nanos % 10**9)
         details.append(error_details_pb2.RetryInfo(retry_delay=delay))
-    else:
+    elif not isinstance(refusal, ForbiddenError | NotAllowedError):
         violation = error_details_pb2.BadRequest.FieldViolation(field=refusal.reason, description=str(refusal))
         details.append(error_details_pb2.BadRequest(field_violations=[violation]))
     abort(context, code_pb2.Code.Value(response_for(refusal).grpc), str(refusal), details, refusal)

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from starlette.datastructures import MutableHeaders
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from collector import correlation
@@ -27,6 +28,7 @@ SECURITY_HEADERS: Mapping[str, str] = {
     "Referrer-Policy": "no-referrer",
     "Cross-Origin-Resource-Policy": "same-origin",
 }
+_ONLY_TLS = ("Strict-Transport-Security", "max-age=31536000")
 _OUTCOMES = {202: "in_progress", 304: "not_modified", 404: "not_found", 410: "gone", 503: "refused", 413: "refused"}
 
 log = logging.getLogger(__name__)
@@ -71,6 +73,8 @@ class QueryMiddleware:
                 headers = MutableHeaders(scope=message)
                 for name, value in SECURITY_HEADERS.items():
                     headers.setdefault(name, value)
+                if scope.get("scheme") == "https":
+                    headers.setdefault(*_ONLY_TLS)
                 headers[correlation.HEADER] = correlation_id
             await send(message)
 
@@ -81,6 +85,8 @@ class QueryMiddleware:
                 await _send_problem(scope, send_safely, _busy(self._requests_max))
             else:
                 await self._app(scope, receive, send_safely)
+        except ClientDisconnect:
+            pass  # nobody waits for an answer
         except Exception:
             # Our own bug: said once with the id the client has, never shown to it.
             log.exception("query failed; correlation id %s", correlation_id)

@@ -7,6 +7,7 @@ fetched from elsewhere.
 
 from __future__ import annotations
 
+import ssl
 import threading
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -16,8 +17,11 @@ from fastapi.openapi.utils import get_openapi
 
 from analyzer.version import __version__
 from collector.asgi_thread import AsgiThread
+from collector.auth.guard import Guard
 from collector.clock import SystemClock
 from collector.contracts import ChangeLog, Clock, Decisions, OpenTraces, Store
+from collector.guarded_protocol import ServerLimits
+from collector.query.access import Access
 from collector.query.desk import Analyze, Desk, DrawTrace, QuerySettings, ReportGroup, ReportIncident, ReportTrace
 from collector.query.middleware import QueryCounters, QueryMiddleware
 from collector.query.problems import Problem, install
@@ -47,6 +51,8 @@ def create_app(
     clock: Clock | None = None,
     changes: ChangeLog | None = None,
     decisions: Decisions | None = None,
+    guard: Guard | None = None,
+    hosts: frozenset[str] = frozenset(),
 ) -> FastAPI:
     """Make the application.
 
@@ -62,6 +68,8 @@ def create_app(
     changes : where changes are kept; None: /changes says 501
     clock : for windows without bounds, and for trends
     decisions : the engine's side of what people decide about groups; None: PATCH says 501
+    guard : knows credentials; None: everybody may ask
+    hosts : names under which we may be asked; empty: any
 
     Returns
     -------
@@ -94,6 +102,7 @@ def create_app(
         redirect_slashes=False,
     )
     app.state.counters = QueryCounters()
+    app.add_middleware(Access, guard=guard, hosts=hosts)
     app.add_middleware(QueryMiddleware, counters=app.state.counters, requests_max=desk.settings.requests_max)
     install(app)
     stopping = app.state.stopping = threading.Event()
@@ -137,10 +146,17 @@ def _openapi(app: FastAPI) -> dict[str, Any]:
 class RestServer:
     """The application on a port, in a thread of its own. `start` and `stop` belong to one owner thread."""
 
-    def __init__(self, app: FastAPI, host: str, port: int) -> None:
+    def __init__(
+        self,
+        app: FastAPI,
+        host: str,
+        port: int,
+        tls: ssl.SSLContext | None = None,
+        limits: ServerLimits | None = None,
+    ) -> None:
         self._counters: QueryCounters = app.state.counters
         self._stopping: threading.Event = app.state.stopping
-        self._server = AsgiThread(app, host, port, name="query-rest")
+        self._server = AsgiThread(app, host, port, name="query-rest", tls=tls, limits=limits)
 
     def start(self) -> int:
         """Listen and return the port.

@@ -27,13 +27,14 @@ from opentelemetry.proto.collector.trace.v1 import trace_service_pb2
 
 from collector.contracts import Encoding, Intake, Signal
 from collector.errors import OverloadedError, RefusedError, RetryableError
+from collector.grpc_limits import CONNECTIONS_MAX, HANDSHAKE_TIMEOUT_S, port_limits
 from collector.receivers.answers import answer_protobuf
 from collector.receivers.refusals import message_of, retry_info, status_for
 from collector.receivers.tally import Tally
 from collector.telemetry import Snapshot
 
-Authorize = Callable[[Mapping[str, str]], None]
-"""Gets the lower-case header names with their values; raises ForbiddenError."""
+Authorize = Callable[[Mapping[str, str]], str]
+"""Gets the lower-case header names with their values; gives the tenant, or raises ForbiddenError."""
 
 SERVICES: dict[Signal, str] = {
     Signal.TRACES: trace_service_pb2.DESCRIPTOR.services_by_name["TraceService"].full_name,
@@ -57,6 +58,7 @@ class GrpcSettings:
     message_bytes_max : after decompression, enforced by grpc-core (OTLP 1.11 recommends 64 MiB)
     workers : calls taken in at once
     concurrent_streams_max : calls at once on one connection (R14)
+    connections_max : further ones are closed at once
     connection_age_max_s : then clients are asked to connect anew, so that replicas share the load
     connection_age_grace_s : time for running calls after that; also ends calls that never send their message
     ping_interval_min_s : clients that ping more often are cut off (too_many_pings)
@@ -65,11 +67,13 @@ class GrpcSettings:
     message_bytes_max: int = 64 * 1024 * 1024
     workers: int = 8
     concurrent_streams_max: int = 100
+    connections_max: int = CONNECTIONS_MAX
     connection_age_max_s: float = 300.0
     connection_age_grace_s: float = 30.0
     keepalive_time_s: float = 120.0
     keepalive_timeout_s: float = 20.0
     ping_interval_min_s: float = 10.0
+    handshake_timeout_s: float = HANDSHAKE_TIMEOUT_S
     reuse_port: bool = False
     reflection: bool = False
 
@@ -172,10 +176,9 @@ class GrpcReceiver:
         def export(payload: bytes, context: grpc.ServicerContext) -> bytes:
             began = time.perf_counter()
             try:
-                if self._authorize is not None:
-                    self._check(context)
+                tenant = self._check(context) if self._authorize is not None else ""
                 with self._turn:
-                    admission = self._intake.take(payload, signal, Encoding.PROTOBUF, "grpc")
+                    admission = self._intake.take(payload, signal, Encoding.PROTOBUF, "grpc", tenant)
                 return answer_protobuf(admission, signal)
             except RefusedError as error:
                 refusal = error
@@ -191,10 +194,12 @@ class GrpcReceiver:
 
         return export
 
-    def _check(self, context: grpc.ServicerContext) -> None:
+    def _check(self, context: grpc.ServicerContext) -> str:
         assert self._authorize is not None
         try:
-            self._authorize({key: value for key, value in context.invocation_metadata() if isinstance(value, str)})
+            return self._authorize(
+                {key: value for key, value in context.invocation_metadata() if isinstance(value, str)}
+            )
         except RefusedError as error:
             self._tally.refused(error.reason)
             raise
@@ -233,14 +238,15 @@ def _options(settings: GrpcSettings) -> list[tuple[str, Any]]:
     return [
         ("grpc.max_receive_message_length", settings.message_bytes_max),
         ("grpc.max_send_message_length", 4 * 1024 * 1024),
-        ("grpc.max_metadata_size", 16 * 1024),
-        ("grpc.max_concurrent_streams", settings.concurrent_streams_max),
         ("grpc.max_connection_age_ms", ms(settings.connection_age_max_s)),
         ("grpc.max_connection_age_grace_ms", ms(settings.connection_age_grace_s)),
-        ("grpc.keepalive_time_ms", ms(settings.keepalive_time_s)),
-        ("grpc.keepalive_timeout_ms", ms(settings.keepalive_timeout_s)),
-        ("grpc.keepalive_permit_without_calls", 1),
-        ("grpc.http2.min_recv_ping_interval_without_data_ms", ms(settings.ping_interval_min_s)),
-        ("grpc.server_handshake_timeout_ms", 10_000),
         ("grpc.so_reuseport", int(settings.reuse_port)),
+        *port_limits(
+            streams_max=settings.concurrent_streams_max,
+            connections_max=settings.connections_max,
+            keepalive_time_s=settings.keepalive_time_s,
+            keepalive_timeout_s=settings.keepalive_timeout_s,
+            ping_interval_min_s=settings.ping_interval_min_s,
+            handshake_timeout_s=settings.handshake_timeout_s,
+        ),
     ]

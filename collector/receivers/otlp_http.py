@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 
 import orjson
 
-from collector.asgi_thread import AsgiThread, Receive, Scope, Send, ServerLimits, respond
+from collector.asgi_thread import AsgiThread, Receive, Scope, Send, respond
 from collector.contracts import Encoding, Intake, Signal
 from collector.errors import (
     ForbiddenError,
@@ -30,6 +30,7 @@ from collector.errors import (
     UnsupportedError,
     response_for,
 )
+from collector.guarded_protocol import ServerLimits
 from collector.receivers.answers import answer_json, answer_protobuf
 from collector.receivers.cors import Cors, CorsSettings, Headers
 from collector.receivers.inflate import ByteBudget, inflate, too_large
@@ -37,8 +38,9 @@ from collector.receivers.refusals import retry_after_header, status_for, status_
 from collector.receivers.tally import RECEIVER, Tally
 from collector.telemetry import Snapshot, sample
 
-Authorize = Callable[[Mapping[str, str]], None]
-"""Gets the lower-case header names with their values; raises ForbiddenError."""
+Authorize = Callable[[Mapping[str, str]], str]
+"""Gets the lower-case header names with their values; gives the tenant, or raises ForbiddenError. May take a moment."""
+_AUTHORIZERS = 4  # threads for it, apart from those that take bodies in
 
 _CONTENT_TYPES = {"application/x-protobuf": Encoding.PROTOBUF, "application/json": Encoding.JSON}
 _SENT_AS = {Encoding.PROTOBUF: "application/x-protobuf", Encoding.JSON: "application/json"}
@@ -71,7 +73,7 @@ class HttpSettings:
         }
     )
     cors: CorsSettings = field(default_factory=CorsSettings)
-    server: ServerLimits = field(default_factory=ServerLimits)
+    server: ServerLimits = field(default_factory=lambda: ServerLimits(body_timeout_s=None))  # it has its own
     reuse_port: bool = False
 
 
@@ -111,6 +113,7 @@ class HttpReceiver:
         self._cors = Cors(self._settings.cors)
         self._budget = ByteBudget(self._settings.inflight_bytes_max)
         self._pool: ThreadPoolExecutor | None = None
+        self._authorizers: ThreadPoolExecutor | None = None
         self._server = AsgiThread(
             self.app,
             host,
@@ -130,6 +133,7 @@ class HttpReceiver:
             The address cannot be bound.
         """
         self._pool = ThreadPoolExecutor(self._settings.workers, thread_name_prefix="otlp-http")
+        self._authorizers = ThreadPoolExecutor(_AUTHORIZERS, thread_name_prefix="otlp-http-auth")
         return self._server.start()
 
     def stop(self, grace_s: float = 5.0) -> None:
@@ -138,6 +142,9 @@ class HttpReceiver:
         if self._pool is not None:
             self._pool.shutdown(wait=True)
             self._pool = None
+        if self._authorizers is not None:
+            self._authorizers.shutdown(wait=False)
+            self._authorizers = None
 
     def snapshot(self) -> Snapshot:
         """Copy the counters, for `Telemetry.register`."""
@@ -195,15 +202,14 @@ class HttpReceiver:
         body_read = False
         try:
             try:
-                if self._authorize is not None:
-                    self._authorize(headers)
+                tenant = await self._tenant(headers)
                 body = await self._read(headers, receive, held)
                 body_read = True
             except RefusedError as error:
                 self._tally.refused(error.reason)
                 raise
             assert self._pool is not None
-            work = (body, headers.get("content-encoding", ""), signal, encoding, held)
+            work = (body, headers.get("content-encoding", ""), signal, encoding, held, tenant)
             answer = await asyncio.get_running_loop().run_in_executor(self._pool, self._take, *work)
             await respond(send, 200, answer, _SENT_AS[encoding], *cors)
         except RefusedError as error:
@@ -215,6 +221,11 @@ class HttpReceiver:
         finally:
             self._tally.answered(signal, held.bytes, time.perf_counter() - began)
             held.release()
+
+    async def _tenant(self, headers: Mapping[str, str]) -> str:
+        if self._authorize is None:
+            return ""
+        return await asyncio.get_running_loop().run_in_executor(self._authorizers, self._authorize, headers)
 
     async def _read(self, headers: Mapping[str, str], receive: Receive, held: _Held) -> bytes:
         """Collect the body, in bounds and in time."""
@@ -251,7 +262,7 @@ class HttpReceiver:
             raise too_large(limit)
         return b"".join(pieces)
 
-    def _take(self, body: bytes, coding: str, signal: Signal, encoding: Encoding, held: _Held) -> bytes:
+    def _take(self, body: bytes, coding: str, signal: Signal, encoding: Encoding, held: _Held, tenant: str) -> bytes:
         """Open the body and hand it in. Runs in a thread of the pool."""
         coding = coding.strip().lower()
         if coding not in ("", "identity", "none"):
@@ -261,7 +272,7 @@ class HttpReceiver:
                 self._tally.refused(error.reason)
                 raise
         try:
-            admission = self._intake.take(body, signal, encoding, "http")
+            admission = self._intake.take(body, signal, encoding, "http", tenant)
         except RefusedError:
             raise
         except Exception as error:
@@ -306,7 +317,7 @@ def _hints(error: RefusedError) -> Headers:
     if isinstance(error, RetryableError):
         return ((b"retry-after", retry_after_header(error)),)
     if isinstance(error, ForbiddenError):
-        return ((b"www-authenticate", b"Bearer"),)
+        return ((b"www-authenticate", error.challenge.encode()),)
     return ()
 
 

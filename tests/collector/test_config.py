@@ -121,3 +121,63 @@ def test_the_schema_describes_every_section():
     schema = Config.model_json_schema()
 
     assert set(schema["properties"]) == set(Config.model_fields)
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("query: {tls: {cert_file: a.pem}}", "query.tls.key_file: Field required"),
+        ("query: {tls: {cert_file: '', key_file: k}}", "query.tls.cert_file: Value error, is empty"),
+        ("query: {tls: {cert_file: c, key_file: k, min_version: '1.3'}}", "grpcio cannot be told to refuse TLS 1.2"),
+        ("exporters: {otlp: {endpoint: 'a:1', ca_file: c}}", "ca_file is given and insecure is true"),
+        ("exporters: {otlp: {endpoint: 'a:1', insecure: false, cert_file: c}}", "key_file is missing"),
+        ("exporters: {otlp: {endpoint: 'a:1', server_name_override: b}}", "server_name_override is given and insecure"),
+    ],
+)
+def test_half_a_description_of_tls_is_a_fault(tmp_path: Path, text: str, fault: str):
+    """What would silently be plain text, or less than what was asked for."""
+    with pytest.raises(ConfigError) as caught:
+        load_config(write(tmp_path, text), {})
+
+    assert fault in str(caught.value)
+
+
+GOOD_TOKEN = "token: abcdefghijklmnopq"
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("bearer: [{name: a, roles: [read]}]", "expected one of token and token_file"),
+        (f"bearer: [{{name: a, roles: [], {GOOD_TOKEN}}}]", "auth.bearer.0.roles: List should have at least 1 item"),
+        (f"bearer: [{{name: a, roles: [king], {GOOD_TOKEN}}}]", "'ingest', 'read', 'write' or 'admin'"),
+        (f"bearer: [{{name: a, roles: [read], tenant: t, {GOOD_TOKEN}}}]", "a tenant may only have the role ingest"),
+        (f"bearer: [{{name: a, roles: [ingest], tenant: 'a b', {GOOD_TOKEN}}}]", "auth.bearer.0.tenant"),
+        (f"bearer: [{{name: a, roles: [read], {GOOD_TOKEN}}}, {{name: a, roles: [read], {GOOD_TOKEN}}}]", "same name"),
+        ("basic: {file: users}", "auth.basic.users: Field required"),
+        ("oidc: {issuer: a, audience: b}", "expected one of jwks_url and jwks_file"),
+        ("oidc: {issuer: a, audience: b, jwks_url: 'http://a.test/k'}", "is not https"),
+        ("oidc: {issuer: a, audience: b, jwks_file: k, algorithms: [HS256]}", "auth.oidc.algorithms.0"),
+        ("oidc: {issuer: a, audience: b, jwks_file: k, algorithms: []}", "auth.oidc.algorithms"),
+    ],
+)
+def test_a_credential_that_says_too_little_or_too_much_is_a_fault(tmp_path: Path, text: str, fault: str):
+    with pytest.raises(ConfigError) as caught:
+        load_config(write(tmp_path, f"auth: {{{text}}}"), {})
+
+    assert fault in str(caught.value)
+    assert "abcdefghijklmnopq" not in str(caught.value)
+
+
+def test_what_may_be_a_secret_is_in_no_message(tmp_path: Path):
+    """Also when it is of the wrong type."""
+    text = (
+        "auth: {bearer: [{name: a, roles: [read], token: 4711081547110815}]}\n"
+        "exporters: {otlp: {endpoint: 'a:1', headers: {authorization: 4711081547110815}}}\n"
+    )
+    with pytest.raises(ConfigError) as caught:
+        load_config(write(tmp_path, text), {})
+
+    assert "auth.bearer.0.token" in str(caught.value)
+    assert "exporters.otlp.headers.authorization" in str(caught.value)
+    assert "4711" not in str(caught.value)

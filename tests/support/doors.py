@@ -5,6 +5,7 @@ Fakes stand only behind the gate; everything a client can see is the product.
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ from collector.contracts import Signal
 from collector.receivers.otlp_grpc import Authorize, GrpcReceiver, GrpcSettings
 from collector.receivers.otlp_http import HttpReceiver, HttpSettings
 from collector.telemetry import Snapshot, merge
+from collector.tls import ServerTls
 from collector.wire.limits import prescan
 from collector.wire.otlp_json import translate_json
 from collector.wire.request_limits import RequestLimits
@@ -108,20 +110,32 @@ def open_doors(
     http_settings: HttpSettings | None = None,
     limits: RequestLimits | None = None,
     authorize: Authorize | None = None,
+    tls: ServerTls | None = None,
+    ca: bytes | None = None,
     started: bool = True,
 ) -> Iterator[Doors]:
-    """Start gate and doors on free ports; stop them at the end."""
+    """Start gate and doors on free ports; stop them at the end.
+
+    With `tls` the clients trust `ca` and show no certificate of their own.
+    """
     handover = RecordingHandover()
     gate = Gate(handover, prescan=prescan, translate_json=translate_json, limits=limits, seed=1, pause=lambda _: None)
-    grpc_door = GrpcReceiver(gate, "127.0.0.1:0", grpc_settings, authorize=authorize)
-    http_door = HttpReceiver(gate, "127.0.0.1", 0, http_settings, authorize=authorize)
+    credentials, context = (tls.grpc_credentials(), tls.context()) if tls is not None else (None, None)
+    grpc_door = GrpcReceiver(gate, "127.0.0.1:0", grpc_settings, credentials=credentials, authorize=authorize)
+    http_door = HttpReceiver(gate, "127.0.0.1", 0, http_settings, tls=context, authorize=authorize)
     grpc_address = f"127.0.0.1:{grpc_door.start()}"
-    http_address = f"http://127.0.0.1:{http_door.start()}"
+    http_address = f"{'http' if tls is None else 'https'}://127.0.0.1:{http_door.start()}"
     if started:
         gate.open()
         grpc_door.set_serving(True)
     try:
-        with grpc.insecure_channel(grpc_address) as channel, httpx.Client(base_url=http_address, timeout=60) as http:
+        verify = ssl.create_default_context(cadata=ca.decode()) if ca is not None else True
+        with (
+            grpc.insecure_channel(grpc_address)
+            if tls is None
+            else grpc.secure_channel(grpc_address, grpc.ssl_channel_credentials(ca)) as channel,
+            httpx.Client(base_url=http_address, timeout=60, verify=verify) as http,
+        ):
             yield Doors(gate, handover, grpc_door, http_door, grpc_address, http_address, channel, http)
     finally:
         http_door.stop(1.0)

@@ -86,7 +86,9 @@ class Steps:
             ends[sre.AT_BOUNDARY] = (at > 0 and self._word(text[at - 1])) != (at < len(text) and self._word(text[at]))
             return at if ends[argument] else -1
         if op in (sre.ASSERT, sre.ASSERT_NOT):
-            found = next(self._items(list(argument[1]), 0, text, at), None) is not None
+            direction, body = argument
+            start = at if direction > 0 else at - len(body)  # behind us stand single letters only
+            found = start >= 0 and next(self._items(list(body), 0, text, start), None) is not None
             return at if found == (op is sre.ASSERT) else -1
         return None
 
@@ -155,9 +157,11 @@ class Steps:
             elif op is sre.RANGE:
                 hit = argument[0] <= code <= argument[1]
             elif op is sre.CATEGORY:
-                hit = {sre.CATEGORY_SPACE: letter.isspace(), sre.CATEGORY_NOT_SPACE: not letter.isspace()}.get(
-                    argument, self._word(letter)
-                )
+                hit = {
+                    sre.CATEGORY_DIGIT: letter.isdigit(),
+                    sre.CATEGORY_SPACE: letter.isspace(),
+                    sre.CATEGORY_NOT_SPACE: not letter.isspace(),
+                }.get(argument, self._word(letter))
             else:
                 raise NotImplementedError(op)
             if hit:

@@ -102,7 +102,7 @@ class _Slow:
         self.inside = self.most = 0
         self._lock = threading.Lock()
 
-    def take(self, payload: bytes, signal: Signal, encoding: Encoding, protocol: str) -> Admission:
+    def take(self, payload: bytes, signal: Signal, encoding: Encoding, protocol: str, tenant: str = "") -> Admission:
         with self._lock:
             self.inside += 1
             self.most = max(self.most, self.inside)
@@ -206,9 +206,10 @@ def test_processes_can_share_a_port():
         second.stop()
 
 
-def _only_with_a_token(headers: Mapping[str, str]) -> None:
+def _only_with_a_token(headers: Mapping[str, str]) -> str:
     if headers.get("authorization") != "Bearer right":
         raise ForbiddenError("no or wrong token")
+    return ""
 
 
 def test_a_wrong_credential_is_unauthenticated_through_both_doors():

@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from collector.asgi_thread import ServerLimits
+from collector.guarded_protocol import ServerLimits
 from collector.receivers.inflate import ByteBudget, inflate, zstd
 from collector.receivers.otlp_http import HttpSettings
 from collector.wire.request_limits import RequestLimits

@@ -1,0 +1,31 @@
+"""What all sections of the configuration are made of."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import AfterValidator, BaseModel, ConfigDict
+
+
+def _endpoint(value: str) -> str:
+    host, separator, port = value.rpartition(":")
+    if not separator or not host or not port.isdigit() or not 0 <= int(port) <= 65535:
+        raise ValueError(f"{value!r} is not host:port; expected for example 127.0.0.1:4317")
+    return value
+
+
+def _file(value: Path) -> Path:
+    if str(value) in ("", "."):
+        raise ValueError("is empty; expected the path of a file")
+    return value
+
+
+Endpoint = Annotated[str, AfterValidator(_endpoint)]
+FilePath = Annotated[Path, AfterValidator(_file)]
+
+
+class Section(BaseModel):
+    """Base of all sections: frozen, unknown keys are faults."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")

@@ -1,0 +1,125 @@
+"""What one connection may cost: uvicorn's protocol with deadlines and bounds.
+
+uvicorn has no deadline for a request's head or body, none for a client that does not read its answer, and no bound on a
+head's size (Kludex/uvicorn#157): they are here, and so is the cap on connections.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+
+@dataclass(frozen=True, slots=True)
+class ServerLimits:
+    """What one port grants its clients.
+
+    head_timeout_s : from the first byte of a request (or the connection) to the end of its head (R13: 10 s); as long
+        for a TLS handshake
+    body_timeout_s : from the end of the head to the end of the body; None: the application has its own
+    head_bytes_max : request line and headers together
+    idle_timeout_s : a connection may rest this long between requests
+    read_pause_s : who has more to read must read at least `READ_BYTES_MIN` in this time
+    connections_max : further ones are closed at once
+    """
+
+    head_timeout_s: float = 10.0
+    body_timeout_s: float | None = 30.0
+    head_bytes_max: int = 64 * 1024
+    idle_timeout_s: float = 60.0
+    read_pause_s: float = 30.0
+    connections_max: int = 1024
+
+
+READ_BYTES_MIN = 16 * 1024
+
+
+def guarded(limits: ServerLimits) -> type[HttpToolsProtocol]:
+    """Return the protocol for a port with these limits."""
+
+    class GuardedProtocol(HttpToolsProtocol):
+        _deadline: asyncio.TimerHandle | None = None
+        _reader: asyncio.TimerHandle | None = None
+        _unread_bytes = 0
+        _head_bytes = 0
+        _in_head = True
+
+        def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+            super().connection_made(transport)
+            if len(self.connections) > limits.connections_max:
+                transport.abort()
+            else:
+                self._arm(limits.head_timeout_s)
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            self._disarm()
+            self._stop_watching()
+            super().connection_lost(exc)
+
+        def data_received(self, data: bytes) -> None:
+            if self._in_head:
+                self._head_bytes += len(data)
+                self._arm(limits.head_timeout_s)
+            super().data_received(data)
+            if self._in_head and self._head_bytes > limits.head_bytes_max and not self.transport.is_closing():
+                self._refuse(b"431 Request Header Fields Too Large")
+
+        def on_headers_complete(self) -> None:
+            self._disarm()
+            self._in_head = False
+            if limits.body_timeout_s is not None:
+                self._arm(limits.body_timeout_s)
+            super().on_headers_complete()
+
+        def on_message_complete(self) -> None:
+            self._disarm()
+            super().on_message_complete()
+            self._in_head, self._head_bytes = True, 0
+
+        def pause_writing(self) -> None:
+            """The client has not read what we sent so far."""
+            super().pause_writing()
+            if self._reader is None:
+                self._watch_reader()
+
+        def resume_writing(self) -> None:
+            self._stop_watching()
+            super().resume_writing()
+
+        def _watch_reader(self) -> None:
+            self._unread_bytes = self.transport.get_write_buffer_size()
+            self._reader = self.loop.call_later(limits.read_pause_s, self._look_at_reader)
+
+        def _look_at_reader(self) -> None:
+            self._reader = None
+            if self._unread_bytes - self.transport.get_write_buffer_size() < READ_BYTES_MIN:
+                self.transport.abort()  # who does not read would not read a refusal either
+            else:
+                self._watch_reader()
+
+        def _stop_watching(self) -> None:
+            if self._reader is not None:
+                self._reader.cancel()
+                self._reader = None
+
+        def _arm(self, timeout_s: float) -> None:
+            if self._deadline is None:
+                self._deadline = self.loop.call_later(timeout_s, self._late)
+
+        def _disarm(self) -> None:
+            if self._deadline is not None:
+                self._deadline.cancel()
+                self._deadline = None
+
+        def _late(self) -> None:
+            self._deadline = None
+            if not self.transport.is_closing():
+                self._refuse(b"408 Request Timeout")
+
+        def _refuse(self, status: bytes) -> None:
+            self.transport.write(b"HTTP/1.1 " + status + b"\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
+            self.transport.close()
+
+    return GuardedProtocol

@@ -1,0 +1,171 @@
+"""Masks secrets in telemetry, before they are kept or shown.
+
+In: the text of an attribute, a message, a statement, a stack trace, a URL. Out: the same with `[redacted]` where a
+secret stood (`collector.secret_shapes` says what is one). Masking twice changes nothing.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import re
+from collections import Counter, OrderedDict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from collector.needles import Needles
+from collector.secret_shapes import (
+    BY_NAME,
+    CAMEL,
+    DIGITS,
+    LITERAL,
+    MASK,
+    NAME_NEEDLES,
+    PARAMETER_PREFIXES,
+    SECRET_NAME,
+    SHAPES,
+    STATEMENT,
+    STATEMENT_NAMES,
+    URL_PASSWORD,
+    Shape,
+)
+from collector.telemetry import Snapshot, sample
+
+TEXT_MAX = 65_536  # longer text is cut here: what was not looked at is neither kept nor shown
+NAMES_MAX = 4_096  # attribute names are few
+SEEN_MAX = 8_192  # texts that were looked at; most values of attributes come again and again
+SEEN_LENGTH_MAX = 256
+# The same without looking back: what begins with a literal is found fast in many bytes.
+_URL_PASSWORD_BYTES = re.compile(URL_PASSWORD.pattern.replace("(?<=://)", "://").encode())
+_DIGITS_ONLY = bytes(ord("9") if chr(byte).isdigit() and byte < 128 else 0 for byte in range(256))
+_CARD = b"9" * 13
+_LITERALS = (b" '", b"='", b"('", b",'", b".parameter.")  # a quote alone stands in many ids by chance
+
+
+@dataclass(frozen=True, slots=True)
+class UserRule:
+    """
+    keys : names, with * for any part, of attributes whose whole value is masked
+    pattern : of a secret inside of any text
+    """
+
+    name: str
+    keys: Sequence[str] = ()
+    pattern: re.Pattern[str] | None = None
+
+
+class Redactor:
+    """Masks. One owner thread; `snapshot` by any.
+
+    Parameters
+    ----------
+    off : names of built-in rules that do not hold
+    rules : of the user, after the built-in ones
+    """
+
+    def __init__(self, off: Iterable[str] = (), rules: Sequence[UserRule] = ()) -> None:
+        left_out = frozenset(off)
+        self._shapes = [shape for shape in SHAPES if shape.name not in left_out]
+        self._by_name, self._statements = BY_NAME not in left_out, STATEMENT not in left_out
+        self._needles = Needles(
+            [*(needle.encode() for shape in self._shapes for needle in shape.needles), *NAME_NEEDLES * self._by_name],
+            [needle.encode() for shape in self._shapes for needle in shape.exact],
+        )
+        self._urls = any(shape.sign for shape in self._shapes)
+        self._digits = any(shape.digits for shape in self._shapes)
+        self._patterns = [(rule.name, rule.pattern) for rule in rules if rule.pattern is not None]
+        self._keys = [(rule.name, re.compile(fnmatch.translate(key.lower()))) for rule in rules for key in rule.keys]
+        self._counts: Counter[str] = Counter()
+        self._rules: dict[str, str] = {}
+        self._seen: OrderedDict[tuple[str, str], tuple[str, Counter[str]]] = OrderedDict()
+
+    def may_hold_secrets(self, payload: bytes) -> bool:
+        """Whether it is worth while to look at each text of a serialised request; False: nothing would be masked."""
+        if self._patterns or self._keys or self._needles.stand_in(payload):
+            return True
+        if self._statements and b"db." in payload and any(sign in payload for sign in _LITERALS):
+            return True
+        if self._urls and b"@" in payload and _URL_PASSWORD_BYTES.search(payload):
+            return True
+        return self._digits and _CARD in payload.translate(_DIGITS_ONLY, b" -")
+
+    def text(self, text: str) -> str:
+        """Mask what stands inside of a text."""
+        return self.value("", text)
+
+    def value(self, key: str, text: str) -> str:
+        """Mask the value of an attribute: whole when its name says so, else what stands inside."""
+        rule = self._rule_of(key) if key else ""
+        if rule and rule != STATEMENT:
+            if text and text != MASK:
+                self._counts[rule] += 1
+            return MASK if text else text
+        if len(text) > SEEN_LENGTH_MAX:
+            found, counts = self._look(rule, text[:TEXT_MAX])
+        else:
+            place = (rule, text)
+            if (seen := self._seen.get(place)) is None:
+                seen = self._seen[place] = self._look(rule, text)
+                if len(self._seen) > SEEN_MAX:
+                    self._seen.popitem(last=False)
+            found, counts = seen
+        if counts:
+            self._counts.update(counts)
+        return found
+
+    def hides(self, key: str) -> bool:
+        """Whether the whole value is masked, whatever its type."""
+        return self._rule_of(key) not in ("", STATEMENT)
+
+    def snapshot(self) -> Snapshot:
+        """Copy the counters, for `Telemetry.register`."""
+        return {sample("redacted_values", name): float(count) for name, count in list(self._counts.items())}
+
+    def _look(self, rule: str, text: str) -> tuple[str, Counter[str]]:
+        counts: Counter[str] = Counter()
+        if rule == STATEMENT and "'" in text:
+            found = LITERAL.sub("'?'", text)
+            counts[STATEMENT] += int(found != text)
+            text = found
+        low = text.lower()
+        for shape in self._shapes:
+            if _may_match(shape, text, low):
+                text, counts[shape.name] = _replaced(shape, text)
+        for name, pattern in self._patterns:
+            text, counts[name] = pattern.subn(MASK, text)
+        return text, +counts
+
+    def _rule_of(self, key: str) -> str:
+        found = self._rules.get(key)
+        if found is None:
+            if len(self._rules) >= NAMES_MAX:
+                self._rules.clear()
+            found = self._rules[key] = self._find_rule(key)
+        return found
+
+    def _find_rule(self, key: str) -> str:
+        for name, pattern in self._keys:
+            if pattern.fullmatch(key.lower()):
+                return name
+        if self._statements and key in STATEMENT_NAMES:
+            return STATEMENT
+        if self._statements and key.startswith(PARAMETER_PREFIXES):
+            return BY_NAME
+        return BY_NAME if self._by_name and SECRET_NAME.search(CAMEL.sub("_", key[-128:]).lower()) else ""
+
+
+def _may_match(shape: Shape, text: str, low: str) -> bool:
+    for needle in shape.exact:
+        if needle in text:
+            return True
+    for needle in shape.needles:
+        if needle in low:
+            return True
+    if shape.sign:
+        return shape.sign in text
+    return shape.digits and DIGITS.search(text) is not None
+
+
+def _replaced(shape: Shape, text: str) -> tuple[str, int]:
+    """Replace, and count what is masked afterwards that was not before."""
+    found = shape.pattern.sub(shape.replace, text)
+    return found, max(int(found != text), found.count(MASK) - text.count(MASK)) if found != text else 0
