@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from analyzer.analysis import Analysis
@@ -21,6 +21,7 @@ from analyzer.incident_words import Incident
 from analyzer.reports.five_whys import Changed
 from analyzer.reports.graph_svg import graph_svg
 from analyzer.reports.group_report import report_of_group
+from analyzer.reports.hand_edits import with_edits
 from analyzer.reports.html import to_html
 from analyzer.reports.incident_report import report_of_incident
 from analyzer.reports.markdown import to_markdown
@@ -30,8 +31,8 @@ from analyzer.reports.report_monitors import monitors_of
 from analyzer.reports.waterfall_svg import waterfall_svg
 from analyzer.service_graph import to_json, trace_graph
 from collector.checkout.context import SourceContext
-from collector.contracts import ChangeLog, ChangeQuery, Signal
-from collector.errors import BadRequestError
+from collector.contracts import ChangeLog, ChangeQuery, RunbookLog, Signal
+from collector.errors import BadRequestError, RefusedError
 from collector.offline import TraceReader, analyze_bytes
 from collector.wire.otlp_json import translate_json
 from collector.wire.request_limits import RequestLimits
@@ -48,6 +49,16 @@ class Page:
     report: Report
     waterfall: str = ""
     graph: str = ""
+
+    def edited(self, runbooks: RunbookLog) -> Page:
+        """With the sections of the runbook that people wrote; where they cannot be read the report says so."""
+        try:
+            edits = runbooks.edits(self.report.runbook.runbook_id)
+        except RefusedError:
+            gap = "edits of the runbook by hand: they cannot be read now, so all of it is generated"
+            return replace(self, report=self.report.model_copy(update={"missing": [*self.report.missing, gap]}))
+        runbook = with_edits(self.report.runbook, edits)
+        return replace(self, report=self.report.model_copy(update={"runbook": runbook}))
 
     def write(self, format: Format) -> str:
         """Write it down."""

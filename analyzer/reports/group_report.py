@@ -68,6 +68,7 @@ def report_of_group(group: ErrorGroup, example: Report | None = None) -> Report:
             "summary": summary,
             "root_cause": cause,
             "monitoring": monitoring,
+            "runbook": example.runbook.model_copy(update={"runbook_id": group.group_id}),
             "available": ["the group", *example.available],
         }
     )

@@ -148,22 +148,38 @@ class Monitor(Word):
     for_s: int = 300
 
 
+class ByHand(Word):
+    """That people wrote a section, and what would stand there else. Who they are is not known."""
+
+    edit: int = Field(description="number of the edit that gave the section its words")
+    edited_ns: Nanoseconds
+    edited_at: str
+    newer: bool = Field(False, description="the generated text is another than when the section was edited")
+    title: str = Field(default="", description="of the generated section; empty: none is generated under this name")
+    text: str = ""
+    commands: list[str] = []
+
+
 class RunbookStep(Word):
     """One step of a runbook."""
 
     number: int
+    section: str = Field(default="", description="its name, the same in every version: what an edit refers to")
     title: str
     text: str
     commands: list[str] = []
+    generated_version: str = Field(default="", description="of the generated words; empty: none are generated")
+    by_hand: ByHand | None = Field(default=None, description="null: generated")
 
 
 class Runbook(Word):
     """Deliverable 8: what to do when it happens again."""
 
     runbook_id: str
-    version: str = Field(description="changes when the text changes")
+    version: str = Field(description="changes when the text changes, by us or by hand")
     title: str
     steps: list[RunbookStep]
+    edit: int = Field(default=0, description="number of the last edit by hand; 0: there was none")
 
 
 class Why(Word):

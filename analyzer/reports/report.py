@@ -80,6 +80,7 @@ def report_of_trace(
         module=_module(facts),
         language=_language(facts) or observed.language,
         correlation_id=next((fact.correlation_id for fact in facts if fact.correlation_id), ""),
+        group_id=answer.group.id if answer.group else "",
     )
     return Report(
         subject="trace",

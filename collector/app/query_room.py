@@ -25,6 +25,7 @@ from collector.query.desk import Desk, QuerySettings, ReportFormat
 from collector.query.grpc import GrpcServer
 from collector.query.rest import RestServer, create_app
 from collector.store.changes import ChangeShelf
+from collector.store.runbooks import RunbookShelf
 from collector.store.sqlite import SqliteStore
 from collector.telemetry import Snapshot, merge
 
@@ -64,6 +65,7 @@ class QueryRoom:
         self._store = ExplainingStore.open(config.storage.path, read_only=True)
         clock = SystemClock()
         self._changes = ChangeShelf(Path(config.storage.path), clock, config.storage.retention_hours)
+        self._runbooks = RunbookShelf(Path(config.storage.path))
         wanted = config.sources
         self._sources = (
             SourceContext(
@@ -90,6 +92,7 @@ class QueryRoom:
             stats=stats,
             changes=self._changes,
             decisions=decisions,
+            runbooks=self._runbooks,
         )
         app = create_app(
             desk.store,
@@ -104,6 +107,7 @@ class QueryRoom:
             clock=desk.clock,
             changes=desk.changes,
             decisions=desk.decisions,
+            runbooks=desk.runbooks,
         )
         self._rest = RestServer(app, *host_port(config.query.endpoint))
         host, port = host_port(config.query.grpc_endpoint)
@@ -126,18 +130,19 @@ class QueryRoom:
         from collector.reporting import changes_before, page_of_trace
 
         changes = changes_before(self._changes, answer.start_ns)
-        return page_of_trace(answer, trace_otlp, logs_otlp, changes, self._sources).write(format)
+        page = page_of_trace(answer, trace_otlp, logs_otlp, changes, self._sources)
+        return page.edited(self._runbooks).write(format)
 
     def _report_incident(self, incident: Incident, format: ReportFormat) -> str:
         from collector.reporting import changes_before, page_of_incident
 
         changes = changes_before(self._changes, incident.onset_ns)
-        return page_of_incident(incident, self._find_page, changes).write(format)
+        return page_of_incident(incident, self._find_page, changes).edited(self._runbooks).write(format)
 
     def _report_group(self, group: ErrorGroup, format: ReportFormat) -> str:
         from collector.reporting import page_of_group
 
-        return page_of_group(group, self._find_page).write(format)
+        return page_of_group(group, self._find_page).edited(self._runbooks).write(format)
 
     def _find_page(self, trace_id: str) -> Page | None:
         from collector.reporting import page_of_trace
@@ -158,12 +163,15 @@ class QueryRoom:
         self._grpc.stop(timeout_s / 2)
         self._store.close()
         self._changes.close()
+        self._runbooks.close()
 
     def not_ready(self) -> str:
         return "" if self._ready else "starting or stopping"
 
     def snapshot(self) -> Snapshot:
-        return merge([self._rest.snapshot(), self._grpc.snapshot(), self._changes.snapshot()])
+        return merge(
+            [self._rest.snapshot(), self._grpc.snapshot(), self._changes.snapshot(), self._runbooks.snapshot()]
+        )
 
 
 def _draw(trace_otlp: bytes, logs_otlp: bytes | None, answer: Answer | None) -> Graph:

@@ -1,8 +1,8 @@
 """REST: the query room over HTTP.
 
-In: questions under /api/v1. Out: JSON (or DOT, Mermaid), errors as RFC 9457 problems. Writes nothing but the changes it
-is told of; the store and the engine are asked through their contracts. No page of HTML but reports, and nothing
-fetched from elsewhere.
+In: questions under /api/v1. Out: JSON (or DOT, Mermaid), errors as RFC 9457 problems. Writes nothing but the
+changes it is told of and the edits of runbooks; the store and the engine are asked through their contracts. No page of
+HTML but reports, and nothing fetched from elsewhere.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from fastapi.openapi.utils import get_openapi
 from analyzer.version import __version__
 from collector.asgi_thread import AsgiThread
 from collector.clock import SystemClock
-from collector.contracts import ChangeLog, Clock, Decisions, OpenTraces, Store
+from collector.contracts import ChangeLog, Clock, Decisions, OpenTraces, RunbookLog, Store
 from collector.query.desk import Analyze, Desk, DrawTrace, QuerySettings, ReportGroup, ReportIncident, ReportTrace
 from collector.query.middleware import QueryCounters, QueryMiddleware
 from collector.query.problems import Problem, install
@@ -47,6 +47,7 @@ def create_app(
     clock: Clock | None = None,
     changes: ChangeLog | None = None,
     decisions: Decisions | None = None,
+    runbooks: RunbookLog | None = None,
 ) -> FastAPI:
     """Make the application.
 
@@ -62,6 +63,7 @@ def create_app(
     changes : where changes are kept; None: /changes says 501
     clock : for windows without bounds, and for trends
     decisions : the engine's side of what people decide about groups; None: PATCH says 501
+    runbooks : where edits of runbooks are kept; reports are expected to show them. None: /runbook says 501
 
     Returns
     -------
@@ -82,6 +84,7 @@ def create_app(
         stats,
         changes=changes,
         decisions=decisions,
+        runbooks=runbooks,
     )
     app = FastAPI(
         title="firstfault",
@@ -104,7 +107,7 @@ def create_app(
         *group_routes(desk),
         impact_routes(desk),
         change_routes(desk),
-        report_routes(desk),
+        *report_routes(desk),
         analyze_routes(desk),
     ):
         app.include_router(router, prefix=PREFIX)

@@ -9,6 +9,7 @@ from analyzer.errors.change_words import Change
 from analyzer.errors.group_words import ErrorGroup, GroupChange
 from analyzer.findings import Answer
 from analyzer.incident_words import Incident
+from analyzer.reports.hand_edits import HandEdits
 from collector.contracts import (
     ChangeQuery,
     EdgeRollup,
@@ -180,6 +181,26 @@ class FakeChangeLog:
             and (query.to_ns is None or one.time_ns < query.to_ns)
         ]
         return sorted(found, key=lambda one: (-one.time_ns, one.change_id))[: query.limit]
+
+    def close(self) -> None:
+        pass
+
+
+class FakeRunbookLog:
+    """Keeps edits in a dictionary."""
+
+    def __init__(self) -> None:
+        self.kept: dict[str, HandEdits] = {}
+
+    def edits(self, runbook_id: str) -> HandEdits | None:
+        return self.kept.get(runbook_id)
+
+    def put_edits(self, edits: HandEdits) -> bool:
+        before = self.kept.get(edits.runbook_id)
+        if edits.edit != (before.edit if before else 0) + 1:
+            return False
+        self.kept[edits.runbook_id] = edits
+        return True
 
     def close(self) -> None:
         pass
