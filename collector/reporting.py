@@ -25,7 +25,7 @@ from analyzer.reports.hand_edits import with_edits
 from analyzer.reports.html import to_html
 from analyzer.reports.incident_report import report_of_incident
 from analyzer.reports.markdown import to_markdown
-from analyzer.reports.model import Fixture, Report
+from analyzer.reports.model import Fixture, Mitigation, Report
 from analyzer.reports.report import report_of_trace
 from analyzer.reports.report_monitors import monitors_of
 from analyzer.reports.waterfall_svg import waterfall_svg
@@ -119,18 +119,25 @@ def page_of_analysis(
     )
 
 
-def page_of_incident(incident: Incident, find: Callable[[str], Page | None], changes: Sequence[Changed] = ()) -> Page:
+def page_of_incident(
+    incident: Incident,
+    find: Callable[[str], Page | None],
+    changes: Sequence[Changed] = (),
+    mitigations: Sequence[Mitigation] | None = None,
+) -> Page:
     """Report on an incident, with the first of its example traces that is still kept.
 
     Parameters
     ----------
     find : trace id -> its page, None when it is not kept
+    mitigations : what was done against it, judged; None when nobody counted calls
     """
     for trace_id in incident.example_trace_ids:
         example = find(trace_id)
         if example is not None and example.report.root_cause.entity is not None:
-            return Page(report_of_incident(incident, example.report, changes=changes), example.waterfall, example.graph)
-    return Page(report_of_incident(incident, changes=changes))
+            report = report_of_incident(incident, example.report, changes=changes, mitigations=mitigations)
+            return Page(report, example.waterfall, example.graph)
+    return Page(report_of_incident(incident, changes=changes, mitigations=mitigations))
 
 
 def page_of_group(group: ErrorGroup, find: Callable[[str], Page | None]) -> Page:

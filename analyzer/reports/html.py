@@ -47,6 +47,7 @@ def to_html(report: Report, *, waterfall: str = "", graph: str = "") -> str:
         _monitoring(report),
         _runbook(report),
         _timeline(report),
+        _mitigations(report),
         _section(
             "Messages",
             f"<p>Channel: {_code(report.messages.channel)}</p><h3>First message</h3>{_pre(report.messages.initial)}"
@@ -262,6 +263,13 @@ def _timeline(report: Report) -> str:
     return _section(
         "Timeline", f'<div class="wide"><table class="times"><tbody>{rows}</tbody></table></div>{notes}{left}'
     )
+
+
+def _mitigations(report: Report) -> str:
+    if report.subject != "incident":
+        return ""
+    told = [f"<strong>{text(one.verdict)}</strong>: {_claim(one.claim)}" for one in report.mitigations]
+    return _section("Did the mitigation work?", _list_of(told or [f"Not known: {text(report.mitigation_missing)}."]))
 
 
 def _review(report: Report) -> str:

@@ -46,6 +46,7 @@ def to_markdown(report: Report, *, with_fixture: bool = True) -> str:
     parts += _runbook(report)
     parts += _whys(report)
     parts += _timeline(report)
+    parts += _mitigations(report)
     parts += [
         "## Messages",
         f"Channel: `{report.messages.channel}`",
@@ -190,6 +191,14 @@ def _timeline(report: Report) -> list[str]:
     if report.timeline.left_out:
         parts.append(f"{report.timeline.left_out} later moments are left out.")
     return parts
+
+
+def _mitigations(report: Report) -> list[str]:
+    if report.subject != "incident":
+        return []
+    told = [f"**{one.verdict}**: {_claim(one.claim)}" for one in report.mitigations]
+    told = told or [f"Not known: {escaped(report.mitigation_missing)}."]
+    return ["## Did the mitigation work?", _bullets_raw(told)]
 
 
 def _review(report: Report) -> list[str]:

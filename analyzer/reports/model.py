@@ -17,6 +17,7 @@ REPORT_SCHEMA_VERSION = "1"
 
 Subject = Literal["trace", "incident", "group"]
 Level = Literal["measured", "inferred", "needs people"]
+MitigationVerdict = Literal["worked", "worked in part", "did not work", "cannot tell yet"]
 Source = Literal["answer", "exception", "stack trace", "log", "pattern", "incident", "change"]
 
 
@@ -249,6 +250,17 @@ class Review(Word):
     questions: list[str]
 
 
+class Mitigation(Word):
+    """Something that was done against an incident, and whether fewer calls of the one who is blamed failed after it."""
+
+    what: str
+    at_ns: Nanoseconds
+    verdict: MitigationVerdict
+    claim: Claim = Field(description="exact counts before the onset, until it and after it stand in `numbers`")
+    before_share: float | None = Field(default=None, description="of calls that failed before; null: no calls")
+    after_share: float | None = Field(default=None, description="of calls that failed after it; null: no calls")
+
+
 class Report(Word):
     """Everything that is said of a trace, an incident or a group, for people."""
 
@@ -273,6 +285,8 @@ class Report(Word):
     timeline: Timeline
     messages: Messages
     review: Review
+    mitigations: list[Mitigation] = Field(default=[], description="of an incident, in order of time")
+    mitigation_missing: str = Field(default="", description="of an incident: why none is judged")
 
 
 def report_schema() -> dict[str, object]:

@@ -21,6 +21,7 @@ from collector.checkout.context import SourceContext
 from collector.clock import SystemClock
 from collector.config import Config
 from collector.contracts import STATE_NAME, Decisions, Encoding, Found, OpenTraces, Signal
+from collector.mitigations import mitigations_of
 from collector.query.desk import Desk, QuerySettings, ReportFormat
 from collector.query.grpc import GrpcServer
 from collector.query.rest import RestServer, create_app
@@ -63,7 +64,7 @@ class QueryRoom:
         self, config: Config, open_traces: OpenTraces, decisions: Decisions, stats: Callable[[], Snapshot]
     ) -> None:
         self._store = ExplainingStore.open(config.storage.path, read_only=True)
-        clock = SystemClock()
+        clock = self._clock = SystemClock()
         self._changes = ChangeShelf(Path(config.storage.path), clock, config.storage.retention_hours)
         self._runbooks = RunbookShelf(Path(config.storage.path))
         wanted = config.sources
@@ -137,7 +138,8 @@ class QueryRoom:
         from collector.reporting import changes_before, page_of_incident
 
         changes = changes_before(self._changes, incident.onset_ns)
-        return page_of_incident(incident, self._find_page, changes).edited(self._runbooks).write(format)
+        done = mitigations_of(incident, self._store, self._changes, self._clock.now_ns())
+        return page_of_incident(incident, self._find_page, changes, done).edited(self._runbooks).write(format)
 
     def _report_group(self, group: ErrorGroup, format: ReportFormat) -> str:
         from collector.reporting import page_of_group
