@@ -82,6 +82,7 @@ def report_of_incident(
         title=title,
         revision=incident.revision,
         engine_version=incident.engine_version or __version__,
+        correlation_id=example.correlation_id if example is not None else "",
         available=["the incident", *(example.available if example is not None else [])],
         missing=[] if example is not None else ["an example trace: none is kept, so no pattern, location or fixture"],
         summary=_summary(incident, mine),

@@ -285,6 +285,7 @@ class Report(Word):
     timeline: Timeline
     messages: Messages
     review: Review
+    correlation_id: str = Field(default="", description="of the trace, or of the example; empty: none was seen")
     mitigations: list[Mitigation] = Field(default=[], description="of an incident, in order of time")
     mitigation_missing: str = Field(default="", description="of an incident: why none is judged")
 

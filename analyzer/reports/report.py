@@ -88,6 +88,7 @@ def report_of_trace(
         title=_title(answer),
         revision=answer.revision,
         engine_version=answer.engine_version or __version__,
+        correlation_id=shown(case.correlation_id),
         available=_available(answer, facts, analysis, changes),
         missing=_missing(facts, analysis, changes),
         summary=_summary(answer, mine),

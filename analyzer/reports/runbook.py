@@ -22,6 +22,7 @@ from analyzer.reports.commands import (
     trace_ql,
 )
 from analyzer.reports.model import Runbook, RunbookStep
+from analyzer.reports.queries import traceql_correlation
 from analyzer.words import shown
 
 RUNBOOK_RULES = "1"  # of this file; part of every version
@@ -173,7 +174,7 @@ def _confirm(case: Case) -> list[RunbookStep]:
     if case.trace_id:
         queries.append(elastic_trace(case.trace_id))
     if case.correlation_id:
-        queries.append(elastic_correlation(case.correlation_id))
+        queries += [elastic_correlation(case.correlation_id), traceql_correlation(shown(case.correlation_id))]
     if queries:
         text = "How much fails, since when, and what the logs say (PromQL, TraceQL, LogQL, Elasticsearch)."
         steps.append(
