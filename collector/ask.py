@@ -11,7 +11,7 @@ from urllib.parse import SplitResult, urlencode, urlsplit
 import orjson
 from pydantic import TypeAdapter, ValidationError
 
-from analyzer.errors.group_words import ErrorGroup, Trend
+from analyzer.errors.group_words import ErrorGroup, Lately, Trend
 from analyzer.findings import Answer
 from analyzer.incident_words import Incident
 from collector.correlation import outgoing
@@ -100,8 +100,8 @@ def ask_groups(
         if group_id is None:
             printer.show(TypeAdapter(list[ErrorGroup]).validate_python(whole["groups"]))
         else:
-            trend = Trend.model_validate(whole["trend"])
-            printer.show_one(ErrorGroup.model_validate(whole["group"]), str(whole["why"]), trend)
+            trend, lately = Trend.model_validate(whole["trend"]), Lately.model_validate(whole["lately"])
+            printer.show_one(ErrorGroup.model_validate(whole["group"]), str(whole["why"]), trend, lately)
     except (ValueError, KeyError, TypeError):
         return _another_program()
     return 0

@@ -293,6 +293,9 @@ class Store(Protocol):
     def services(self, from_ns: int, to_ns: int) -> list[Rollup]:
         """Sum the rollups of a window per operation (`minute` is the first of the window)."""
 
+    def calls(self, service: str, from_ns: int, to_ns: int) -> dict[int, int]:
+        """Sum the spans that enter a service (all of its spans when none do), by Unix minute."""
+
     def edges(self, from_ns: int, to_ns: int) -> list[EdgeRollup]: ...
 
     def put_incidents(self, incidents: Sequence[StoredIncident]) -> None:

@@ -8,7 +8,7 @@ from dataclasses import asdict
 
 from rich.text import Text
 
-from analyzer.errors.group_words import ErrorGroup, SeenAs, Trend
+from analyzer.errors.group_words import ErrorGroup, Lately, SeenAs, Trend
 from analyzer.errors.rules import Replay
 from collector.incident_text import clock_text
 from collector.verdict_text import plain, standard_output
@@ -35,12 +35,12 @@ class GroupPrinter:
         if not groups and not self._as_json:
             self._console.print("no errors")
 
-    def show_one(self, group: ErrorGroup, why: str, trend: Trend) -> None:
+    def show_one(self, group: ErrorGroup, why: str, trend: Trend, lately: Lately) -> None:
         """Show all of one."""
         if self._as_json:
             sys.stdout.write(group.model_dump_json() + "\n")
         else:
-            self._console.print(group_text(group, why, trend), soft_wrap=True)
+            self._console.print(group_text(group, why, trend, lately), soft_wrap=True)
 
 
 def group_line(group: ErrorGroup) -> Text:
@@ -58,7 +58,7 @@ def group_line(group: ErrorGroup) -> Text:
     return out
 
 
-def group_text(group: ErrorGroup, why: str, trend: Trend) -> Text:
+def group_text(group: ErrorGroup, why: str, trend: Trend, lately: Lately) -> Text:
     """Write what it is, whether it is getting worse, whom and what it hits, and why it is one group."""
     out = Text()
     out.append(f"{group.status.upper():<10}", style=_STYLES.get(group.status, ""))
@@ -76,6 +76,8 @@ def group_text(group: ErrorGroup, why: str, trend: Trend) -> Text:
     if group.novel:
         out.append(plain(f"  novel: {group.novel_reason}") + "\n")
     out.append(plain(f"  {trend.direction.replace('_', ' ')}: {trend.reason}") + "\n")
+    if lately.state in ("drop", "no_data"):
+        out.append(plain(f"  {lately.state.replace('_', ' ')}: {lately.sentence}") + "\n", style="green")
     for name, judgement in (("severity", group.severity), ("type", group.kind), ("observability", group.observability)):
         if judgement is not None:
             out.append(plain(f"  {name} {judgement.value}: {judgement.reason}") + "\n")

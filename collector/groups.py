@@ -11,7 +11,7 @@ import logging
 import queue
 import threading
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from analyzer.engine import Verdicts
@@ -160,11 +160,14 @@ class GroupRoom:
             self._guarded("ageing", lambda: self.groups.age(self._clock.now_ns()))
         if now >= self._next_judge_ns:
             self._next_judge_ns = now + JUDGE_NS
-            self._guarded("judging", lambda: self.groups.judge(self._clock.now_ns()))
+            self._guarded("judging", lambda: self.groups.judge(self._clock.now_ns(), self._calls_of))
             self._guarded("impact", self._tell_impact)
         if now >= self._next_look_ns:
             self._next_look_ns = now + LOOK_NS
             self._guarded("telling", lambda: self._tell(TOLD_MAX))
+
+    def _calls_of(self, service: str) -> Mapping[int, int]:
+        return self.exposure.of(service).minutes
 
     def _let_decisions_hold(self) -> None:
         while True:

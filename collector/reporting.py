@@ -14,7 +14,7 @@ from typing import Literal
 from analyzer.analysis import Analysis
 from analyzer.engine import Analyzer
 from analyzer.errors.exceptions import exceptions_of
-from analyzer.errors.group_words import ErrorGroup
+from analyzer.errors.group_words import ErrorGroup, Lately
 from analyzer.errors.stack_traces import parse_stack
 from analyzer.findings import Answer
 from analyzer.incident_words import Incident
@@ -140,13 +140,13 @@ def page_of_incident(
     return Page(report_of_incident(incident, changes=changes, mitigations=mitigations))
 
 
-def page_of_group(group: ErrorGroup, find: Callable[[str], Page | None]) -> Page:
+def page_of_group(group: ErrorGroup, find: Callable[[str], Page | None], lately: Lately | None = None) -> Page:
     """Report on a group of errors, with the first of its example traces that is still kept."""
     for trace_id in group.example_trace_ids:
         example = find(trace_id)
         if example is not None and example.report.root_cause.entity is not None:
-            return Page(report_of_group(group, example.report), example.waterfall, example.graph)
-    return Page(report_of_group(group))
+            return Page(report_of_group(group, example.report, lately), example.waterfall, example.graph)
+    return Page(report_of_group(group, lately=lately))
 
 
 def changes_before(log: ChangeLog, time_ns: int) -> list[Changed]:

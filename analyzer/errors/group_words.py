@@ -57,6 +57,21 @@ class Spike(Word):
     since_ns: Nanoseconds = Field(description="begin of the first window that was too high")
     window_s: int
     sentence: str
+    per: Literal["calls", "time"] = Field("time", description="what was divided out: calls of its service, or nothing")
+    calls: int = Field(0, description="of its service in the window; 0: not known")
+
+
+class Lately(Word):
+    """The last window of a group against its own past, in both directions."""
+
+    state: Literal["usual", "spike", "drop", "no_data", "too_little_traffic"]
+    now: int = Field(description="errors in the last window")
+    usual: float = Field(description="errors that were to be expected in it")
+    p: float = Field(description="probability of a count this far off, if nothing had changed")
+    per: Literal["calls", "time"] = Field(description="what was divided out: the calls of its service, or nothing")
+    calls: int = Field(description="of its service in the window; 0: not known")
+    window_s: int
+    sentence: str
 
 
 class ErrorGroup(Word):

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from analyzer.errors.group_words import ErrorGroup
+from analyzer.errors.own_past import lately_of
 from analyzer.errors.rules import Rule
 from analyzer.findings import NOT_EXPLAINED, Answer
 from analyzer.incident_words import Incident
@@ -25,6 +26,7 @@ from collector.mitigations import mitigations_of
 from collector.query.desk import Desk, QuerySettings, ReportFormat
 from collector.query.grpc import GrpcServer
 from collector.query.rest import RestServer, create_app
+from collector.query.rest_groups import LATELY_NS
 from collector.store.changes import ChangeShelf
 from collector.store.runbooks import RunbookShelf
 from collector.store.sqlite import SqliteStore
@@ -144,7 +146,10 @@ class QueryRoom:
     def _report_group(self, group: ErrorGroup, format: ReportFormat) -> str:
         from collector.reporting import page_of_group
 
-        return page_of_group(group, self._find_page).edited(self._runbooks).write(format)
+        now_ns = self._clock.now_ns()
+        calls = self._store.calls(group.service, now_ns - LATELY_NS, now_ns)
+        lately = lately_of(group, calls, now_ns)
+        return page_of_group(group, self._find_page, lately).edited(self._runbooks).write(format)
 
     def _find_page(self, trace_id: str) -> Page | None:
         from collector.reporting import page_of_trace

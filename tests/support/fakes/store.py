@@ -28,6 +28,8 @@ from collector.contracts import (
 from collector.errors import BadRequestError, OverloadedError
 from collector.incident_services import services_of
 
+MINUTE_NS = 60_000_000_000
+
 
 class FakeStore:
     """Keeps everything in dictionaries; cursors are places in the list of findings."""
@@ -77,6 +79,13 @@ class FakeStore:
     def services(self, from_ns: int, to_ns: int) -> list[Rollup]:
         self.windows.append((from_ns, to_ns))
         return self.rollups
+
+    def calls(self, service: str, from_ns: int, to_ns: int) -> dict[int, int]:
+        found: dict[int, int] = {}
+        for one in self.rollups:
+            if one.service == service and from_ns // MINUTE_NS <= one.minute < -(-to_ns // MINUTE_NS):
+                found[one.minute] = found.get(one.minute, 0) + one.count
+        return found
 
     def edges(self, from_ns: int, to_ns: int) -> list[EdgeRollup]:
         self.windows.append((from_ns, to_ns))
