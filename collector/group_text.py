@@ -50,6 +50,8 @@ def group_line(group: ErrorGroup) -> Text:
     users = f"  {group.users:,} users" if group.users else ""
     out.append(f"{plain(group.group_id)}  {clock_text(group.last_seen_ns)}  {group.count:,} times{users}  ")
     out.append(f"{plain(group.service)}: {_title(group)}")
+    if group.logged_count == group.count > 0:
+        out.append("  logged only", style="dim")
     if group.spike is not None:
         spike = group.spike
         out.append(f"  SPIKE {spike.now:,} in {spike.window_s // 60} min, {spike.usual:.3g} usual", style="bold red")
@@ -69,7 +71,8 @@ def group_text(group: ErrorGroup, why: str, trend: Trend, lately: Lately) -> Tex
     out.append(plain(f"  {group.status_reason}, {clock_text(group.status_ns)}") + "\n", style="dim")
     seen = f"first {clock_text(group.first_seen_ns)}, last {clock_text(group.last_seen_ns)}"
     users = f", {group.users:,} users" if group.users else ""
-    out.append(f"  {group.count:,} times{users}; {seen}\n")
+    logged = f", {group.logged_count:,} of them only logged, outside of any trace" if group.logged_count else ""
+    out.append(f"  {group.count:,} times{users}{logged}; {seen}\n")
     if group.spike is not None:
         since = clock_text(group.spike.since_ns)
         out.append(plain(f"  spike since {since}: {group.spike.sentence}") + "\n", style="bold red")

@@ -77,7 +77,7 @@ class Lately(Word):
 class ErrorGroup(Word):
     """One kind of error, over all traces.
 
-    count : traces whose error began with it; a trace counts once
+    count : traces whose error began with it, each once, and errors that were only logged, outside of any trace
     inferred_count : of these: there was no time to explain them, they look like one that was explained
     status_reason : why it has its status, for people
     lost : times a service, operation, version, environment or host found no room in its list
@@ -104,6 +104,7 @@ class ErrorGroup(Word):
     last_seen_ns: Nanoseconds
     count: int
     inferred_count: int = Field(0, description="of these: not explained, counted by their look")
+    logged_count: int = Field(0, description="of these: only logged, outside of any trace")
     visible_count: int = Field(0, description="explained ones whose request failed for its caller")
     users: int = Field(0, description="distinct users, estimated; 0 when no user attribute was seen")
     services: list[SeenAs] = []

@@ -90,8 +90,9 @@ class Groups:
         user_ids: Sequence[str] = (),
         *,
         visible: bool = False,
+        key: str = "",
     ) -> str:
-        """Count one trace's error; the id of its group.
+        """Count one trace's error, or one that was only logged; the id of its group.
 
         Parameters
         ----------
@@ -101,12 +102,13 @@ class Groups:
         services : others that failed because of it
         user_ids : who was hit
         visible : the request failed for its caller
+        key : tells a logged error from the next one; a trace counts once under its id
         """
-        key = (fact.trace_id, found.fine)
-        if key in self._counted:
+        once = (fact.trace_id or key, found.fine)
+        if once in self._counted:
             self.counts.repeated += 1
             return found.fine
-        self._counted[key] = None
+        self._counted[once] = None
         if len(self._counted) > COUNTED_MAX:
             self._counted.popitem(last=False)
         self.counts.observed += 1

@@ -29,10 +29,14 @@ def report_of_group(group: ErrorGroup, example: Report | None = None, lately: La
         example = _from_words(group)
     scope = [
         Claim(
-            text=f"seen in {group.count:,} traces; of those explained, the request failed in {group.visible_count:,}",
+            text=f"seen in {group.count - group.logged_count:,} traces; of those explained, the request failed in "
+            f"{group.visible_count:,}",
             numbers={"count": group.count, "visible_count": group.visible_count},
         )
     ]
+    if group.logged_count:
+        text = f"{group.logged_count:,} of {group.count:,} were only logged, outside of any trace"
+        scope.append(Claim(text=text, numbers={"logged_count": group.logged_count, "count": group.count}))
     for word, seen in (("services", group.services), ("versions", group.versions)):
         if seen:
             names = ", ".join(f"{shown(one.name)} ({one.count:,})" for one in seen[:NAMES_MAX])
