@@ -110,6 +110,20 @@ def groups(
 
 
 @app.command()
+def impact(
+    service: Annotated[str | None, typer.Option(help="Only it, and the groups that began in it.")] = None,
+    group: Annotated[str | None, typer.Option(help="16 hex digits: only it, and the service it began in.")] = None,
+    top: Annotated[int, typer.Option(min=1, max=100, help="Lines of each list.")] = 20,
+    server: Annotated[str, typer.Option(help="Address of a running firstfault.")] = "http://127.0.0.1:8080",
+    as_json: Annotated[bool, typer.Option("--json", help="Print the whole answer as one JSON object.")] = False,
+) -> None:
+    """Ask a running server whom errors hit today: users, sessions, tenants."""
+    from collector.ask_impact import ask_impact
+
+    raise typer.Exit(ask_impact(server, service, group, top, as_json))
+
+
+@app.command()
 def analyze(
     files: Annotated[
         list[str] | None,
