@@ -110,6 +110,20 @@ def groups(
 
 
 @app.command()
+def impact(
+    service: Annotated[str | None, typer.Option(help="Only it, and the groups that began in it.")] = None,
+    group: Annotated[str | None, typer.Option(help="16 hex digits: only it, and the service it began in.")] = None,
+    top: Annotated[int, typer.Option(min=1, max=100, help="Lines of each list.")] = 20,
+    server: Annotated[str, typer.Option(help="Address of a running firstfault.")] = "http://127.0.0.1:8080",
+    as_json: Annotated[bool, typer.Option("--json", help="Print the whole answer as one JSON object.")] = False,
+) -> None:
+    """Ask a running server whom errors hit today: users, sessions, tenants."""
+    from collector.ask_impact import ask_impact
+
+    raise typer.Exit(ask_impact(server, service, group, top, as_json))
+
+
+@app.command()
 def analyze(
     files: Annotated[
         list[str] | None,
@@ -202,7 +216,7 @@ def evaluate_detection(
 def report(
     target: Annotated[
         str, typer.Argument(metavar="TRACE_ID|INCIDENT_ID|GROUP_ID|FILE", help="An id to ask a server, or a file.")
-    ],
+    ] = "",
     format: Annotated[ReportFormat, typer.Option("--format", "-f", help="How it is written.")] = ReportFormat.markdown,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="File to write to; of several reports: a folder.")
@@ -212,11 +226,45 @@ def report(
     checkout: Annotated[str, typer.Option(metavar="DIR", help="FILE only: the application's code.")] = "",
     maps: Annotated[str, typer.Option(metavar="DIR", help="FILE only: source maps beside their bundles.")] = "",
     server: Annotated[str, typer.Option(help="Address of a running firstfault.")] = "http://127.0.0.1:8080",
+    schema: Annotated[
+        bool, typer.Option("--schema", help="Print the JSON Schema of reports, and nothing else.")
+    ] = False,
 ) -> None:
     """Write a report: summary, cause, evidence, fix, tests, prevention, monitoring, runbook, five whys."""
+    if schema:
+        from analyzer.reports.model import report_schema
+
+        sys.stdout.write(orjson.dumps(report_schema(), option=orjson.OPT_INDENT_2).decode() + "\n")
+        return
+    if not target:
+        _fail("give an id to ask a server, or a file; or --schema")
     from collector.report_command import write_report
 
     raise typer.Exit(write_report(target, format.value, output, baseline or [], limit, server, (checkout, maps)))
+
+
+@app.command("convert-log")
+def convert_log(
+    files: Annotated[list[str], typer.Argument(help="JSON lines: ECS, OpenTelemetry, Datadog, plain; - is stdin.")],
+    user: Annotated[
+        Literal["keep", "hash", "drop"], typer.Option(help="User and session ids; hash keeps them countable.")
+    ] = "hash",
+    ip: Annotated[Literal["keep", "cut", "drop"], typer.Option(help="Addresses; cut keeps their network.")] = "cut",
+) -> None:
+    """Write logs of any dialect as lines of the log schema, naming nobody unless asked to."""
+    from collector.convert_log import convert_logs
+
+    raise typer.Exit(convert_logs(files, user, ip))
+
+
+@app.command("check-monitors")
+def check_monitors(
+    file: Annotated[str, typer.Argument(help="JSON of Datadog monitors, one or a list, as their API gives them.")],
+) -> None:
+    """Say what is wrong with monitors you have: undefined ratios, silence nobody hears of, wrong units."""
+    from collector.check_monitors import check_monitors as run
+
+    raise typer.Exit(run(file))
 
 
 @app.command()

@@ -14,6 +14,7 @@ from analyzer.errors.change_words import Change
 from analyzer.errors.group_words import ErrorGroup, GroupChange
 from analyzer.findings import Answer
 from analyzer.incident_words import Incident
+from analyzer.reports.hand_edits import HandEdits
 from analyzer.spans import Bytes, Rows, TraceBatch
 
 STATE_NAME = "analyzer"  # what the engine's learned state is kept under, and found by who analyses on request
@@ -222,6 +223,18 @@ class ChangeLog(Protocol):
     def close(self) -> None: ...
 
 
+class RunbookLog(Protocol):
+    """Keeps the sections of runbooks that people wrote. Any thread."""
+
+    def edits(self, runbook_id: str) -> HandEdits | None:
+        """Return the last edits; None when there never were any."""
+
+    def put_edits(self, edits: HandEdits) -> bool:
+        """Keep them; on disk when it returns. False: they do not follow the last ones, and nothing was changed."""
+
+    def close(self) -> None: ...
+
+
 @dataclass(frozen=True, slots=True)
 class GroupQuery:
     """Which groups of errors to list. `sort`: one of `GROUP_SORTS`, largest or latest first.
@@ -297,6 +310,9 @@ class Store(Protocol):
 
     def services(self, from_ns: int, to_ns: int) -> list[Rollup]:
         """Sum the rollups of a window per operation (`minute` is the first of the window)."""
+
+    def calls(self, service: str, from_ns: int, to_ns: int) -> dict[int, int]:
+        """Sum the spans that enter a service (all of its spans when none do), by Unix minute."""
 
     def edges(self, from_ns: int, to_ns: int) -> list[EdgeRollup]: ...
 

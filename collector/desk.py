@@ -114,6 +114,9 @@ class Groups(Protocol):
     def rest(self, explained: Collection[int]) -> None:
         """Count the failing traces of the batch observed last that were not explained. Never raises."""
 
+    def hear(self, payload: bytes | memoryview) -> None:
+        """Count the errors of a request of logs that belong to no trace. Never raises."""
+
     def keep_house(self) -> None:
         """Let decisions of people hold, let time pass, tell what changed. Never raises."""
 

@@ -8,7 +8,7 @@ from dataclasses import asdict
 
 from rich.text import Text
 
-from analyzer.errors.group_words import ErrorGroup, SeenAs, Trend
+from analyzer.errors.group_words import ErrorGroup, Lately, SeenAs, Trend
 from analyzer.errors.rules import Replay
 from collector.incident_text import clock_text
 from collector.verdict_text import plain, standard_output
@@ -35,12 +35,12 @@ class GroupPrinter:
         if not groups and not self._as_json:
             self._console.print("no errors")
 
-    def show_one(self, group: ErrorGroup, why: str, trend: Trend) -> None:
+    def show_one(self, group: ErrorGroup, why: str, trend: Trend, lately: Lately) -> None:
         """Show all of one."""
         if self._as_json:
             sys.stdout.write(group.model_dump_json() + "\n")
         else:
-            self._console.print(group_text(group, why, trend), soft_wrap=True)
+            self._console.print(group_text(group, why, trend, lately), soft_wrap=True)
 
 
 def group_line(group: ErrorGroup) -> Text:
@@ -50,6 +50,8 @@ def group_line(group: ErrorGroup) -> Text:
     users = f"  {group.users:,} users" if group.users else ""
     out.append(f"{plain(group.group_id)}  {clock_text(group.last_seen_ns)}  {group.count:,} times{users}  ")
     out.append(f"{plain(group.service)}: {_title(group)}")
+    if group.logged_count == group.count > 0:
+        out.append("  logged only", style="dim")
     if group.spike is not None:
         spike = group.spike
         out.append(f"  SPIKE {spike.now:,} in {spike.window_s // 60} min, {spike.usual:.3g} usual", style="bold red")
@@ -58,7 +60,7 @@ def group_line(group: ErrorGroup) -> Text:
     return out
 
 
-def group_text(group: ErrorGroup, why: str, trend: Trend) -> Text:
+def group_text(group: ErrorGroup, why: str, trend: Trend, lately: Lately) -> Text:
     """Write what it is, whether it is getting worse, whom and what it hits, and why it is one group."""
     out = Text()
     out.append(f"{group.status.upper():<10}", style=_STYLES.get(group.status, ""))
@@ -69,13 +71,16 @@ def group_text(group: ErrorGroup, why: str, trend: Trend) -> Text:
     out.append(plain(f"  {group.status_reason}, {clock_text(group.status_ns)}") + "\n", style="dim")
     seen = f"first {clock_text(group.first_seen_ns)}, last {clock_text(group.last_seen_ns)}"
     users = f", {group.users:,} users" if group.users else ""
-    out.append(f"  {group.count:,} times{users}; {seen}\n")
+    logged = f", {group.logged_count:,} of them only logged, outside of any trace" if group.logged_count else ""
+    out.append(f"  {group.count:,} times{users}{logged}; {seen}\n")
     if group.spike is not None:
         since = clock_text(group.spike.since_ns)
         out.append(plain(f"  spike since {since}: {group.spike.sentence}") + "\n", style="bold red")
     if group.novel:
         out.append(plain(f"  novel: {group.novel_reason}") + "\n")
     out.append(plain(f"  {trend.direction.replace('_', ' ')}: {trend.reason}") + "\n")
+    if lately.state in ("drop", "no_data"):
+        out.append(plain(f"  {lately.state.replace('_', ' ')}: {lately.sentence}") + "\n", style="green")
     for name, judgement in (("severity", group.severity), ("type", group.kind), ("observability", group.observability)):
         if judgement is not None:
             out.append(plain(f"  {name} {judgement.value}: {judgement.reason}") + "\n")

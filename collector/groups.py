@@ -11,23 +11,25 @@ import logging
 import queue
 import threading
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from analyzer.engine import Verdicts
 from analyzer.errors.counting import Users, UserSketch
 from analyzer.errors.exposure import Exposure, Places
+from analyzer.errors.fingerprint import fingerprint_of
 from analyzer.errors.group_news import Turn
 from analyzer.errors.group_words import ErrorGroup, GroupChange
 from analyzer.errors.groups import Groups, GroupsConfig
 from analyzer.errors.impact_sheet import Hit, ImpactDesk, who_of
 from analyzer.errors.signatures import signatures
 from analyzer.errors.taxonomy import Context, Overrule, judged
-from analyzer.errors.trace_groups import Explained
+from analyzer.errors.trace_groups import Explained, Group, user_ids
 from collector.contracts import GROUPS_STATE_NAME, IMPACT_BOOKS_STATE_NAME, IMPACT_STATE_NAME, Clock, OutboxItem
 from collector.desk import Shelf
 from collector.errors import OverloadedError
 from collector.group_words import news_of
+from collector.logged_errors import LoggedErrors
 from collector.telemetry import Snapshot, sample
 
 logger = logging.getLogger(__name__)
@@ -61,6 +63,7 @@ class GroupRoom:
     recall : a group the shelf still has, by its id
     users : makes what counts the users of a group
     overrules : what people say of severity, type and observability
+    group : tells the group of an error that was only logged
     exports : a group, what is new about it, when that began and the time -> messages
     """
 
@@ -73,11 +76,13 @@ class GroupRoom:
         users: Callable[[], Users] = UserSketch,
         overrules: Sequence[Overrule] = (),
         exports: Callable[[ErrorGroup, Turn, int], list[OutboxItem]] = lambda group, turn, now_ns: [],
+        group: Group = fingerprint_of,
     ) -> None:
         self._shelf, self._clock = shelf, clock
         self.groups = Groups(config, users, recall)
         self.groups.news.begin(clock.now_ns())
         self._exports = exports
+        self.logged = LoggedErrors(group)
         self.told: dict[str, int] = {}  # what was new -> times it was told
         self.exposure = Exposure()
         self.impact = ImpactDesk()
@@ -87,6 +92,7 @@ class GroupRoom:
         self._looks: dict[int, int] = {}  # of the batch observed last: trace -> look
         self._alike: OrderedDict[int, str] = OrderedDict()  # look -> group of the last explained one
         self.unlike = 0
+        self.heard = 0
         self.failed: dict[str, int] = {}
         self.decided = 0
         self._decisions: queue.Queue[_Decision] = queue.Queue(DECISIONS_MAX)
@@ -151,6 +157,22 @@ class GroupRoom:
             self._places.clear()
             self._shares.clear()
 
+    def hear(self, payload: bytes | memoryview) -> None:
+        """Count errors that were only logged, outside of any trace; as many as the budget allows."""
+        self._guarded("logged", lambda: self._hear(payload))
+
+    def _hear(self, payload: bytes | memoryview) -> None:
+        now_ns = self._clock.now_ns()
+        for one in self.logged.read(payload, self._clock.monotonic_ns()):
+            before = self.groups.counts.observed
+            group_id = self.groups.observe(one.fact, one.group, now_ns, (), user_ids((one.fact,)), key=one.key)
+            if self.groups.counts.observed == before:
+                continue  # the request was sent again
+            self.heard += 1
+            if group_id not in self._places:
+                self._places[group_id] = Places(self.exposure.of(one.fact.service))
+            self._places[group_id].add(one.fact)
+
     def keep_house(self) -> None:
         """Let decisions hold at once; once a second tell what changed."""
         self._guarded("deciding", self._let_decisions_hold)
@@ -160,11 +182,14 @@ class GroupRoom:
             self._guarded("ageing", lambda: self.groups.age(self._clock.now_ns()))
         if now >= self._next_judge_ns:
             self._next_judge_ns = now + JUDGE_NS
-            self._guarded("judging", lambda: self.groups.judge(self._clock.now_ns()))
+            self._guarded("judging", lambda: self.groups.judge(self._clock.now_ns(), self._calls_of))
             self._guarded("impact", self._tell_impact)
         if now >= self._next_look_ns:
             self._next_look_ns = now + LOOK_NS
             self._guarded("telling", lambda: self._tell(TOLD_MAX))
+
+    def _calls_of(self, service: str) -> Mapping[int, int]:
+        return self.exposure.of(service).minutes
 
     def _let_decisions_hold(self) -> None:
         while True:
@@ -266,6 +291,9 @@ class GroupRoom:
             "groups_repeated_errors": counts.repeated,
             "groups_inferred_errors": counts.inferred,
             "groups_uncounted_errors": self.unlike,
+            "groups_logged_errors": self.heard,
+            "groups_unopened_log_requests": self.logged.unopened_requests,
+            "groups_unread_log_records": self.logged.unread_records,
             "groups_opened": counts.opened,
             "groups_regressed": counts.regressed,
             "groups_evicted": counts.evicted,

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from analyzer.findings import Answer
-from collector.contracts import STATE_NAME, EdgeRollup, Released, Rollup
+from collector.contracts import STATE_NAME, EdgeRollup, Released, Rollup, Signal
 from collector.desk import Desk, PipelineCounts, Source
 from collector.errors import BadRequestError, OverloadedError
 from collector.telling import Teller
@@ -168,6 +168,8 @@ class Pipeline:
                 now_ms = self._assembly_ms(self._desk.clock.monotonic_ns())
                 try:
                     assembler.ingest(payload, signal, now_ms)
+                    if signal == Signal.LOGS and self._desk.groups is not None:
+                        self._desk.groups.hear(payload)
                 except OverloadedError:
                     self._overloaded = True  # it stays the oldest of the source; room first
                     return False

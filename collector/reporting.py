@@ -8,30 +8,31 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from analyzer.analysis import Analysis
 from analyzer.engine import Analyzer
 from analyzer.errors.exceptions import exceptions_of
-from analyzer.errors.group_words import ErrorGroup
+from analyzer.errors.group_words import ErrorGroup, Lately
 from analyzer.errors.stack_traces import parse_stack
 from analyzer.findings import Answer
 from analyzer.incident_words import Incident
 from analyzer.reports.five_whys import Changed
 from analyzer.reports.graph_svg import graph_svg
 from analyzer.reports.group_report import report_of_group
+from analyzer.reports.hand_edits import with_edits
 from analyzer.reports.html import to_html
 from analyzer.reports.incident_report import report_of_incident
 from analyzer.reports.markdown import to_markdown
-from analyzer.reports.model import Fixture, Report
+from analyzer.reports.model import Fixture, Mitigation, Report
 from analyzer.reports.report import report_of_trace
 from analyzer.reports.report_monitors import monitors_of
 from analyzer.reports.waterfall_svg import waterfall_svg
 from analyzer.service_graph import to_json, trace_graph
 from collector.checkout.context import SourceContext
-from collector.contracts import ChangeLog, ChangeQuery, Signal
-from collector.errors import BadRequestError
+from collector.contracts import ChangeLog, ChangeQuery, RunbookLog, Signal
+from collector.errors import BadRequestError, RefusedError
 from collector.offline import TraceReader, analyze_bytes
 from collector.wire.otlp_json import translate_json
 from collector.wire.request_limits import RequestLimits
@@ -48,6 +49,16 @@ class Page:
     report: Report
     waterfall: str = ""
     graph: str = ""
+
+    def edited(self, runbooks: RunbookLog) -> Page:
+        """With the sections of the runbook that people wrote; where they cannot be read the report says so."""
+        try:
+            edits = runbooks.edits(self.report.runbook.runbook_id)
+        except RefusedError:
+            gap = "edits of the runbook by hand: they cannot be read now, so all of it is generated"
+            return replace(self, report=self.report.model_copy(update={"missing": [*self.report.missing, gap]}))
+        runbook = with_edits(self.report.runbook, edits)
+        return replace(self, report=self.report.model_copy(update={"runbook": runbook}))
 
     def write(self, format: Format) -> str:
         """Write it down."""
@@ -108,27 +119,34 @@ def page_of_analysis(
     )
 
 
-def page_of_incident(incident: Incident, find: Callable[[str], Page | None], changes: Sequence[Changed] = ()) -> Page:
+def page_of_incident(
+    incident: Incident,
+    find: Callable[[str], Page | None],
+    changes: Sequence[Changed] = (),
+    mitigations: Sequence[Mitigation] | None = None,
+) -> Page:
     """Report on an incident, with the first of its example traces that is still kept.
 
     Parameters
     ----------
     find : trace id -> its page, None when it is not kept
+    mitigations : what was done against it, judged; None when nobody counted calls
     """
     for trace_id in incident.example_trace_ids:
         example = find(trace_id)
         if example is not None and example.report.root_cause.entity is not None:
-            return Page(report_of_incident(incident, example.report, changes=changes), example.waterfall, example.graph)
-    return Page(report_of_incident(incident, changes=changes))
+            report = report_of_incident(incident, example.report, changes=changes, mitigations=mitigations)
+            return Page(report, example.waterfall, example.graph)
+    return Page(report_of_incident(incident, changes=changes, mitigations=mitigations))
 
 
-def page_of_group(group: ErrorGroup, find: Callable[[str], Page | None]) -> Page:
+def page_of_group(group: ErrorGroup, find: Callable[[str], Page | None], lately: Lately | None = None) -> Page:
     """Report on a group of errors, with the first of its example traces that is still kept."""
     for trace_id in group.example_trace_ids:
         example = find(trace_id)
         if example is not None and example.report.root_cause.entity is not None:
-            return Page(report_of_group(group, example.report), example.waterfall, example.graph)
-    return Page(report_of_group(group))
+            return Page(report_of_group(group, example.report, lately), example.waterfall, example.graph)
+    return Page(report_of_group(group, lately=lately))
 
 
 def changes_before(log: ChangeLog, time_ns: int) -> list[Changed]:

@@ -13,7 +13,7 @@ from pydantic import Field
 from analyzer.findings import Nanoseconds, Probability, Word
 
 TEXT_MAX = 1024
-ChangeKind = Literal["deployment", "config", "feature_flag", "infrastructure", "other"]
+ChangeKind = Literal["deployment", "config", "feature_flag", "infrastructure", "rollback", "mitigation", "other"]
 ChangeSource = Literal["telemetry", "api"]
 ChangeVerdict = Literal["caused", "coincident", "masked_by_traffic_shift", "no_harm", "cannot_tell"]
 Text = Annotated[str, Field(max_length=TEXT_MAX)]

@@ -132,12 +132,3 @@ def fact_at_origin(answer: Answer, facts: Sequence[ExceptionFact]) -> ExceptionF
 
 def _best(facts: Iterable[ExceptionFact]) -> ExceptionFact:
     return min(facts, key=lambda fact: (fact.sources == ("status",), fact.stack is None, fact.time_ns))
-
-
-def group_of_trace(answer: Answer, facts: Sequence[ExceptionFact]) -> Fingerprint | None:
-    """Tell the group of a failing trace: the origin's, so that the 500 at the edge and what it came from are one.
-
-    None when the trace has no exception and no failed span.
-    """
-    fact = fact_at_origin(answer, facts)
-    return fingerprint_of(fact) if fact is not None else None

@@ -5,26 +5,25 @@ Owner: `Groups`.
 
 A spike is the last five full minutes against the five-minute windows before, as far back as the engine watched and
 the group is known, at most two hours. Windows since a spike began are no past of it: what lasts stays a spike until
-fewer than six older windows are left (some 90 minutes), then it is what is usual.
+fewer than six older windows are left (some 90 minutes), then it is what is usual. Where the calls of the service are
+known, errors are compared per call.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, TypeAlias
 
-import numpy as np
-
-from analyzer.errors.group_state import MINUTE_NS, MINUTES_MAX, GroupState
+from analyzer.errors.group_state import MINUTE_NS, GroupState
 from analyzer.errors.group_words import Spike
+from analyzer.errors.own_past import LAG_MINUTES, WINDOW_MINUTES, WINDOWS, PastSeries, key_of, past_series, said
 from analyzer.errors.spikes import Series, SpikeSettings, Trend, find_spikes, novelty
 
 What = Literal["spike", "new", "regressed"]
+# A service -> its calls by minute.
+CallsOf: TypeAlias = Callable[[str], Mapping[int, int]]
 
-WINDOW_MINUTES = 5
-WINDOWS = MINUTES_MAX // WINDOW_MINUTES
-LAG_MINUTES = 1  # traces wait some 30 s for their spans; the minute that is not complete would look calm
 QUIET_LOOKS = WINDOW_MINUTES  # until every minute that made a window a spike has left it
 LOOKS_A_DAY = 1_440
 # Each look may find something by chance: the rate of a day is shared among its looks.
@@ -106,15 +105,17 @@ class GroupNews:
         taken, self._turns = self._turns, []
         return taken
 
-    def look(self, states: Mapping[str, GroupState], now_ns: int) -> list[GroupState]:
+    def look(
+        self, states: Mapping[str, GroupState], now_ns: int, calls: CallsOf = lambda service: {}
+    ) -> list[GroupState]:
         """Judge the last window of every group; those whose spike began, went on or ended."""
         self.begin(now_ns)
         self._room, self._surprises = TURNS_MAX, SURPRISES_MAX
         end = now_ns // MINUTE_NS - LAG_MINUTES
         judged = self._judged(states.values(), end)
-        series = [_series(state, end, self._began_ns or 0) for state in judged]
-        trends = self._trends(series, len(states), end)
-        found = {state.group_id: trend for state, trend in zip(judged, trends, strict=True)}
+        pasts = [_past(state, end, self._began_ns or 0, calls(state.fixed.service)) for state in judged]
+        trends = self._trends([past.series for past in pasts], len(states), end)
+        found = {state.group_id: (trend, past) for state, trend, past in zip(judged, trends, pasts, strict=True)}
         changed = [state for state in states.values() if self._settle(state, found.get(state.group_id), end)]
         self.spiking = sum(state.spike is not None for state in states.values())
         return changed
@@ -140,15 +141,15 @@ class GroupNews:
         window_ns = WINDOW_MINUTES * MINUTE_NS
         return find_spikes(series, window_ns=window_ns, end_ns=end * MINUTE_NS, settings=settings)
 
-    def _settle(self, state: GroupState, trend: Trend | None, end: int) -> bool:
+    def _settle(self, state: GroupState, found: tuple[Trend, PastSeries] | None, end: int) -> bool:
         """Begin, renew or end the spike of one group; whether it changed."""
-        if trend is not None and trend.state == "spike":
+        if found is not None and found[0].state == "spike":
             since_ns = state.spike.since_ns if state.spike is not None else (end - WINDOW_MINUTES) * MINUTE_NS
             if state.spike is None:
                 self.counts.spikes += 1
                 if state.status != "ignored":  # a person wants to hear nothing of it
                     self.tell(Turn(state.group_id, "spike", since_ns))
-            state.spike, state.quiet_looks = spike_of(trend, since_ns), 0
+            state.spike, state.quiet_looks = spike_of(*found, since_ns), 0
             return True
         if state.spike is None:
             return False
@@ -159,7 +160,7 @@ class GroupNews:
         return True
 
 
-def spike_of(trend: Trend, since_ns: int) -> Spike:
+def spike_of(trend: Trend, past: PastSeries, since_ns: int) -> Spike:
     return Spike(
         now=trend.count,
         usual=trend.expected,
@@ -167,19 +168,16 @@ def spike_of(trend: Trend, since_ns: int) -> Spike:
         p=trend.p,
         since_ns=since_ns,
         window_s=WINDOW_MINUTES * 60,
-        sentence=trend.sentence,
+        sentence=said(trend, past),
+        per=past.per,
+        calls=past.calls,
     )
 
 
-def _series(state: GroupState, end: int, began_ns: int) -> Series:
+def _past(state: GroupState, end: int, began_ns: int, calls: Mapping[int, int]) -> PastSeries:
     """Counts of the windows that say what is usual, and of the last."""
     first = max(began_ns, state.first_ns) // MINUTE_NS + 1  # the first full minute
     until = end if state.spike is None else state.spike.since_ns // MINUTE_NS
-    counts = []
-    for back in range(WINDOWS - 1, 0, -1):
-        begin = end - (back + 1) * WINDOW_MINUTES
-        if begin >= first and begin + WINDOW_MINUTES <= until:
-            counts.append(state.minutes.between(begin, begin + WINDOW_MINUTES))
-    counts.append(state.minutes.between(end - WINDOW_MINUTES, end))
-    what = state.fixed.type or state.fixed.operation or "failure"
-    return Series(f"{what} in {state.fixed.service}", np.array(counts, np.int64), known_before=True)
+    begins = [end - (back + 1) * WINDOW_MINUTES for back in range(WINDOWS - 1, 0, -1)]
+    begins = [begin for begin in begins if begin >= first and begin + WINDOW_MINUTES <= until]
+    return past_series(key_of(state.fixed), state.minutes.between, [*begins, end - WINDOW_MINUTES], calls)

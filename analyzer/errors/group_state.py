@@ -36,6 +36,7 @@ class GroupState:
         self.decided, self.regressions = group.decided, group.regressions
         self.first_ns, self.last_ns, self.count = group.first_seen_ns, group.last_seen_ns, group.count
         self.visible, self.inferred = group.visible_count, group.inferred_count
+        self.logged = group.logged_count
         self.services, self.operations = Names(group.services), Names(group.operations)
         self.versions, self.environments = Names(group.versions), Names(group.environments)
         self.hosts = Names(group.hosts)
@@ -76,7 +77,7 @@ class GroupState:
     def see(
         self, fact: ExceptionFact, at_ns: int, services: Sequence[str], user_ids: Sequence[str], visible: bool
     ) -> None:
-        """Count one trace whose error began with this group; it may change the status."""
+        """Count one trace whose error began with this group, or one logged error; it may change the status."""
         new_version = bool(fact.version) and self.versions.first_seen_ns(fact.version) is None
         self.count += 1
         self.visible += visible
@@ -84,14 +85,17 @@ class GroupState:
         self.minutes.add(at_ns // MINUTE_NS)
         self.hours.add(at_ns // HOUR_NS)
         kept = [self.services.add(service, at_ns) for service in dict.fromkeys((fact.service, *services))]
-        kept.append(self.operations.add(f"{fact.service} {fact.operation}", at_ns))
+        if fact.trace_id:
+            kept.append(self.operations.add(f"{fact.service} {fact.operation}", at_ns))
+        else:
+            self.logged += 1
         kept.append(self.versions.add(fact.version, at_ns))
         kept.append(self.environments.add(fact.environment, at_ns))
         kept.append(self.hosts.add(fact.host, at_ns))
         self.lost += kept.count(False)
         for user_id in user_ids:
             self.users.add(user_id)
-        if fact.trace_id not in self.examples:
+        if fact.trace_id and fact.trace_id not in self.examples:
             self.examples.append(fact.trace_id)
             if len(self.examples) > EXAMPLES_FIRST + EXAMPLES_LAST:
                 del self.examples[EXAMPLES_FIRST]
@@ -174,6 +178,7 @@ class GroupState:
                 "last_seen_ns": self.last_ns,
                 "count": self.count,
                 "inferred_count": self.inferred,
+                "logged_count": self.logged,
                 "visible_count": self.visible,
                 "users": max(self.users_before, self.users.count()),
                 "services": self.services.words(),

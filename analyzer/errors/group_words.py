@@ -57,12 +57,27 @@ class Spike(Word):
     since_ns: Nanoseconds = Field(description="begin of the first window that was too high")
     window_s: int
     sentence: str
+    per: Literal["calls", "time"] = Field("time", description="what was divided out: calls of its service, or nothing")
+    calls: int = Field(0, description="of its service in the window; 0: not known")
+
+
+class Lately(Word):
+    """The last window of a group against its own past, in both directions."""
+
+    state: Literal["usual", "spike", "drop", "no_data", "too_little_traffic"]
+    now: int = Field(description="errors in the last window")
+    usual: float = Field(description="errors that were to be expected in it")
+    p: float = Field(description="probability of a count this far off, if nothing had changed")
+    per: Literal["calls", "time"] = Field(description="what was divided out: the calls of its service, or nothing")
+    calls: int = Field(description="of its service in the window; 0: not known")
+    window_s: int
+    sentence: str
 
 
 class ErrorGroup(Word):
     """One kind of error, over all traces.
 
-    count : traces whose error began with it; a trace counts once
+    count : traces whose error began with it, each once, and errors that were only logged, outside of any trace
     inferred_count : of these: there was no time to explain them, they look like one that was explained
     status_reason : why it has its status, for people
     lost : times a service, operation, version, environment or host found no room in its list
@@ -89,6 +104,7 @@ class ErrorGroup(Word):
     last_seen_ns: Nanoseconds
     count: int
     inferred_count: int = Field(0, description="of these: not explained, counted by their look")
+    logged_count: int = Field(0, description="of these: only logged, outside of any trace")
     visible_count: int = Field(0, description="explained ones whose request failed for its caller")
     users: int = Field(0, description="distinct users, estimated; 0 when no user attribute was seen")
     services: list[SeenAs] = []

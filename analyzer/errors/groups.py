@@ -15,10 +15,11 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from analyzer.errors.counting import Users, UserSketch
-from analyzer.errors.group_news import WINDOW_MINUTES, GroupNews, Turn
+from analyzer.errors.group_news import CallsOf, GroupNews, Turn
 from analyzer.errors.group_state import HOUR_NS, MINUTE_NS, GroupState
 from analyzer.errors.group_words import ErrorGroup, GroupChange
 from analyzer.errors.model import ExceptionFact, Fingerprint
+from analyzer.errors.own_past import WINDOW_MINUTES
 from analyzer.errors.templates import similarity, template_of
 
 AHEAD_MAX_NS = 5 * MINUTE_NS  # a time farther in the future is a wrong clock
@@ -89,8 +90,9 @@ class Groups:
         user_ids: Sequence[str] = (),
         *,
         visible: bool = False,
+        key: str = "",
     ) -> str:
-        """Count one trace's error; the id of its group.
+        """Count one trace's error, or one that was only logged; the id of its group.
 
         Parameters
         ----------
@@ -100,12 +102,13 @@ class Groups:
         services : others that failed because of it
         user_ids : who was hit
         visible : the request failed for its caller
+        key : tells a logged error from the next one; a trace counts once under its id
         """
-        key = (fact.trace_id, found.fine)
-        if key in self._counted:
+        once = (fact.trace_id or key, found.fine)
+        if once in self._counted:
             self.counts.repeated += 1
             return found.fine
-        self._counted[key] = None
+        self._counted[once] = None
         if len(self._counted) > COUNTED_MAX:
             self._counted.popitem(last=False)
         self.counts.observed += 1
@@ -151,9 +154,9 @@ class Groups:
             if state.age(now_ns, new_ns):
                 self._touch(state)
 
-    def judge(self, now_ns: int) -> None:
-        """Hold every group against its own past. Once a minute."""
-        for state in self.news.look(self._groups, now_ns):
+    def judge(self, now_ns: int, calls: CallsOf = lambda service: {}) -> None:
+        """Hold every group against its own past, per call where calls are known. Once a minute."""
+        for state in self.news.look(self._groups, now_ns, calls):
             self._touch(state)
 
     def _surprise(self, state: GroupState, now_ns: int) -> None:

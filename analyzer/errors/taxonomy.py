@@ -191,7 +191,7 @@ def severity_of(group: ErrorGroup, context: Context, kind: str) -> Judgement:
     share, calls = context.failed_share, context.call_count
     known = share is not None and calls >= CALLS_MIN
     percent = f"{100 * share:.0f} % of {calls} recent calls of the operation fail" if share is not None else ""
-    explained = group.count - group.inferred_count
+    explained = group.count - group.inferred_count - group.logged_count
     visible = group.visible_count / explained if explained else 0.0
     seen = f"{group.visible_count} of {explained} requests failed for their caller"
     if kind == "business":
@@ -200,6 +200,9 @@ def severity_of(group: ErrorGroup, context: Context, kind: str) -> Judgement:
         return Judgement(value="critical", reason="it speaks of lost or damaged data")
     if kind == "security" and "injection" in kind_of(group).reason:
         return Judgement(value="critical", reason="the message carries what an injection looks like")
+    if group.logged_count and explained <= 0:
+        value = "low" if group.count < ERRORS_FEW else "medium"
+        return Judgement(value=value, reason=f"only logged, {group.count} times: no trace says who met it")
     if visible <= VISIBLE_SHARE:
         if known and share is not None and share >= MAJOR_SHARE:
             return Judgement(value="medium", reason=f"worked around, but {percent}")

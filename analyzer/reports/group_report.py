@@ -6,7 +6,7 @@ releases come from the group; pattern, location and fixture from the example, or
 
 from __future__ import annotations
 
-from analyzer.errors.group_words import ErrorGroup
+from analyzer.errors.group_words import ErrorGroup, Lately
 from analyzer.errors.model import ExceptionFact
 from analyzer.findings import Answer
 from analyzer.reports import advice
@@ -18,16 +18,25 @@ from analyzer.words import named, shown
 NAMES_MAX = 10  # services and versions that are named
 
 
-def report_of_group(group: ErrorGroup, example: Report | None = None) -> Report:
-    """Write the report of a group of like errors."""
+def report_of_group(group: ErrorGroup, example: Report | None = None, lately: Lately | None = None) -> Report:
+    """Write the report of a group of like errors.
+
+    Parameters
+    ----------
+    lately : its last minutes against its own past; None: nobody looked
+    """
     if example is None:
         example = _from_words(group)
     scope = [
         Claim(
-            text=f"seen in {group.count:,} traces; of those explained, the request failed in {group.visible_count:,}",
+            text=f"seen in {group.count - group.logged_count:,} traces; of those explained, the request failed in "
+            f"{group.visible_count:,}",
             numbers={"count": group.count, "visible_count": group.visible_count},
         )
     ]
+    if group.logged_count:
+        text = f"{group.logged_count:,} of {group.count:,} were only logged, outside of any trace"
+        scope.append(Claim(text=text, numbers={"logged_count": group.logged_count, "count": group.count}))
     for word, seen in (("services", group.services), ("versions", group.versions)):
         if seen:
             names = ", ".join(f"{shown(one.name)} ({one.count:,})" for one in seen[:NAMES_MAX])
@@ -38,6 +47,14 @@ def report_of_group(group: ErrorGroup, example: Report | None = None) -> Report:
         scope.append(
             Claim(text=f"{group.users:,} users, estimated", level="inferred", numbers={"users": float(group.users)})
         )
+    if lately is not None and not (lately.state == "spike" and group.spike is not None):
+        words = lately.state.replace("_", " ")
+        numbers = {"now": float(lately.now), "usual": lately.usual, "calls": float(lately.calls), "p": lately.p}
+        scope.append(Claim(text=f"lately {words}: {lately.sentence}", numbers=numbers))
+    if group.spike is not None:
+        text = f"a spike since {utc(group.spike.since_ns)}: {group.spike.sentence}"
+        numbers = {"now": float(group.spike.now), "usual": group.spike.usual, "p": group.spike.p}
+        scope.append(Claim(text=text, numbers=numbers))
     what = f"{shown(group.type) or 'an error'} in {named(group.service, group.operation)}"
     said = f"{what}: {shown(group.message)}" if group.message else what
     summary = example.summary.model_copy(
@@ -68,6 +85,7 @@ def report_of_group(group: ErrorGroup, example: Report | None = None) -> Report:
             "summary": summary,
             "root_cause": cause,
             "monitoring": monitoring,
+            "runbook": example.runbook.model_copy(update={"runbook_id": group.group_id}),
             "available": ["the group", *example.available],
         }
     )

@@ -14,8 +14,9 @@ from collections.abc import Iterable
 
 from analyzer.reports.advice import lasted_or_unknown
 from analyzer.reports.excerpt_text import changed_by, numbered
+from analyzer.reports.hand_words import by_hand_words, newer_words
 from analyzer.reports.html_style import STYLE
-from analyzer.reports.model import Claim, Report
+from analyzer.reports.model import Claim, Report, RunbookStep
 from analyzer.reports.svg import text_of as text
 
 _HASH = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
@@ -46,6 +47,7 @@ def to_html(report: Report, *, waterfall: str = "", graph: str = "") -> str:
         _monitoring(report),
         _runbook(report),
         _timeline(report),
+        _mitigations(report),
         _section(
             "Messages",
             f"<p>Channel: {_code(report.messages.channel)}</p><h3>First message</h3>{_pre(report.messages.initial)}"
@@ -225,13 +227,28 @@ def _monitoring(report: Report) -> str:
 def _runbook(report: Report) -> str:
     runbook = report.runbook
     steps = "".join(
-        f"<li><strong>{text(step.title)}.</strong> {text(step.text)}"
+        f"<li><strong>{text(step.title)}.</strong>{_hand(step)} "
+        + "<br>".join(text(line) for line in step.text.split("\n"))
         + "".join(_pre(command) for command in step.commands)
+        + _newer(step)
         + "</li>"
         for step in runbook.steps
     )
     about = f'<p class="dim">{_code(runbook.runbook_id)}, version {_code(runbook.version)}</p>'
     return _section("Runbook", f'{about}<ol class="steps">{steps}</ol>')
+
+
+def _hand(step: RunbookStep) -> str:
+    return f' <span class="tag">{text(by_hand_words(step.by_hand))}</span>' if step.by_hand is not None else ""
+
+
+def _newer(step: RunbookStep) -> str:
+    """What is generated now beside an edit that stood in the place of something else."""
+    if step.by_hand is None or not step.by_hand.newer:
+        return ""
+    commands = "".join(_pre(command) for command in step.by_hand.commands)
+    inner = f"<p>{text(step.by_hand.text)}</p>{commands}" if step.by_hand.text else ""
+    return f"<details><summary>{text(newer_words(step.by_hand))}</summary>{inner}</details>"
 
 
 def _timeline(report: Report) -> str:
@@ -246,6 +263,13 @@ def _timeline(report: Report) -> str:
     return _section(
         "Timeline", f'<div class="wide"><table class="times"><tbody>{rows}</tbody></table></div>{notes}{left}'
     )
+
+
+def _mitigations(report: Report) -> str:
+    if report.subject != "incident":
+        return ""
+    told = [f"<strong>{text(one.verdict)}</strong>: {_claim(one.claim)}" for one in report.mitigations]
+    return _section("Did the mitigation work?", _list_of(told or [f"Not known: {text(report.mitigation_missing)}."]))
 
 
 def _review(report: Report) -> str:

@@ -19,6 +19,7 @@ from analyzer.reports.model import (
     Cause,
     Claim,
     FiveWhys,
+    Mitigation,
     Moment,
     Monitor,
     Report,
@@ -38,7 +39,13 @@ MOMENTS_MAX = 60
 _LIKELIEST = "likeliest cause: "
 
 
-def report_of_incident(incident: Incident, example: Report | None = None, *, changes: Sequence[Changed] = ()) -> Report:
+def report_of_incident(
+    incident: Incident,
+    example: Report | None = None,
+    *,
+    changes: Sequence[Changed] = (),
+    mitigations: Sequence[Mitigation] | None = None,
+) -> Report:
     """Write the report of an incident.
 
     Parameters
@@ -46,6 +53,7 @@ def report_of_incident(incident: Incident, example: Report | None = None, *, cha
     incident : as it is now
     example : report of one of its example traces; None when none is kept
     changes : what was changed lately
+    mitigations : what was done against it, judged; None when nobody counted calls
     """
     top = incident.suspects[0] if incident.suspects and incident.verdict == "cause" else None
     evidences = Evidences()
@@ -74,6 +82,7 @@ def report_of_incident(incident: Incident, example: Report | None = None, *, cha
         title=title,
         revision=incident.revision,
         engine_version=incident.engine_version or __version__,
+        correlation_id=example.correlation_id if example is not None else "",
         available=["the incident", *(example.available if example is not None else [])],
         missing=[] if example is not None else ["an example trace: none is kept, so no pattern, location or fixture"],
         summary=_summary(incident, mine),
@@ -92,7 +101,7 @@ def report_of_incident(incident: Incident, example: Report | None = None, *, cha
         runbook=_runbook(incident, top, culprit, title, example),
         five_whys=_whys(incident, top, example, changes),
         timeline=timeline,
-        messages=messages_of(_notice(incident, top, title, example)),
+        messages=messages_of(_notice(incident, top, title, example, mitigations or ())),
         review=review_of(
             Known(
                 first=_first_hypothesis(incident) or "(not known: no cause was named before the last one)",
@@ -106,7 +115,17 @@ def report_of_incident(incident: Incident, example: Report | None = None, *, cha
             ),
             [],
         ).model_copy(update={"actions": example.review.actions} if example is not None else {}),
+        mitigations=list(mitigations or ()),
+        mitigation_missing="" if mitigations else _not_judged(incident, top, mitigations),
     )
+
+
+def _not_judged(incident: Incident, top: Suspect | None, mitigations: Sequence[Mitigation] | None) -> str:
+    if mitigations is None:
+        return "calls were not counted here"
+    if top is None:
+        return "nobody is blamed, so nobody's calls can show it"
+    return "none was told since the onset (POST /api/v1/changes, kind rollback or mitigation), and the alarms go on"
 
 
 def _culprit(top: Suspect | None) -> str:
@@ -273,13 +292,23 @@ def _whys(incident: Incident, top: Suspect | None, example: Report | None, chang
     return FiveWhys(whys=whys, ended=ended)
 
 
-def _notice(incident: Incident, top: Suspect | None, title: str, example: Report | None) -> Notice:
+def _notice(
+    incident: Incident,
+    top: Suspect | None,
+    title: str,
+    example: Report | None,
+    mitigations: Sequence[Mitigation],
+) -> Notice:
     radius = incident.blast_radius
     share = f"{radius.failed_requests / radius.requests:.1%}" if radius is not None and radius.requests else ""
     closed = incident.ended_ns is not None
     symptoms = [incident.summary]
     if radius is not None:
         symptoms.append(f"{radius.failed_requests:,} failed and {radius.slow_requests:,} slow of {radius.requests:,}")
+    last = mitigations[-1] if mitigations else None
+    now = last.after_share if last is not None else None
+    usual = last.before_share if last is not None else None
+    gone = "alarms have been gone since the end of the incident" if closed else ""
     errors = [item.claim for item in (example.evidence if example is not None else []) if item.source == "exception"]
     return Notice(
         title=title,
@@ -295,7 +324,9 @@ def _notice(incident: Incident, top: Suspect | None, title: str, example: Report
         duration=lasted(incident.ended_ns - incident.onset_ns) if incident.ended_ns is not None else "",
         status_after="Mitigated" if closed else "Investigating",
         error_share=share,
-        error_share_now="alarms have been gone since the end of the incident" if closed else "",
+        error_share_now=f"{now:.2%} of the calls of {_culprit(top)}" if now is not None else gone,
+        error_share_usual=f"{usual:.2%} of the calls of {_culprit(top)}" if usual is not None else "",
+        mitigation=" ".join(one.claim.text for one in mitigations),
     )
 
 

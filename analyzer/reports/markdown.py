@@ -10,7 +10,8 @@ import re
 
 from analyzer.reports.advice import lasted_or_unknown
 from analyzer.reports.excerpt_text import changed_by, numbered
-from analyzer.reports.model import Claim, Report
+from analyzer.reports.hand_words import by_hand_words, newer_words
+from analyzer.reports.model import Claim, Report, RunbookStep
 from analyzer.words import shown
 
 # What Markdown (CommonMark, GitHub) reads as markup anywhere in a line, and HTML.
@@ -45,6 +46,7 @@ def to_markdown(report: Report, *, with_fixture: bool = True) -> str:
     parts += _runbook(report)
     parts += _whys(report)
     parts += _timeline(report)
+    parts += _mitigations(report)
     parts += [
         "## Messages",
         f"Channel: `{report.messages.channel}`",
@@ -152,10 +154,19 @@ def _runbook(report: Report) -> list[str]:
     runbook = report.runbook
     parts = [f"## {escaped(runbook.title)}", f"Id `{runbook.runbook_id}`, version `{runbook.version}`"]
     for step in runbook.steps:
-        parts.append(f"{step.number}. **{escaped(step.title)}**: {escaped(step.text)}")
+        lines = [escaped(line) for line in step.text.split("\n") if line.strip()]
+        parts.append(f"{step.number}. **{escaped(step.title)}**{_hand(step)}: " + "  \n   ".join(lines))
         if step.commands:
             parts.append(fenced("\n".join(step.commands), "sh"))
+        if step.by_hand is not None and step.by_hand.newer:
+            parts.append(
+                f"> {newer_words(step.by_hand)}" + (f" {escaped(step.by_hand.text)}" * bool(step.by_hand.text))
+            )
     return parts
+
+
+def _hand(step: RunbookStep) -> str:
+    return f" *({by_hand_words(step.by_hand)})*" if step.by_hand is not None else ""
 
 
 def _whys(report: Report) -> list[str]:
@@ -180,6 +191,14 @@ def _timeline(report: Report) -> list[str]:
     if report.timeline.left_out:
         parts.append(f"{report.timeline.left_out} later moments are left out.")
     return parts
+
+
+def _mitigations(report: Report) -> list[str]:
+    if report.subject != "incident":
+        return []
+    told = [f"**{one.verdict}**: {_claim(one.claim)}" for one in report.mitigations]
+    told = told or [f"Not known: {escaped(report.mitigation_missing)}."]
+    return ["## Did the mitigation work?", _bullets_raw(told)]
 
 
 def _review(report: Report) -> list[str]:

@@ -17,6 +17,7 @@ REPORT_SCHEMA_VERSION = "1"
 
 Subject = Literal["trace", "incident", "group"]
 Level = Literal["measured", "inferred", "needs people"]
+MitigationVerdict = Literal["worked", "worked in part", "did not work", "cannot tell yet"]
 Source = Literal["answer", "exception", "stack trace", "log", "pattern", "incident", "change"]
 
 
@@ -148,22 +149,38 @@ class Monitor(Word):
     for_s: int = 300
 
 
+class ByHand(Word):
+    """That people wrote a section, and what would stand there else. Who they are is not known."""
+
+    edit: int = Field(description="number of the edit that gave the section its words")
+    edited_ns: Nanoseconds
+    edited_at: str
+    newer: bool = Field(False, description="the generated text is another than when the section was edited")
+    title: str = Field(default="", description="of the generated section; empty: none is generated under this name")
+    text: str = ""
+    commands: list[str] = []
+
+
 class RunbookStep(Word):
     """One step of a runbook."""
 
     number: int
+    section: str = Field(default="", description="its name, the same in every version: what an edit refers to")
     title: str
     text: str
     commands: list[str] = []
+    generated_version: str = Field(default="", description="of the generated words; empty: none are generated")
+    by_hand: ByHand | None = Field(default=None, description="null: generated")
 
 
 class Runbook(Word):
     """Deliverable 8: what to do when it happens again."""
 
     runbook_id: str
-    version: str = Field(description="changes when the text changes")
+    version: str = Field(description="changes when the text changes, by us or by hand")
     title: str
     steps: list[RunbookStep]
+    edit: int = Field(default=0, description="number of the last edit by hand; 0: there was none")
 
 
 class Why(Word):
@@ -233,6 +250,17 @@ class Review(Word):
     questions: list[str]
 
 
+class Mitigation(Word):
+    """Something that was done against an incident, and whether fewer calls of the one who is blamed failed after it."""
+
+    what: str
+    at_ns: Nanoseconds
+    verdict: MitigationVerdict
+    claim: Claim = Field(description="exact counts before the onset, until it and after it stand in `numbers`")
+    before_share: float | None = Field(default=None, description="of calls that failed before; null: no calls")
+    after_share: float | None = Field(default=None, description="of calls that failed after it; null: no calls")
+
+
 class Report(Word):
     """Everything that is said of a trace, an incident or a group, for people."""
 
@@ -257,6 +285,9 @@ class Report(Word):
     timeline: Timeline
     messages: Messages
     review: Review
+    correlation_id: str = Field(default="", description="of the trace, or of the example; empty: none was seen")
+    mitigations: list[Mitigation] = Field(default=[], description="of an incident, in order of time")
+    mitigation_missing: str = Field(default="", description="of an incident: why none is judged")
 
 
 def report_schema() -> dict[str, object]:

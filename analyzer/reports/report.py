@@ -80,6 +80,7 @@ def report_of_trace(
         module=_module(facts),
         language=_language(facts) or observed.language,
         correlation_id=next((fact.correlation_id for fact in facts if fact.correlation_id), ""),
+        group_id=answer.group.id if answer.group else "",
     )
     return Report(
         subject="trace",
@@ -87,6 +88,7 @@ def report_of_trace(
         title=_title(answer),
         revision=answer.revision,
         engine_version=answer.engine_version or __version__,
+        correlation_id=shown(case.correlation_id),
         available=_available(answer, facts, analysis, changes),
         missing=_missing(facts, analysis, changes),
         summary=_summary(answer, mine),

@@ -66,7 +66,14 @@ def _queries(report: Report, watched: Watched) -> dict[str, Any]:
     """By name; a value is the body, or the text, of a query as the other system takes it."""
     service, summary = watched.service, report.summary
     end_ns = max(summary.ended_ns or 0, summary.started_ns) + AFTER_NS
-    return {
+    correlated: dict[str, Any] = {}
+    if report.correlation_id:
+        correlated = {
+            "elasticsearch_correlation": queries.elastic_correlation(report.correlation_id),
+            "loki_correlation": queries.loki_errors(service, correlation_id=report.correlation_id),
+            "tempo_correlation": queries.traceql_correlation(report.correlation_id),
+        }
+    return correlated | {
         "elasticsearch_window": queries.elastic_window(service, summary.started_ns, end_ns),
         "elasticsearch_error_rate": queries.elastic_error_rate(service=service),
         "elasticsearch_fingerprints": queries.elastic_fingerprints(service=service),

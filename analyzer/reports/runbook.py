@@ -1,7 +1,7 @@
 """Deliverable 8: what to do when the same thing happens again, step by step, with commands filled in.
 
 In: what is known of the culprit. Out: `Runbook`, versioned by its text. The texts are advice; names and ids in commands
-come from the input and are quoted for the language of the command.
+come from the input and are quoted for the language of the command. What people wrote instead is put in by `hand_edits`.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from analyzer.reports.commands import (
     trace_ql,
 )
 from analyzer.reports.model import Runbook, RunbookStep
+from analyzer.reports.queries import traceql_correlation
 from analyzer.words import shown
 
 RUNBOOK_RULES = "1"  # of this file; part of every version
@@ -81,6 +82,7 @@ class Case(NamedTuple):
     language: str = ""
     incident_id: str = ""
     correlation_id: str = ""
+    group_id: str = ""  # of errors: its runbook is one, whatever its example shows
 
 
 def runbook_of(case: Case, patterns: Sequence[PatternMatch]) -> Runbook:
@@ -90,39 +92,56 @@ def runbook_of(case: Case, patterns: Sequence[PatternMatch]) -> Runbook:
         *_confirm(case),
         RunbookStep(
             number=0,
+            section="mitigate",
             title="Stop the harm",
             text=f"{mitigation(patterns)} Also: roll back, scale out, switch a feature off, fail over, hot fix.",
         ),
         RunbookStep(
             number=0,
+            section="verify",
             title="See that it worked",
             text="The share of failing calls must fall at once and stay low for 15 to 30 minutes.",
             commands=[error_share(case.service)] if case.service else [],
         ),
         *(
-            RunbookStep(number=0, title=f"Mend: {match.title}", text=f"{match.cause} {match.fix}")
+            RunbookStep(
+                number=0,
+                section=f"mend.{match.pattern}",
+                title=f"Mend: {match.title}",
+                text=f"{match.cause} {match.fix}",
+            )
             for match in patterns[:PATTERNS_MAX]
         ),
         _debug(case),
         RunbookStep(
             number=0,
+            section="production",
             title="Look closer in production",
             text=" ".join([*_IN_PRODUCTION.get(family, _PRODUCTION_DEFAULT), _REMOTE]),
         ),
         RunbookStep(
             number=0,
+            section="recover",
             title="Recover",
             text="All systems answer; data is consistent; queued and failed requests are processed (watch the queue "
             "drain); the status page says resolved; stakeholders are told.",
         ),
-        RunbookStep(number=0, title="Review", text="Within 48 hours: timeline, cause, contributing factors, actions."),
+        RunbookStep(
+            number=0,
+            section="review",
+            title="Review",
+            text="Within 48 hours: timeline, cause, contributing factors, actions.",
+        ),
     ]
-    steps = [step.model_copy(update={"number": number}) for number, step in enumerate(steps, 1)]
+    steps = [
+        step.model_copy(update={"number": number, "generated_version": digest(f"{step.title}: {step.text}")[:8]})
+        for number, step in enumerate(steps, 1)
+    ]
     who = f"{case.rule}|{case.service}|{patterns[0].pattern if patterns else ''}"
     text = "\n".join(f"{step.title}: {step.text}" for step in steps)
     return Runbook(
-        runbook_id=_digest(who),
-        version=f"{RUNBOOK_RULES}.{_digest(text)[:8]}",
+        runbook_id=case.group_id or digest(who),
+        version=f"{RUNBOOK_RULES}.{digest(text)[:8]}",
         title=f"Runbook: {case.title}",
         steps=steps,
     )
@@ -139,6 +158,7 @@ def _confirm(case: Case) -> list[RunbookStep]:
         steps.append(
             RunbookStep(
                 number=0,
+                section="confirm",
                 title="Confirm",
                 text="Ask for a fresh trace of the same entry: is it the same rule and the same culprit?",
                 commands=asked,
@@ -154,10 +174,12 @@ def _confirm(case: Case) -> list[RunbookStep]:
     if case.trace_id:
         queries.append(elastic_trace(case.trace_id))
     if case.correlation_id:
-        queries.append(elastic_correlation(case.correlation_id))
+        queries += [elastic_correlation(case.correlation_id), traceql_correlation(shown(case.correlation_id))]
     if queries:
         text = "How much fails, since when, and what the logs say (PromQL, TraceQL, LogQL, Elasticsearch)."
-        steps.append(RunbookStep(number=0, title="See how far it reaches", text=text, commands=queries))
+        steps.append(
+            RunbookStep(number=0, section="reach", title="See how far it reaches", text=text, commands=queries)
+        )
     return steps
 
 
@@ -176,8 +198,9 @@ def _debug(case: Case) -> RunbookStep:
         "variables and the state, evaluate expressions, watch for what changes unexpectedly, change a variable to "
         "test a guess."
     )
-    return RunbookStep(number=0, title="Debug", text=text, commands=commands)
+    return RunbookStep(number=0, section="debug", title="Debug", text=text, commands=commands)
 
 
-def _digest(text: str) -> str:
+def digest(text: str) -> str:
+    """16 hex digits of a text."""
     return hashlib.blake2b(text.encode("utf-8", "replace"), digest_size=8).hexdigest()

@@ -12,6 +12,7 @@ from analyzer.errors.change_words import Change
 from analyzer.errors.group_news import Turn
 from analyzer.errors.group_words import ErrorGroup
 from analyzer.errors.groups import GroupsConfig
+from analyzer.errors.rules import Grouping
 from analyzer.incident_config import IncidentConfig
 from analyzer.incident_words import Incident
 from analyzer.incidents.ranking import rank_incident
@@ -104,6 +105,7 @@ class EngineRoom:
             self._store.group,
             overrules=config.errors.taxonomy,
             exports=_group_exports(config.exporters.otlp),
+            group=Grouping(config.errors.rules),
         )
         self._changes = ChangeShelf(Path(config.storage.path), clock, config.storage.retention_hours)
         self._incidents = _incidents(config, self._analyzer, self._shelf, clock, self._changes)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from analyzer.errors.group_words import ErrorGroup
+from analyzer.errors.own_past import lately_of
 from analyzer.errors.rules import Rule
 from analyzer.findings import NOT_EXPLAINED, Answer
 from analyzer.incident_words import Incident
@@ -22,11 +23,14 @@ from collector.checkout.context import SourceContext
 from collector.clock import SystemClock
 from collector.config import Config
 from collector.contracts import STATE_NAME, Decisions, Encoding, Found, OpenTraces, Signal
+from collector.mitigations import mitigations_of
 from collector.query.access import local_hosts
 from collector.query.desk import Desk, QuerySettings, ReportFormat
 from collector.query.grpc import GrpcServer
 from collector.query.rest import RestServer, create_app
+from collector.query.rest_groups import LATELY_NS
 from collector.store.changes import ChangeShelf
+from collector.store.runbooks import RunbookShelf
 from collector.store.sqlite import SqliteStore
 from collector.telemetry import Snapshot, merge
 
@@ -64,8 +68,9 @@ class QueryRoom:
         self, config: Config, open_traces: OpenTraces, decisions: Decisions, stats: Callable[[], Snapshot]
     ) -> None:
         self._store = ExplainingStore.open(config.storage.path, read_only=True)
-        clock = SystemClock()
+        clock = self._clock = SystemClock()
         self._changes = ChangeShelf(Path(config.storage.path), clock, config.storage.retention_hours)
+        self._runbooks = RunbookShelf(Path(config.storage.path))
         wanted = config.sources
         self._sources = (
             SourceContext(
@@ -92,6 +97,7 @@ class QueryRoom:
             stats=stats,
             changes=self._changes,
             decisions=decisions,
+            runbooks=self._runbooks,
         )
         self._redactor = new_redactor(config.redaction)
         self._guard = guard = query_guard(config)
@@ -110,6 +116,7 @@ class QueryRoom:
             decisions=desk.decisions,
             guard=guard,
             hosts=local_hosts(host_port(config.query.endpoint)[0], config.query.hosts),
+            runbooks=desk.runbooks,
         )
         self._tls = tls = server_tls("query", config.query.tls)
         self._rest = RestServer(app, *host_port(config.query.endpoint), tls.context() if tls is not None else None)
@@ -140,18 +147,23 @@ class QueryRoom:
         from collector.reporting import changes_before, page_of_trace
 
         changes = changes_before(self._changes, answer.start_ns)
-        return page_of_trace(answer, trace_otlp, logs_otlp, changes, self._sources).write(format)
+        page = page_of_trace(answer, trace_otlp, logs_otlp, changes, self._sources)
+        return page.edited(self._runbooks).write(format)
 
     def _report_incident(self, incident: Incident, format: ReportFormat) -> str:
         from collector.reporting import changes_before, page_of_incident
 
         changes = changes_before(self._changes, incident.onset_ns)
-        return page_of_incident(incident, self._find_page, changes).write(format)
+        done = mitigations_of(incident, self._store, self._changes, self._clock.now_ns())
+        return page_of_incident(incident, self._find_page, changes, done).edited(self._runbooks).write(format)
 
     def _report_group(self, group: ErrorGroup, format: ReportFormat) -> str:
         from collector.reporting import page_of_group
 
-        return page_of_group(group, self._find_page).write(format)
+        now_ns = self._clock.now_ns()
+        calls = self._store.calls(group.service, now_ns - LATELY_NS, now_ns)
+        lately = lately_of(group, calls, now_ns)
+        return page_of_group(group, self._find_page, lately).edited(self._runbooks).write(format)
 
     def _find_page(self, trace_id: str) -> Page | None:
         from collector.reporting import page_of_trace
@@ -172,13 +184,15 @@ class QueryRoom:
         self._grpc.stop(timeout_s / 2)
         self._store.close()
         self._changes.close()
+        self._runbooks.close()
 
     def not_ready(self) -> str:
         return "" if self._ready else "starting or stopping"
 
     def snapshot(self) -> Snapshot:
         doors = [part.snapshot() for part in (self._tls, self._guard) if part is not None]
-        return merge([self._rest.snapshot(), self._grpc.snapshot(), self._changes.snapshot(), *doors])
+        rooms = (self._rest, self._grpc, self._changes, self._runbooks)
+        return merge([*(room.snapshot() for room in rooms), *doors])
 
 
 def _draw(trace_otlp: bytes, logs_otlp: bytes | None, answer: Answer | None) -> Graph:

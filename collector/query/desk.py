@@ -10,7 +10,7 @@ from analyzer.errors.group_words import ErrorGroup
 from analyzer.findings import Answer
 from analyzer.incident_words import Incident
 from analyzer.service_graph import Graph
-from collector.contracts import ChangeLog, Clock, Decisions, Encoding, OpenTraces, Signal, Store
+from collector.contracts import ChangeLog, Clock, Decisions, Encoding, OpenTraces, RunbookLog, Signal, Store
 
 ReportFormat: TypeAlias = Literal["json", "markdown", "html", "monitors"]
 # Request bytes -> answers, nothing stored. Raises `collector.errors.RefusedError`.
@@ -70,3 +70,4 @@ class Desk:
     stats: Callable[[], Mapping[str, float]] = dict
     changes: ChangeLog | None = None
     decisions: Decisions | None = None
+    runbooks: RunbookLog | None = None

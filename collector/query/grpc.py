@@ -1,4 +1,4 @@
-"""gRPC: the query room as firstfault.v1.RootCauseService, and the server that also carries IncidentService.
+"""gRPC: the query room as firstfault.v1.RootCauseService, and the server that also carries the others.
 
 In: Get, List, Watch. Out: the same answers as REST, typed; refusals in the words of `grpc_refusals`. Reads only.
 """
@@ -19,12 +19,15 @@ from collector.auth.guard import Guard
 from collector.contracts import FindingQuery
 from collector.errors import BadRequestError
 from collector.grpc_limits import port_limits
+from collector.pb.firstfault.v1 import groups_pb2 as groups_pb
+from collector.pb.firstfault.v1 import groups_pb2_grpc as groups_grpc
 from collector.pb.firstfault.v1 import incidents_pb2 as incidents_pb
 from collector.pb.firstfault.v1 import incidents_pb2_grpc as incidents_grpc
 from collector.pb.firstfault.v1 import root_cause_pb2 as pb
 from collector.pb.firstfault.v1 import root_cause_pb2_grpc as pb_grpc
 from collector.query.desk import Desk
 from collector.query.grpc_access import AccessInterceptor
+from collector.query.grpc_groups import GroupService
 from collector.query.grpc_incidents import IncidentService
 from collector.query.grpc_mapping import answer_to_proto, finding_to_proto, verdict_from_proto
 from collector.query.grpc_refusals import DOMAIN, GrpcCounters, abort, answer, greet
@@ -132,7 +135,7 @@ def _verdict(value: int) -> str | None:
 
 
 class GrpcServer:
-    """RootCauseService and IncidentService on a port. `start` and `stop` belong to one owner thread."""
+    """RootCauseService, IncidentService and GroupService on a port. `start` and `stop` belong to one owner thread."""
 
     def __init__(
         self,
@@ -165,9 +168,10 @@ class GrpcServer:
         findings = RootCauseService(desk, self.hub, self._stopping, self._counters)
         self._incidents = IncidentService(desk, self._stopping, self._counters)
         pb_grpc.add_RootCauseServiceServicer_to_server(findings, self._server)
+        groups_grpc.add_GroupServiceServicer_to_server(GroupService(desk, self._counters), self._server)
         incidents_grpc.add_IncidentServiceServicer_to_server(self._incidents, self._server)
         if reflect:
-            ours = (pb.DESCRIPTOR, incidents_pb.DESCRIPTOR)
+            ours = (pb.DESCRIPTOR, incidents_pb.DESCRIPTOR, groups_pb.DESCRIPTOR)
             names = (
                 *(one.full_name for file in ours for one in file.services_by_name.values()),
                 reflection.SERVICE_NAME,

@@ -15,9 +15,11 @@ from google.protobuf.descriptor import Descriptor
 from google.protobuf.message import Message
 from pydantic import BaseModel
 
+from analyzer.errors.group_words import ErrorGroup
 from analyzer.findings import Answer
 from analyzer.incident_words import Incident
 from collector.contracts import FindingRow
+from collector.pb.firstfault.v1 import groups_pb2 as groups_pb
 from collector.pb.firstfault.v1 import incidents_pb2 as incidents_pb
 from collector.pb.firstfault.v1 import root_cause_pb2 as pb
 
@@ -58,6 +60,24 @@ def incident_from_proto(message: incidents_pb.Incident) -> Incident:
         The message holds what an incident cannot.
     """
     return _read(message, Incident)
+
+
+def group_to_proto(group: ErrorGroup) -> groups_pb.ErrorGroup:
+    """Write a group of errors as a message."""
+    message = groups_pb.ErrorGroup()
+    _fill(message, group)
+    return message
+
+
+def group_from_proto(message: groups_pb.ErrorGroup) -> ErrorGroup:
+    """Read a group of errors from a message.
+
+    Raises
+    ------
+    pydantic.ValidationError
+        The message holds what a group cannot.
+    """
+    return _read(message, ErrorGroup)
 
 
 def status_from_proto(value: int) -> str | None:

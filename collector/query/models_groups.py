@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 
-from analyzer.errors.group_words import ErrorGroup, Trend
+from analyzer.errors.group_words import ErrorGroup, Lately, Trend
 from collector.query.models import TRACE_ID
 
 GROUP_ID = "5f1d8c0a9b3e7742"
@@ -57,6 +57,18 @@ GROUP_EXAMPLE: dict[str, Any] = {
 }
 TREND_EXAMPLE = {"last_hour": 40, "usual_hour": 3.5, "direction": "rising", "reason": "40.0 an hour now, 3.5 before"}
 
+LATELY_EXAMPLE = {
+    "state": "spike",
+    "now": 40,
+    "usual": 3.1,
+    "p": 2.1e-14,
+    "per": "calls",
+    "calls": 1200,
+    "window_s": 300,
+    "sentence": "CardError in payment: 40 events where 3.1 are usual (the time before, 23 windows): 12.9 times as many "
+    "(p 2.1e-14); for the 1,200 calls of its service in the window",
+}
+
 
 class GroupList(BaseModel):
     """Groups of errors, in the order that was asked for."""
@@ -70,6 +82,7 @@ class GroupDetail(BaseModel):
     group: ErrorGroup
     why: str = Field(description="one sentence: what its members have in common")
     trend: Trend
+    lately: Lately = Field(description="the last five minutes against the two hours before")
     examples: list[str] = Field(description="paths of the answers to example traces")
 
 

@@ -145,8 +145,10 @@ def problem_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
         404: "Not here; `type` says which thing",
         406: "None of the accepted types can be made",
         410: "It was here; `type` says what happened to it",
+        412: "It was changed since it was read; read it again",
         413: "The body is too large",
         415: "The content type or encoding is not spoken here",
+        428: "Say which version was read, in If-Match",
         501: "This firstfault was started without that part",
         503: "No room now; Retry-After says when",
     }

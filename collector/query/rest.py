@@ -1,8 +1,8 @@
 """REST: the query room over HTTP.
 
-In: questions under /api/v1. Out: JSON (or DOT, Mermaid), errors as RFC 9457 problems. Writes nothing but the changes it
-is told of; the store and the engine are asked through their contracts. No page of HTML but reports, and nothing
-fetched from elsewhere.
+In: questions under /api/v1. Out: JSON (or DOT, Mermaid), errors as RFC 9457 problems. Writes nothing but the
+changes it is told of and the edits of runbooks; the store and the engine are asked through their contracts. No page of
+HTML but reports, and nothing fetched from elsewhere.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from analyzer.version import __version__
 from collector.asgi_thread import AsgiThread
 from collector.auth.guard import Guard
 from collector.clock import SystemClock
-from collector.contracts import ChangeLog, Clock, Decisions, OpenTraces, Store
+from collector.contracts import ChangeLog, Clock, Decisions, OpenTraces, RunbookLog, Store
 from collector.guarded_protocol import ServerLimits
 from collector.query.access import Access
 from collector.query.desk import Analyze, Desk, DrawTrace, QuerySettings, ReportGroup, ReportIncident, ReportTrace
@@ -53,6 +53,7 @@ def create_app(
     decisions: Decisions | None = None,
     guard: Guard | None = None,
     hosts: frozenset[str] = frozenset(),
+    runbooks: RunbookLog | None = None,
 ) -> FastAPI:
     """Make the application.
 
@@ -70,6 +71,7 @@ def create_app(
     decisions : the engine's side of what people decide about groups; None: PATCH says 501
     guard : knows credentials; None: everybody may ask
     hosts : names under which we may be asked; empty: any
+    runbooks : where edits of runbooks are kept; reports are expected to show them. None: /runbook says 501
 
     Returns
     -------
@@ -90,6 +92,7 @@ def create_app(
         stats,
         changes=changes,
         decisions=decisions,
+        runbooks=runbooks,
     )
     app = FastAPI(
         title="firstfault",
@@ -113,7 +116,7 @@ def create_app(
         *group_routes(desk),
         impact_routes(desk),
         change_routes(desk),
-        report_routes(desk),
+        *report_routes(desk),
         analyze_routes(desk),
     ):
         app.include_router(router, prefix=PREFIX)

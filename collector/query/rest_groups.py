@@ -14,6 +14,7 @@ from pydantic import TypeAdapter, ValidationError
 from starlette.concurrency import run_in_threadpool
 
 from analyzer.errors.group_words import ErrorGroup, GroupChange, GroupStatus
+from analyzer.errors.own_past import lately_of
 from analyzer.errors.trends import trend_of
 from collector.contracts import GroupQuery
 from collector.errors import BadRequestError, TooLargeError
@@ -23,6 +24,7 @@ from collector.query.models import body_of
 from collector.query.models_groups import (
     GROUP_EXAMPLE,
     GROUP_ID,
+    LATELY_EXAMPLE,
     TREND_EXAMPLE,
     GroupDetail,
     GroupList,
@@ -32,6 +34,7 @@ from collector.query.models_groups import (
 from collector.query.problems import ProblemError, harmless, problem_responses
 
 _NAME_MAX = 1024
+LATELY_NS = 7_200_000_000_000  # what a group is compared with
 _BODY_BYTES_MAX = 2_048  # what the control socket takes, and some
 _LIST, _TOP = TypeAdapter(GroupList), TypeAdapter(TopErrors)
 _GROUP_ID = re.compile(r"[0-9a-fA-F]{16}", re.ASCII)
@@ -84,6 +87,7 @@ def group_routes(desk: Desk) -> tuple[APIRouter, APIRouter]:
                     "group": GROUP_EXAMPLE,
                     "why": "same type CardError, same application frames from acme.Charge:authorize outwards",
                     "trend": TREND_EXAMPLE,
+                    "lately": LATELY_EXAMPLE,
                     "examples": [f"/api/v1/traces/{GROUP_EXAMPLE['example_trace_ids'][0]}/root-cause"],
                 },
                 "The group",
@@ -97,10 +101,12 @@ def group_routes(desk: Desk) -> tuple[APIRouter, APIRouter]:
         found = desk.store.group(wanted)
         if found is None:
             raise group_not_known(wanted)
+        now_ns = desk.clock.now_ns()
         detail = GroupDetail(
             group=found,
             why=why(found),
-            trend=trend_of(found, desk.clock.now_ns()),
+            trend=trend_of(found, now_ns),
+            lately=lately_of(found, desk.store.calls(found.service, now_ns - LATELY_NS, now_ns), now_ns),
             examples=[f"/api/v1/traces/{trace_id}/root-cause" for trace_id in found.example_trace_ids],
         )
         return _json(detail.model_dump_json().encode())

@@ -5,22 +5,17 @@ style element by its hash, nothing else.
 """
 
 # No postponed annotations: FastAPI reads those of the routes, and they name bounds of the enclosing function.
-import threading
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Path, Query, Response
+from fastapi import APIRouter, Query, Response
 
 from analyzer.reports.html import CONTENT_SECURITY_POLICY
 from analyzer.reports.model import Report
-from collector.errors import OverloadedError
 from collector.query.desk import Desk
-from collector.query.lookup import look_everywhere, read_trace_id
 from collector.query.models import TRACE_ID, body_of
-from collector.query.models_groups import GROUP_ID
-from collector.query.models_incidents import INCIDENT_ID
-from collector.query.problems import ProblemError, harmless, problem_responses
-from collector.query.rest_groups import group_not_known, read_group_id
-from collector.query.rest_missing import require_answer, require_incident
+from collector.query.problems import harmless, problem_responses
+from collector.query.report_writer import GroupId, IncidentId, ReportWriter, TraceId
+from collector.query.rest_runbooks import runbook_routes
 
 Format = Annotated[
     Literal["json", "markdown", "html", "monitors"],
@@ -36,10 +31,10 @@ _EXAMPLE = {"schema_version": "1", "subject": "trace", "subject_id": TRACE_ID, "
 _BODY = body_of(Report, _EXAMPLE, "The report: eight deliverables, five whys, timeline, messages, review draft")
 
 
-def report_routes(desk: Desk) -> APIRouter:
-    """Routes /traces/{trace_id}/report, /incidents/{incident_id}/report and /groups/{group_id}/report."""
+def report_routes(desk: Desk) -> tuple[APIRouter, APIRouter]:
+    """Routes /traces/{trace_id}/report, /incidents/{incident_id}/report and /groups/{group_id}/report; and /runbook."""
     router = APIRouter()
-    desks = _Desks(desk.settings.reports_max)
+    writer = ReportWriter(desk)
 
     @router.get(
         "/traces/{trace_id}/report",
@@ -48,26 +43,9 @@ def report_routes(desk: Desk) -> APIRouter:
         response_model=None,
         responses={200: _BODY, **problem_responses(400, 404, 410, 501, 503)},
     )
-    def trace_report(
-        trace_id: Annotated[
-            str,
-            Path(
-                pattern="^[0-9a-fA-F]{32}$",
-                description="32 hex digits, either case",
-                openapi_examples={"trace": {"value": TRACE_ID}},
-            ),
-        ],
-        format: Format = "json",
-    ) -> Response:
+    def trace_report(trace_id: TraceId, format: Format = "json") -> Response:
         """All eight deliverables are always there; what is not known says so. Without spans there is no fixture."""
-        if desk.report_trace is None:
-            raise _no_reports()
-        found = look_everywhere(desk, read_trace_id(trace_id))
-        answer = require_answer(found, desk.settings.retry_after_s)
-        otlp = found.found.trace_otlp if found.found else None
-        logs = found.found.logs_otlp if found.found else None
-        with desks:
-            return _written(desk.report_trace(answer, otlp, logs, format), format)
+        return _written(writer.of_trace(trace_id, format), format)
 
     @router.get(
         "/incidents/{incident_id}/report",
@@ -76,18 +54,9 @@ def report_routes(desk: Desk) -> APIRouter:
         response_model=None,
         responses={200: _BODY, **problem_responses(400, 404, 501, 503)},
     )
-    def incident_report(
-        incident_id: Annotated[
-            str, Path(description="32 hex digits", openapi_examples={"incident": {"value": INCIDENT_ID}})
-        ],
-        format: Format = "json",
-    ) -> Response:
+    def incident_report(incident_id: IncidentId, format: Format = "json") -> Response:
         """Who and since when from the incident; pattern, location and fixture from an example trace that is kept."""
-        if desk.report_incident is None:
-            raise _no_reports()
-        incident = require_incident(desk, incident_id)
-        with desks:
-            return _written(desk.report_incident(incident, format), format)
+        return _written(writer.of_incident(incident_id, format), format)
 
     @router.get(
         "/groups/{group_id}/report",
@@ -96,45 +65,11 @@ def report_routes(desk: Desk) -> APIRouter:
         response_model=None,
         responses={200: _BODY, **problem_responses(400, 404, 501, 503)},
     )
-    def group_report(
-        group_id: Annotated[str, Path(description="16 hex digits", openapi_examples={"group": {"value": GROUP_ID}})],
-        format: Format = "json",
-    ) -> Response:
+    def group_report(group_id: GroupId, format: Format = "json") -> Response:
         """Counts, releases and times of the group; pattern, location and fixture from an example that is kept."""
-        if desk.report_group is None:
-            raise _no_reports()
-        wanted = read_group_id(group_id)
-        group = desk.store.group(wanted)
-        if group is None:
-            raise group_not_known(wanted)
-        with desks:
-            return _written(desk.report_group(group, format), format)
+        return _written(writer.of_group(group_id, format), format)
 
-    return router
-
-
-class _Desks:
-    """How many reports are written at the same time; any thread."""
-
-    def __init__(self, most: int) -> None:
-        self._most, self._free = most, threading.BoundedSemaphore(most)
-
-    def __enter__(self) -> None:
-        if not self._free.acquire(blocking=False):
-            raise OverloadedError(f"{self._most} reports are being written; that is the bound", "reports")
-
-    def __exit__(self, *_: object) -> None:
-        self._free.release()
-
-
-def _no_reports() -> ProblemError:
-    return ProblemError(
-        501,
-        "no_reports",
-        "No reports here",
-        "this firstfault was started without an analyzer",
-        do="ask one that was started with `firstfault serve`",
-    )
+    return router, runbook_routes(desk, writer)
 
 
 def _written(body: str, format: str) -> Response:

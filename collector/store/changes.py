@@ -8,22 +8,19 @@ its API), while the engine owns the rest of the directory; SQLite's lock keeps s
 from __future__ import annotations
 
 import sqlite3
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from pydantic import ValidationError
 
 from analyzer.errors.change_words import Change
 from collector.contracts import ChangeQuery, Clock
-from collector.errors import BadRequestError, OverloadedError
-from collector.store.database import Schema, connect, error_code, is_corrupt, put_aside, transaction
+from collector.errors import BadRequestError
+from collector.store.database import Schema, transaction
 from collector.store.hours import HOUR_NS
+from collector.store.own_file import OwnFile
 
 LIMIT_MAX = 1_000
 CHANGES_MAX = 10_000  # under 10 KB each: 100 MB when every text is as long as it may be
-CACHE_KIB = 512
 FILE_NAME = "changes.sqlite"
 SCHEMA = Schema(
     1,
@@ -46,11 +43,9 @@ class ChangeShelf:
     """`contracts.ChangeLog` on SQLite."""
 
     def __init__(self, folder: Path, clock: Clock, retention_hours: float = 72.0) -> None:
-        self._path = folder / FILE_NAME
+        self._file = OwnFile(folder / FILE_NAME, SCHEMA)
         self._clock = clock
         self._keep_ns = int(retention_hours * HOUR_NS)
-        self._lock = threading.Lock()
-        self._db: sqlite3.Connection | None = None
         self._told = 0
         self._forgotten = 0
         self._damaged = 0
@@ -64,7 +59,7 @@ class ChangeShelf:
             The disk is full or does not write; put it again.
         """
         now_ns = self._clock.now_ns()
-        with self._guard() as db, transaction(db):
+        with self._file.use() as db, transaction(db):
             added = db.execute(
                 "INSERT OR IGNORE INTO change (change_id, kind, service, time_ns, added_ns, body) VALUES (?,?,?,?,?,?)",
                 (change.change_id, change.kind, change.service, change.time_ns, now_ns, change.model_dump_json()),
@@ -96,7 +91,7 @@ class ChangeShelf:
             if bound is not None:
                 wanted += f" AND time_ns {sign} ?"
                 bounds.append(bound)
-        with self._guard() as db:
+        with self._file.use() as db:
             rows = db.execute(
                 f"SELECT body FROM change WHERE {wanted} ORDER BY time_ns DESC, change_id LIMIT ?",  # noqa: S608
                 (*values, *more, *bounds, min(query.limit, LIMIT_MAX)),
@@ -118,34 +113,7 @@ class ChangeShelf:
         }
 
     def close(self) -> None:
-        with self._lock:
-            if self._db is not None:
-                self._db.close()
-                self._db = None
-
-    @contextmanager
-    def _guard(self) -> Iterator[sqlite3.Connection]:
-        """Hold the lock; tell SQLite's troubles in our words. A damaged file is put aside and begun anew."""
-        with self._lock:
-            try:
-                yield self._open()
-            except sqlite3.DatabaseError as error:
-                if is_corrupt(error):
-                    if self._db is not None:
-                        self._db.close()
-                        self._db = None
-                    put_aside(self._path, error)
-                reason = "disk_full" if error_code(error) == sqlite3.SQLITE_FULL else "store_failed"
-                raise OverloadedError(f"{self._path} cannot be used now: {error}", reason) from error
-            except OSError as error:
-                raise OverloadedError(f"{self._path} cannot be used now: {error}", "store_failed") from error
-
-    def _open(self) -> sqlite3.Connection:
-        if self._db is None:
-            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._db = connect(self._path, SCHEMA, read_only=False, cache_kib=CACHE_KIB)
-            assert self._db is not None  # a writer makes the file
-        return self._db
+        self._file.close()
 
 
 def _forget(db: sqlite3.Connection, before_ns: int) -> int:

@@ -54,6 +54,9 @@ class Meta:
     def services(self, from_ns: int, to_ns: int) -> list[Rollup]:
         return minutes.sum_rollups(self.connection, from_ns, to_ns)
 
+    def calls(self, service: str, from_ns: int, to_ns: int) -> dict[int, int]:
+        return minutes.sum_minutes(self.connection, service, from_ns, to_ns)
+
     def edges(self, from_ns: int, to_ns: int) -> list[EdgeRollup]:
         return minutes.sum_edges(self.connection, from_ns, to_ns)
 

@@ -9,11 +9,13 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Sequence
 
+from analyzer.spans import SpanKind
 from collector.contracts import EdgeRollup, Rollup
 from collector.store.database import used_bytes
 
 MINUTE_NS = 60_000_000_000
 _MAX = 2**63 - 1
+_ENTERING = (SpanKind.SERVER, SpanKind.CONSUMER)
 # Summed in two halves: 292 years of summed time overflow 64 bits, and a float would not add up exactly.
 _SUM_NS = "sum(duration_sum_ns >> 32), sum(duration_sum_ns & 4294967295)"
 
@@ -75,6 +77,22 @@ def sum_rollups(db: sqlite3.Connection, from_ns: int, to_ns: int) -> list[Rollup
             (first, last),
         )
     ]
+
+
+def sum_minutes(db: sqlite3.Connection, service: str, from_ns: int, to_ns: int) -> dict[int, int]:
+    """Calls of a service by minute: the spans that enter it; all of its spans when it has none of these."""
+    first, last = minutes(from_ns, to_ns)
+    entering: dict[int, int] = {}
+    all_of_them: dict[int, int] = {}
+    for minute, kind, count in db.execute(
+        "SELECT minute, kind, sum(count) FROM rollup WHERE minute >= ? AND minute < ? AND service = ?"
+        " GROUP BY minute, kind",
+        (first, last, _text(service)),
+    ):
+        all_of_them[minute] = all_of_them.get(minute, 0) + count
+        if kind in _ENTERING:
+            entering[minute] = entering.get(minute, 0) + count
+    return entering or all_of_them
 
 
 def sum_edges(db: sqlite3.Connection, from_ns: int, to_ns: int) -> list[EdgeRollup]:

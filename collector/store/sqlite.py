@@ -288,6 +288,11 @@ class SqliteStore(IncidentShelf, GroupShelf):
         with self._guard():
             return self._meta.read(lambda meta: meta.services(from_ns, to_ns), [])
 
+    def calls(self, service: str, from_ns: int, to_ns: int) -> dict[int, int]:
+        """Calls of a service by Unix minute, of the minutes that [from_ns, to_ns) touches."""
+        with self._guard():
+            return self._meta.read(lambda meta: meta.calls(service, from_ns, to_ns), {})
+
     def edges(self, from_ns: int, to_ns: int) -> list[EdgeRollup]:
         """Sum per edge over the minutes that [from_ns, to_ns) touches; busiest first."""
         with self._guard():

@@ -320,8 +320,9 @@ def test_logs_are_looked_up_by_correlation_id():
 
     commands = [one for step in report_of_trace(checkout(), [told]).runbook.steps for one in step.commands]
 
-    (asked,) = [shlex.split(one) for one in commands if "correlation_id" in one]
+    (asked,) = [shlex.split(one) for one in commands if "correlation_id" in one and one.startswith("curl")]
     assert json.loads(asked[-1])["query"]["bool"]["must"][0] == {"match": {"correlation_id": "req-7f3b'; rm -rf /"}}
+    assert """{ span.correlation_id = "req-7f3b'; rm -rf /" }""" in commands
 
 
 def test_a_group_is_its_example_with_counts(reporter: Reporter):

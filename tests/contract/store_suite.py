@@ -205,6 +205,25 @@ class StoreContract:
             Rollup(MINUTE, "shop", "GET", 2, 1, 0, 1, 1),
         ]
 
+    def test_calls_of_a_service_are_told_by_minute(self, store: Store):
+        """Spans that enter it (SERVER, CONSUMER) are its calls; what it asks of others is not."""
+        store.put(
+            [],
+            rollups=[
+                Rollup(MINUTE, "bank", "Authorize", 2, 10, 1, 5, 5),
+                Rollup(MINUTE, "bank", "settle", 5, 3, 0, 5, 5),
+                Rollup(MINUTE, "bank", "SELECT", 3, 99, 0, 5, 5),
+                Rollup(MINUTE + 1, "bank", "Authorize", 2, 4, 0, 5, 5),
+                Rollup(MINUTE + 2, "bank", "Authorize", 2, 4, 0, 5, 5),
+                Rollup(MINUTE, "job", "run", 1, 7, 0, 5, 5),
+            ],
+        )
+        window = (MINUTE * 60 * SECOND_NS, (MINUTE + 2) * 60 * SECOND_NS)
+
+        assert store.calls("bank", *window) == {MINUTE: 13, MINUTE + 1: 4}
+        assert store.calls("job", *window) == {MINUTE: 7}
+        assert store.calls("nobody", *window) == {}
+
     def test_kinds_are_kept_apart(self, store: Store):
         store.put([], rollups=[Rollup(MINUTE, "a", "x", 2, 1, 0, 1, 1), Rollup(MINUTE, "a", "x", 3, 2, 0, 1, 1)])
 

@@ -18,11 +18,12 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from analyzer.errors.fingerprint import fact_at_origin, fingerprint_of, group_of_trace
+from analyzer.errors.fingerprint import fact_at_origin, fingerprint_of
 from analyzer.errors.frames import application_frames
 from analyzer.errors.groups import MERGE_SIMILARITY
 from analyzer.errors.model import ExceptionFact, Frame, StackTrace, Thrown
 from analyzer.errors.templates import similarity, template_of
+from analyzer.errors.trace_groups import grouped
 from analyzer.findings import Answer, Entity, RootCause, SpanRef
 
 LANGUAGES: dict[str, tuple[str, tuple[str, ...], tuple[str, ...]]] = {
@@ -333,12 +334,12 @@ ANSWER = Answer(
 
 def fine(report: Report) -> str:
     """The group as firstfault tells it."""
-    found = group_of_trace(ANSWER, report.facts)
+    found = grouped(ANSWER, report.facts).answer.group
     return found.fine if found else ""
 
 
 def coarse(report: Report) -> str:
-    found = group_of_trace(ANSWER, report.facts)
+    found = grouped(ANSWER, report.facts).answer.group
     return found.coarse if found else ""
 
 

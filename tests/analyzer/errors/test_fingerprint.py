@@ -6,9 +6,10 @@ from dataclasses import replace
 
 import pytest
 
-from analyzer.errors.fingerprint import VERSION, fingerprint_of, group_of_trace
+from analyzer.errors.fingerprint import VERSION, fingerprint_of
 from analyzer.errors.frames import clean_file, clean_function, clean_module
 from analyzer.errors.model import ExceptionFact, Fingerprint
+from analyzer.errors.trace_groups import grouped
 from analyzer.findings import Answer, Entity, RootCause, SpanRef
 from tests.support.drawn_stacks import parse_drawn
 
@@ -173,19 +174,25 @@ def answer(*origins: str) -> Answer:
     return Answer(trace_id="aa", status="finding", verdict="error", root_causes=[cause])
 
 
+def group(found: Answer, facts: list[ExceptionFact]) -> Fingerprint | None:
+    """The trace's own group, as it is counted."""
+    explained = grouped(found, facts)
+    return explained.groups[0].fingerprint if explained.answer.group is not None else None
+
+
 def test_the_error_at_the_edge_belongs_to_its_origin():
     """A 500 at the gateway, a NullPointerException in orders: one group, the origin's."""
     edge = fact(span_id="01", service="gateway", type="HttpError", message="500", sources=("event",))
     origin = fact(NPE, span_id="02", sources=("event",))
 
-    assert group_of_trace(answer("02"), [origin, edge]) == fingerprint_of(origin)
+    assert group(answer("02"), [origin, edge]) == fingerprint_of(origin)
 
 
 def test_a_fact_is_found_under_each_of_its_spans():
     edge = fact(span_id="01", service="gateway", sources=("event",))
     inner = replace(fact(NPE, span_id="03", sources=("event",)), span_ids=("03", "02"))
 
-    assert group_of_trace(answer("02"), [inner, edge]) == fingerprint_of(inner)
+    assert group(answer("02"), [inner, edge]) == fingerprint_of(inner)
 
 
 def test_without_a_known_origin_the_innermost_exception_counts():
@@ -193,6 +200,6 @@ def test_without_a_known_origin_the_innermost_exception_counts():
     status = fact(span_id="03", type="", message="", http_status=500, sources=("status",))
     inner = fact(NPE, span_id="02", sources=("log",))
 
-    assert group_of_trace(answer("09"), [status, inner]) == fingerprint_of(inner)
-    assert group_of_trace(answer("09"), [status]) == fingerprint_of(status)
-    assert group_of_trace(answer("09"), []) is None
+    assert group(answer("09"), [status, inner]) == fingerprint_of(inner)
+    assert group(answer("09"), [status]) == fingerprint_of(status)
+    assert group(answer("09"), []) is None

@@ -18,14 +18,18 @@ class Watched(Life):
         self.now_ns = begin_ns
         self.groups.news.begin(begin_ns)
         self.told: list[Turn] = []
+        self.calls: dict[int, int] = {}  # of a service, by minute
+        self.calls_per_error = 0  # 0: a hundred calls a minute, whatever fails
+        self.counted: set[str] = set()  # services whose calls are known
 
     def minutes(self, *rates: int, times: int = 1, **more: object) -> Watched:
         """So many errors in each minute, again and again."""
         for rate in rates * times:
             for _ in range(rate):
                 self.seen(**more)  # type: ignore[arg-type]
+            self.calls[self.now_ns // MINUTE_NS] = rate * self.calls_per_error if self.calls_per_error else 100
             self.now_ns += MINUTE_NS
-            self.groups.judge(self.now_ns)
+            self.groups.judge(self.now_ns, lambda service: self.calls if service in self.counted else {})
             self.told += self.groups.news.take()
         return self
 
@@ -52,6 +56,43 @@ def test_a_group_far_above_its_own_past_spikes():
     assert spike.ratio == spike.now / spike.usual
     assert spike.p < 1e-6
     assert spike.sentence.startswith(f"CardError in payment: {spike.now} events where 10")
+
+
+def test_more_traffic_is_no_spike_where_calls_are_known():
+    """Fifteen times the errors of fifteen times the calls: told by time, not per call."""
+    by_time, per_call = Watched(), Watched()
+    per_call.counted = {"payment"}
+    for life in (by_time, per_call):
+        life.calls_per_error = 50
+        life.minutes(2, times=60).minutes(30, times=5)
+
+    assert (by_time.whats, per_call.whats) == (["spike"], [])
+
+
+def test_a_spike_says_what_was_divided_out():
+    by_time, per_call = Watched(), Watched()
+    per_call.counted = {"payment"}
+    for life in (by_time, per_call):
+        life.minutes(2, times=60).minutes(30, times=5)
+
+    spikes = [life.group(life.told[0].group_id).spike for life in (by_time, per_call)]
+    assert [(one.per, one.calls) for one in spikes if one is not None] == [("time", 0), ("calls", 500)]
+    assert [one.sentence.rpartition("; ")[2] for one in spikes if one is not None] == [
+        "by time, the calls of its service are not known",
+        "for the 500 calls of its service in the window",
+    ]
+
+
+def test_errors_of_a_service_whose_calls_are_not_counted_are_compared_by_time():
+    """A batch job fails without being called; its windows hold errors and no call."""
+    life = Watched()
+    life.counted = {"payment"}
+    life.minutes(2, times=30)
+    life.calls.clear()
+
+    life.minutes(2, times=30).minutes(30, times=5)
+
+    assert life.whats == ["spike"]
 
 
 def test_a_spike_ends_and_the_next_one_is_told_again():

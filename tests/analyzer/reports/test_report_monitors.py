@@ -129,3 +129,15 @@ def test_all_of_it_is_json(report: Report):
     assert len(found["datadog"]) == 3
     assert report.subject_id in found["queries"]["loki_errors"]
     assert found["watched"]["service"] == "payment"
+
+
+def test_a_chain_of_requests_is_asked_for_by_its_correlation_id(report: Report):
+    """Only where one was seen; an opaque text, quoted for each language."""
+    chain = report.model_copy(update={"correlation_id": 'req-7"f'})
+
+    asked, none = monitors_of(chain)["queries"], monitors_of(report)["queries"]
+
+    assert asked["tempo_correlation"] == r'{ span.correlation_id = "req-7\"f" }'
+    assert asked["elasticsearch_correlation"]["query"]["bool"]["must"][0] == {"match": {"correlation_id": 'req-7"f'}}
+    assert r"req-7\"f" in asked["loki_correlation"]
+    assert set(asked) - set(none) == {"tempo_correlation", "elasticsearch_correlation", "loki_correlation"}

@@ -59,6 +59,12 @@ class Client:
     def post(self, path: str, **words: Any) -> httpx.Response:
         return self.request("POST", path, **words)
 
+    def put(self, path: str, **words: Any) -> httpx.Response:
+        return self.request("PUT", path, **words)
+
+    def delete(self, path: str, **words: Any) -> httpx.Response:
+        return self.request("DELETE", path, **words)
+
 
 class Room:
     """A query room over fakes."""

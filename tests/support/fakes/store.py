@@ -9,6 +9,7 @@ from analyzer.errors.change_words import Change
 from analyzer.errors.group_words import ErrorGroup, GroupChange
 from analyzer.findings import Answer
 from analyzer.incident_words import Incident
+from analyzer.reports.hand_edits import HandEdits
 from collector.contracts import (
     ChangeQuery,
     EdgeRollup,
@@ -26,6 +27,8 @@ from collector.contracts import (
 )
 from collector.errors import BadRequestError, OverloadedError
 from collector.incident_services import services_of
+
+MINUTE_NS = 60_000_000_000
 
 
 class FakeStore:
@@ -76,6 +79,13 @@ class FakeStore:
     def services(self, from_ns: int, to_ns: int) -> list[Rollup]:
         self.windows.append((from_ns, to_ns))
         return self.rollups
+
+    def calls(self, service: str, from_ns: int, to_ns: int) -> dict[int, int]:
+        found: dict[int, int] = {}
+        for one in self.rollups:
+            if one.service == service and from_ns // MINUTE_NS <= one.minute < -(-to_ns // MINUTE_NS):
+                found[one.minute] = found.get(one.minute, 0) + one.count
+        return found
 
     def edges(self, from_ns: int, to_ns: int) -> list[EdgeRollup]:
         self.windows.append((from_ns, to_ns))
@@ -180,6 +190,26 @@ class FakeChangeLog:
             and (query.to_ns is None or one.time_ns < query.to_ns)
         ]
         return sorted(found, key=lambda one: (-one.time_ns, one.change_id))[: query.limit]
+
+    def close(self) -> None:
+        pass
+
+
+class FakeRunbookLog:
+    """Keeps edits in a dictionary."""
+
+    def __init__(self) -> None:
+        self.kept: dict[str, HandEdits] = {}
+
+    def edits(self, runbook_id: str) -> HandEdits | None:
+        return self.kept.get(runbook_id)
+
+    def put_edits(self, edits: HandEdits) -> bool:
+        before = self.kept.get(edits.runbook_id)
+        if edits.edit != (before.edit if before else 0) + 1:
+            return False
+        self.kept[edits.runbook_id] = edits
+        return True
 
     def close(self) -> None:
         pass
