@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import sys
 
-from tests.benchmarks import bench_analysis, bench_decode, bench_detection, bench_end_to_end, bench_stack_traces
+from tests.benchmarks import (
+    bench_analysis,
+    bench_decode,
+    bench_detection,
+    bench_end_to_end,
+    bench_ranking,
+    bench_stack_traces,
+)
 from tests.benchmarks.goals import show, write
 
 if __name__ == "__main__":
     quick = "--quick" in sys.argv
     goals, figures = [], {}
-    for bench in (bench_decode, bench_analysis, bench_detection, bench_stack_traces, bench_end_to_end):
+    for bench in (bench_decode, bench_analysis, bench_detection, bench_ranking, bench_stack_traces, bench_end_to_end):
         title = bench.__name__.rpartition(".bench_")[2]
         print(f"\n== {title}")
         found, numbers = bench.run(quick)
