@@ -6,16 +6,19 @@ own) and, for every span, the candidate that runs it and the one it calls. Decid
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from analyzer.incidents.facts import TraceFacts
+from analyzer.incidents.grouping import number_alike
 from analyzer.node_words import NodeFlag
 from analyzer.spans import MISSING_SERVICE, SpanKind, Vocabulary
 
 Indices = npt.NDArray[np.int32]
+Marks = npt.NDArray[np.bool_]
 
 _NONE = -1
 _UNUSABLE = int(NodeFlag.NO_TIME | NodeFlag.NEGATIVE_DURATION)
@@ -32,12 +35,14 @@ class Lines:
     callee : int32[n]   of calls: candidate on the other side; -1 not a call, or not known
     remote : int32[n]   of calls: the first span of another process below it; -1 none seen
     usable : bool[n]    its times say something
+    alike : int32[n]    its `Alike`: spans of one operation that call the same candidate, or none
     """
 
     owner: Indices
     callee: Indices
     remote: Indices
     usable: npt.NDArray[np.bool_]
+    alike: Indices
 
     @property
     def is_call(self) -> npt.NDArray[np.bool_]:
@@ -46,11 +51,26 @@ class Lines:
 
 
 @dataclass(frozen=True, slots=True)
+class Alike:
+    """Which spans are compared with one another, by operation and, because many clients call everything `POST`, callee.
+
+    operation, callee : int64[a], in this order; callee -1 where it is no call
+    """
+
+    operation: npt.NDArray[np.int64]
+    callee: npt.NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.operation)
+
+
+@dataclass(frozen=True, slots=True)
 class Cast:
-    """names : candidates by index; peers : bool[c], those that sent no span; `service` : string id -> candidate."""
+    """names : candidates by index; peers : bool[c], those that sent no span; alike : of both populations."""
 
     names: list[str]
     peers: npt.NDArray[np.bool_]
+    alike: Alike
     reference: Lines
     window: Lines
 
@@ -62,15 +82,16 @@ def cast_of(reference: TraceFacts, window: TraceFacts, vocabulary: Vocabulary) -
     to the peer it names (a dead service sends no spans), or bears that name, or is that peer itself; the one that
     answers its operation.
     """
-    strings = np.unique(np.concatenate([reference.service, window.service]))
+    seen = np.zeros(max(int(facts.service.max(initial=0)) for facts in (reference, window)) + 1, np.bool_)
+    seen[reference.service] = seen[window.service] = True
+    strings = np.flatnonzero(seen)
     texts = [vocabulary.strings.text(int(index)) or MISSING_SERVICE for index in strings]
     names: list[str] = list(dict.fromkeys(texts))
     place = {name: index for index, name in enumerate(names)}
-    owners = np.array([place[text] for text in texts], np.int32)
-    reference_owner = owners[np.searchsorted(strings, reference.service)]
-    window_owner = owners[np.searchsorted(strings, window.service)]
-    like_calls = _call_operations(reference, window)
-    reference_call, window_call = _calls(reference, like_calls), _calls(window, like_calls)
+    owners = np.zeros(len(seen), np.int32)
+    owners[strings] = [place[text] for text in texts]
+    reference_owner, window_owner = owners[reference.service], owners[window.service]
+    reference_call, window_call = _calls(reference, window)
     reference_remote, window_remote = _remote(reference, reference_call), _remote(window, window_call)
     answers = _Answers((reference, reference_owner, reference_remote), (window, window_owner, window_remote))
     observed = len(names)
@@ -84,26 +105,36 @@ def cast_of(reference: TraceFacts, window: TraceFacts, vocabulary: Vocabulary) -
             place[text] = known = len(names)
             names.append(text)
         answers.by_peer[int(peer)] = known
+    reference_callee = _callees(reference, reference_call, reference_owner, reference_remote, answers)
+    window_callee = _callees(window, window_call, window_owner, window_remote, answers)
+    keys, numbers = number_alike(
+        [
+            facts.operation.astype(np.int64) << 32 | (callee + 1)
+            for facts, callee in ((reference, reference_callee), (window, window_callee))
+        ]
+    )
     return Cast(
         names=names,
         peers=np.arange(len(names)) >= observed,
-        reference=_lines(reference, reference_call, reference_owner, reference_remote, answers),
-        window=_lines(window, window_call, window_owner, window_remote, answers),
+        alike=Alike(keys >> 32, (keys & 0xFFFFFFFF) - 1),
+        reference=Lines(reference_owner, reference_callee, reference_remote, _usable(reference), numbers[0]),
+        window=Lines(window_owner, window_callee, window_remote, _usable(window), numbers[1]),
     )
 
 
-def _calls(facts: TraceFacts, like_calls: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
-    """bool[n]: the span is the near end of a call: by its kind or, where kinds say nothing, by how it looks.
+def _calls(*populations: TraceFacts) -> list[Marks]:
+    """bool[n] each: the span is the near end of a call: by its kind or, where kinds say nothing, by how it looks."""
+    looks = [_looks(facts) for facts in populations]
+    like_calls = _call_operations(populations, looks)
+    found = []
+    for facts, (alone, remote_only, vague) in zip(populations, looks, strict=True):
+        named = (facts.peer > 1) & (facts.parent >= 0)
+        call = (facts.kind == _CALL_KINDS[0]) | (facts.kind == _CALL_KINDS[1])
+        found.append(call | (vague & (remote_only | (alone & (named | like_calls[facts.operation])))))
+    return found
 
-    like_calls : bool[operations], see `_call_operations`
-    """
-    alone, remote_only, vague = _looks(facts)
-    named = (facts.peer > 1) & (facts.parent >= 0)
-    found: npt.NDArray[np.bool_] = np.isin(facts.kind, _CALL_KINDS)
-    return found | (vague & (remote_only | (alone & (named | like_calls[facts.operation]))))
 
-
-def _looks(facts: TraceFacts) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
+def _looks(facts: TraceFacts) -> tuple[Marks, Marks, Marks]:
     """bool[n] each: nothing below; only other processes below; a kind that says nothing."""
     child = np.flatnonzero(facts.parent >= 0)
     above = facts.parent[child]
@@ -115,19 +146,18 @@ def _looks(facts: TraceFacts) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.boo
     return ~has_same & ~has_other, has_other & ~has_same, vague
 
 
-def _call_operations(*populations: TraceFacts) -> npt.NDArray[np.bool_]:
+def _call_operations(populations: Sequence[TraceFacts], looks: Sequence[tuple[Marks, Marks, Marks]]) -> Marks:
     """bool[operations]: of those with anything below them, nearly all have other processes only."""
     size = max(int(facts.operation.max(initial=0)) for facts in populations) + 1
     remote, total = np.zeros(size), np.zeros(size)
-    for facts in populations:
-        alone, remote_only, vague = _looks(facts)
+    for facts, (alone, remote_only, vague) in zip(populations, looks, strict=True):
         remote += np.bincount(facts.operation[vague & remote_only], minlength=size)
         total += np.bincount(facts.operation[vague & ~alone], minlength=size)
-    found: npt.NDArray[np.bool_] = (remote >= _SEEN_MIN) & (remote >= _NEARLY_ALL * total)
+    found: Marks = (remote >= _SEEN_MIN) & (remote >= _NEARLY_ALL * total)
     return found
 
 
-def _remote(facts: TraceFacts, call: npt.NDArray[np.bool_]) -> Indices:
+def _remote(facts: TraceFacts, call: Marks) -> Indices:
     """int32[n]: first child that ran in another process than a call; -1."""
     found = np.full(len(facts), _NONE, np.int32)
     above = np.maximum(facts.parent, 0)
@@ -138,7 +168,7 @@ def _remote(facts: TraceFacts, call: npt.NDArray[np.bool_]) -> Indices:
     return found
 
 
-def _peers(facts: TraceFacts, call: npt.NDArray[np.bool_]) -> npt.NDArray[np.uint32]:
+def _peers(facts: TraceFacts, call: Marks) -> npt.NDArray[np.uint32]:
     named: npt.NDArray[np.uint32] = facts.peer[call & (facts.peer > 1)]
     return named
 
@@ -163,7 +193,8 @@ class _Answers:
 
 def _mostly(keys: npt.NDArray[np.int64], values: npt.NDArray[np.int64]) -> dict[int, int]:
     """The value that nearly all of a key's occurrences have; -1 where there is none."""
-    pairs, counts = np.unique(keys << 32 | values, return_counts=True)
+    pairs, (numbers,) = number_alike([keys << 32 | values])
+    counts = np.bincount(numbers, minlength=len(pairs))
     total: dict[int, int] = {}
     best: dict[int, tuple[int, int]] = {}
     for pair, count in zip(pairs.tolist(), counts.tolist(), strict=True):
@@ -173,13 +204,23 @@ def _mostly(keys: npt.NDArray[np.int64], values: npt.NDArray[np.int64]) -> dict[
     return {key: value if count >= _NEARLY_ALL * total[key] else _NONE for key, (count, value) in best.items()}
 
 
-def _lines(facts: TraceFacts, call: npt.NDArray[np.bool_], owner: Indices, remote: Indices, answers: _Answers) -> Lines:
-    callee = np.where(remote >= 0, owner[np.maximum(remote, 0)], _NONE)
-    for keys, table in ((facts.peer, answers.by_peer), (facts.operation, answers.by_operation)):
+def _callees(facts: TraceFacts, call: Marks, owner: Indices, remote: Indices, answers: _Answers) -> Indices:
+    """int32[n]: candidate on the other side of a call; -1."""
+    found = np.full(len(facts), _NONE, np.int32)
+    seen, unseen = np.flatnonzero(call & (remote >= 0)), np.flatnonzero(call & (remote < 0))
+    callee = owner[remote[seen]]
+    found[seen] = np.where(callee != owner[seen], callee, _NONE)
+    for column, table in ((facts.peer, answers.by_peer), (facts.operation, answers.by_operation)):
         if table:
             dense = np.full(int(max(table)) + 1, _NONE, np.int32)
             dense[list(table)] = list(table.values())
-            found = dense[np.where(keys < len(dense), keys, 0)]
-            callee = np.where((callee < 0) & (found != owner), found, callee)
-    callee = np.where(call & (callee != owner), callee, _NONE).astype(np.int32)
-    return Lines(owner=owner, callee=callee, remote=remote, usable=(facts.flags & _UNUSABLE) == 0)
+            unseen = unseen[found[unseen] < 0]
+            keys = column[unseen]
+            callee = dense[np.where(keys < len(dense), keys, 0)]
+            found[unseen] = np.where(callee != owner[unseen], callee, _NONE)
+    return found
+
+
+def _usable(facts: TraceFacts) -> Marks:
+    usable: Marks = (facts.flags & _UNUSABLE) == 0
+    return usable

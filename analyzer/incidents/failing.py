@@ -15,10 +15,12 @@ import numpy.typing as npt
 from analyzer.error_classes import ErrorClass
 from analyzer.incidents.cast import Cast, Lines
 from analyzer.incidents.facts import TraceFacts
-from analyzer.incidents.redirect import Usual, find_unanswered, redirect
+from analyzer.incidents.grouping import number_alike
+from analyzer.incidents.redirect import Usual, redirect
 from analyzer.incidents.star import Charged, Edge, charge
 
 Floats = npt.NDArray[np.float64]
+Marks = npt.NDArray[np.bool_]
 
 _Z_MIN = 3.0
 _HANDLED = 0.3  # weight of a failure that did not reach the entry
@@ -43,7 +45,12 @@ class Failing:
 
 
 def find_failing(
-    reference: TraceFacts, window: TraceFacts, cast: Cast, usual: Usual, gone: npt.NDArray[np.bool_]
+    reference: TraceFacts,
+    window: TraceFacts,
+    cast: Cast,
+    usual: Usual,
+    gone: Marks,
+    unanswered: tuple[Marks, Marks],
 ) -> Failing:
     """Say where failures begin that did not before, as shares of the window's traces.
 
@@ -53,11 +60,13 @@ def find_failing(
         What the reference knows of operations.
     gone : bool[c]
         Candidates that are asked and send nothing any more (`analyzer.incidents.gone`).
+    unanswered : bool[n], bool[n]
+        Calls of reference and window that nobody answered (`redirect.find_unanswered`).
     """
     count = len(cast.names)
-    old = _masses(reference, cast.reference, usual, count)
-    new = _masses(window, cast.window, usual, count)
-    calls = _calls(window, cast.window) | dict.fromkeys(new.edges, 0)
+    old = _masses(reference, cast.reference, usual, unanswered[0], count)
+    new = _masses(window, cast.window, usual, unanswered[1], count)
+    calls = _calls(cast.window) | dict.fromkeys(new.edges, 0)
     calls |= {edge: max(calls[edge], round(mass)) for edge, mass in new.edges.items()}
     before, now = max(1, reference.trace_count), max(1, window.trace_count)
     own = _more(old.own, new.own, before, now)
@@ -88,12 +97,11 @@ class _Masses:
     hurried: dict[Edge, float]
 
 
-def _masses(facts: TraceFacts, lines: Lines, usual: Usual, count: int) -> _Masses:
+def _masses(facts: TraceFacts, lines: Lines, usual: Usual, unanswered: Marks, count: int) -> _Masses:
     fatal = facts.fatal[facts.trace]
     handled = facts.failed & ~facts.has_failed_child & ~fatal
     mass = np.where(fatal, facts.blame, np.where(handled, _HANDLED, 0.0)).astype(np.float64)
-    unanswered = find_unanswered(facts, lines, usual) & ~fatal
-    mass[unanswered] = _HANDLED
+    mass[unanswered & ~fatal] = _HANDLED
     blamed = np.flatnonzero(mass > 0.0)
     mass = mass[blamed]
     to = redirect(facts, lines, usual, blamed)
@@ -102,22 +110,24 @@ def _masses(facts: TraceFacts, lines: Lines, usual: Usual, count: int) -> _Masse
     inside = mass * (1.0 - share)
     own = np.bincount(to.owner, inside, count).astype(np.float64)
     throttled = np.bincount(to.owner, inside * (error_class == int(ErrorClass.THROTTLED)), count).astype(np.float64)
-    edges: dict[Edge, float] = {}
-    for at in np.flatnonzero(share > 0.0).tolist():
-        edge = (int(to.owner[at]), int(to.callee[at]))
-        edges[edge] = edges.get(edge, 0.0) + float(mass[at] * share[at])
-    hurried: dict[Edge, float] = {}
-    for at in np.flatnonzero(to.hurried >= 0).tolist():
-        edge = (int(to.owner[at]), int(to.hurried[at]))
-        hurried[edge] = hurried.get(edge, 0.0) + float(mass[at])
-    return _Masses(own, edges, throttled, hurried)
+    at = np.flatnonzero(share > 0.0)
+    edges = _by_edge(to.owner[at], to.callee[at], mass[at] * share[at])
+    at = np.flatnonzero(to.hurried >= 0)
+    return _Masses(own, edges, throttled, _by_edge(to.owner[at], to.hurried[at], mass[at]))
 
 
-def _calls(facts: TraceFacts, lines: Lines) -> dict[Edge, int]:
+def _calls(lines: Lines) -> dict[Edge, int]:
     """How often each edge was used."""
     used = np.flatnonzero(lines.is_call)
-    edges, counts = np.unique(lines.owner[used].astype(np.int64) << 32 | lines.callee[used], return_counts=True)
-    return {(int(edge >> 32), int(edge & 0xFFFFFFFF)): int(n) for edge, n in zip(edges, counts, strict=True)}
+    counts = _by_edge(lines.owner[used], lines.callee[used], np.ones(len(used)))
+    return {edge: int(count) for edge, count in counts.items()}
+
+
+def _by_edge(caller: npt.NDArray[np.int32], callee: npt.NDArray[np.int32], mass: Floats) -> dict[Edge, float]:
+    """Sums over (caller, callee); the edges ascending."""
+    keys, (numbers,) = number_alike([caller.astype(np.int64) << 32 | callee])
+    sums = np.bincount(numbers, mass, len(keys))
+    return {(key >> 32, key & 0xFFFFFFFF): found for key, found in zip(keys.tolist(), sums.tolist(), strict=True)}
 
 
 def _more(before: Floats, now: Floats, traces_before: int, traces_now: int) -> Floats:

@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from analyzer.incidents.cast import Cast
 from analyzer.incidents.facts import TraceFacts
+from analyzer.incidents.grouping import group_rows
 from analyzer.spans import Resource, Vocabulary
 
 Floats = npt.NDArray[np.float64]
@@ -73,19 +74,22 @@ def find_finer(
 
 def _harm(reference: TraceFacts, window: TraceFacts, cast: Cast, mine: npt.NDArray[np.intp]) -> Floats:
     """float64[len(mine)]: blame, and time beyond the usual, in units of the larger of the two families."""
-    theirs = np.flatnonzero((cast.reference.owner >= 0) & cast.reference.usable)
-    operations = max(int(window.operation.max(initial=0)), int(reference.operation.max(initial=0))) + 1
-    # What nearly all spans of the operation stay below, so that scatter is no harm.
-    usual = np.full(operations, np.inf)
-    order = theirs[np.lexsort((reference.own_ns[theirs], reference.operation[theirs]))]
-    numbers, starts, counts = np.unique(reference.operation[order], return_index=True, return_counts=True)
-    usual[numbers] = reference.own_ns[order[starts + (9 * counts) // 10]]
-    late: Floats = np.maximum(0.0, window.own_ns[mine] - usual[window.operation[mine]])
     blame: Floats = window.blame[mine].astype(np.float64)
-    late_sum, blame_sum = float(late.sum()), float(blame.sum())
-    if blame_sum >= 1.0 or late_sum <= 0.0:
+    if float(blame.sum()) >= 1.0:
         return blame
-    return late
+    asked = np.zeros(max(int(facts.operation.max(initial=0)) for facts in (reference, window)) + 1, np.bool_)
+    asked[window.operation[mine]] = True
+    theirs = np.flatnonzero(asked[reference.operation] & cast.reference.usable)
+    own_ns = reference.own_ns[theirs]
+    groups = group_rows(reference.operation[theirs], len(asked))
+    # What nearly all spans of the operation stay below, so that scatter is no harm.
+    usual = np.full(len(asked), np.inf)
+    for operation in np.flatnonzero(np.diff(groups.ptr)).tolist():
+        times = own_ns[groups.rows(operation)]
+        rank = (9 * len(times)) // 10
+        usual[operation] = np.partition(times, rank)[rank]
+    late: Floats = np.maximum(0.0, window.own_ns[mine] - usual[window.operation[mine]])
+    return late if float(late.sum()) > 0.0 else blame
 
 
 def _stands_out(names: list[str], place: npt.NDArray[np.intp], harm: Floats) -> tuple[str, float, float] | None:

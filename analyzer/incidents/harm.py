@@ -23,6 +23,7 @@ from analyzer.incidents.redirect import find_troubled, find_unanswered, learn_us
 from analyzer.incidents.reshaped import Reshaped, find_reshaped
 from analyzer.incidents.slower import Slower, find_slower
 from analyzer.incidents.traffic import find_traffic
+from analyzer.kernels.grouping import count_blocks
 from analyzer.spans import Vocabulary
 
 Floats = npt.NDArray[np.float64]
@@ -67,13 +68,16 @@ def measure_harm(reference: TraceFacts, window: TraceFacts, vocabulary: Vocabula
     cast = cast_of(reference, window, vocabulary)
     gone = find_gone(reference, window, cast)
     operations = max(int(facts.operation.max(initial=0)) for facts in (reference, window)) + 1
-    usual = learn_usual(reference, cast.reference, operations, gone)
-    failing = find_failing(reference, window, cast, usual, gone)
-    before, now = (
-        find_troubled(facts, lines, find_unanswered(facts, lines, usual))
-        for facts, lines in ((reference, cast.reference), (window, cast.window))
+    usual = learn_usual(reference, cast, operations, gone)
+    unanswered = (
+        find_unanswered(reference, cast.reference, usual),
+        find_unanswered(window, cast.window, usual),
     )
-    troubled = before, now
+    failing = find_failing(reference, window, cast, usual, gone, unanswered)
+    troubled = (
+        find_troubled(reference, cast.reference, unanswered[0]),
+        find_troubled(window, cast.window, unanswered[1]),
+    )
     reshaped = find_reshaped(reference, window, cast, gone, troubled)
     slower = find_slower(reference, window, cast, find_asking(reference, window, cast, failing, reshaped), troubled)
     traffic = find_traffic(reference, window, cast)
@@ -125,8 +129,9 @@ def _usual_ms(reference: TraceFacts) -> float:
 
 def _exposure(window: TraceFacts, cast: Cast) -> Floats:
     """float64[c]: share of the window's traces that went through a candidate."""
-    pairs = np.unique(window.trace.astype(np.int64) * len(cast.names) + cast.window.owner)
-    share: Floats = np.bincount(pairs % len(cast.names), minlength=len(cast.names)) / max(1, window.trace_count)
+    counts, last = np.zeros(len(cast.names), np.int64), np.full(len(cast.names), -1, np.int32)
+    count_blocks(window.trace, cast.window.owner, last, counts)
+    share: Floats = counts / max(1, window.trace_count)
     return share
 
 

@@ -19,13 +19,15 @@ import numpy as np
 import numpy.typing as npt
 
 from analyzer.error_classes import ErrorClass
-from analyzer.incidents.cast import Lines
+from analyzer.incidents.cast import Cast, Lines
 from analyzer.incidents.facts import TraceFacts
+from analyzer.incidents.grouping import number_alike
 
 Floats = npt.NDArray[np.float64]
 Spans = npt.NDArray[np.intp]
 
 _NONE = -1
+_LOW = 0xFFFFFFFF
 _EARLY = 0.95  # quantile of usual durations: who gives up before it gives up on healthy calls
 _GONE_SHARE = 0.95  # of the blame of who did not reach somebody that is gone
 _GONE_PRESENCE_MIN = 0.05  # of executions that reached it, to be asked for at all
@@ -42,53 +44,33 @@ _NOT_REACHED = (int(ErrorClass.TIMEOUT), int(ErrorClass.UNAVAILABLE))
 class Usual:
     """What the reference knows of operations.
 
-    pairs : int64[p]                  known (operation, callee) of calls, ascending (`_pair`)
-    answered : float64[p]             share of these calls with the other side's span below
-    place, took_ns : int[c], int64[c] of each good call: which pair it is of, how long it took
+    answered : float64[alike]         share of calls with the other side's span below; 0 where it is not known
+    alike, took_ns : int32[c], int64[c] of each good call: which `Alike` it is of, how long it took
     partner : int32[operations]       candidate that nearly every execution reaches directly, without a call span; -1
     presence : float64[operations]    share of executions that reach it
     gone : int32[operations]          the one candidate that executions reached and that is gone now; -1
     """
 
-    pairs: npt.NDArray[np.int64]
     answered: Floats
-    place: npt.NDArray[np.intp]
+    alike: npt.NDArray[np.int32]
     took_ns: npt.NDArray[np.int64]
     partner: npt.NDArray[np.int32]
     presence: Floats
     gone: npt.NDArray[np.int32]
 
-    def find(self, facts: TraceFacts, lines: Lines, calls: Spans) -> npt.NDArray[np.intp]:
-        """intp[k]: which pair each of these calls is of; -1 where it is not known."""
-        if not len(self.pairs):
-            return np.full(len(calls), _NONE, np.intp)
-        pair = _pair(facts, lines, calls)
-        place = np.minimum(np.searchsorted(self.pairs, pair), len(self.pairs) - 1)
-        return np.where(self.pairs[place] == pair, place, _NONE)
-
-    def answers(self, place: npt.NDArray[np.intp]) -> Floats:
-        """float64[k]: how usual an answer is, by pair; 0 where that is not known."""
-        return np.where(place >= 0, self.answered[place], 0.0) if len(self.pairs) else np.zeros(len(place))
-
-    def late_ns(self, place: npt.NDArray[np.intp]) -> Floats:
-        """float64[k]: what one in twenty good calls took at least, by pair; 0 where that is hardly known."""
-        wanted, back = np.unique(place, return_inverse=True)
+    def late_ns(self, alike: npt.NDArray[np.int32]) -> Floats:
+        """float64[k]: what one in twenty good calls like these took at least; 0 where that is hardly known."""
+        wanted, back = np.unique(alike, return_inverse=True)
         found = np.zeros(len(wanted))
-        for index, pair in enumerate(wanted.tolist()):
-            took = self.took_ns[self.place == pair]
+        for index, number in enumerate(wanted.tolist()):
+            took = self.took_ns[self.alike == number]
             if len(took) >= _USUAL_MIN:
                 rank = int(_EARLY * len(took))
                 found[index] = np.partition(took, rank)[rank]
         return found[back]
 
 
-def _pair(facts: TraceFacts, lines: Lines, calls: Spans) -> npt.NDArray[np.int64]:
-    """int64[k]: operation and callee of calls; many clients call everything `POST`, whoever is asked."""
-    pair: npt.NDArray[np.int64] = facts.operation[calls].astype(np.int64) << 20 | (lines.callee[calls] + 1)
-    return pair
-
-
-def learn_usual(reference: TraceFacts, lines: Lines, operations: int, gone: npt.NDArray[np.bool_]) -> Usual:
+def learn_usual(reference: TraceFacts, cast: Cast, operations: int, gone: npt.NDArray[np.bool_]) -> Usual:
     """Take from the reference what `redirect` compares with.
 
     Parameters
@@ -96,14 +78,15 @@ def learn_usual(reference: TraceFacts, lines: Lines, operations: int, gone: npt.
     gone : bool[c]
         Candidates that are asked and send nothing any more.
     """
+    lines = cast.reference
     calls = np.flatnonzero(lines.is_call & ~reference.failed)
-    pairs, place, total = np.unique(_pair(reference, lines, calls), return_inverse=True, return_counts=True)
-    known = total >= _USUAL_MIN
-    seen = np.bincount(place[lines.remote[calls] >= 0], minlength=len(pairs))
-    answered: Floats = np.where(known, seen / np.maximum(1, total), 0.0)
+    alike = lines.alike[calls]
+    total = np.bincount(alike, minlength=len(cast.alike))
+    seen = np.bincount(alike[lines.remote[calls] >= 0], minlength=len(cast.alike))
+    answered: Floats = np.where(total >= _USUAL_MIN, seen / np.maximum(1, total), 0.0)
     took_ns = np.where(lines.usable[calls], reference.duration_ns[calls], 0)
     partner, presence, missed = _partners(reference, lines, operations, gone)
-    return Usual(pairs, answered, place, took_ns, partner, presence, missed)
+    return Usual(answered, alike, took_ns, partner, presence, missed)
 
 
 def _partners(
@@ -118,19 +101,19 @@ def _partners(
     child = np.flatnonzero(direct & ~reference.failed[above])
     if not len(child):
         return partner, presence, missed
-    once = np.unique(above[child].astype(np.int64) << 20 | lines.owner[child])
-    pairs, counts = np.unique(
-        reference.operation[once >> 20].astype(np.int64) << 20 | (once & 0xFFFFF), return_counts=True
-    )
+    once, _ = number_alike([above[child].astype(np.int64) << 32 | lines.owner[child]])
+    pairs, (numbers,) = number_alike([reference.operation[once >> 32].astype(np.int64) << 32 | (once & _LOW)])
+    counts = np.bincount(numbers, minlength=len(pairs))
     executions = np.bincount(reference.operation[~reference.failed], minlength=operations)
     order = np.argsort(counts, kind="stable")
     pairs, counts = pairs[order], counts[order]
-    partner[pairs >> 20] = (pairs & 0xFFFFF).astype(np.int32)
-    presence[pairs >> 20] = counts / np.maximum(1, executions[pairs >> 20])
+    operation, reached = pairs >> 32, (pairs & _LOW).astype(np.int32)
+    partner[operation] = reached
+    presence[operation] = counts / np.maximum(1, executions[operation])
     presence[executions < _USUAL_MIN] = 0.0
-    lost = gone[pairs & 0xFFFFF] & (counts >= _GONE_PRESENCE_MIN * executions[pairs >> 20])
-    missed[pairs[lost] >> 20] = (pairs[lost] & 0xFFFFF).astype(np.int32)
-    callers, counts = np.unique(pairs[lost] >> 20, return_counts=True)
+    lost = gone[reached] & (counts >= _GONE_PRESENCE_MIN * executions[operation])
+    missed[operation[lost]] = reached[lost]
+    callers, counts = np.unique(operation[lost], return_counts=True)
     missed[callers[counts > 1]] = _NONE  # who misses several of them may be the one that reaches nobody
     return partner, presence, missed
 
@@ -161,7 +144,7 @@ def redirect(facts: TraceFacts, lines: Lines, usual: Usual, blamed: Spans) -> Re
     hurried = np.full(len(blamed), _NONE, np.int32)
     impatient = _impatient(facts, lines, usual)
     silent, silence = _silent_calls(facts, lines, usual)
-    at, todo = blamed.astype(np.int64), np.ones(len(blamed), np.bool_)
+    at, todo = blamed.astype(np.int64), np.full(len(blamed), impatient.any())
     while todo.any():  # up to the nearest call that gave up too early
         hit = todo & impatient[np.maximum(at, 0)]
         owner[hit], callee[hit], share[hit] = lines.owner[at[hit]], _NONE, 0.0
@@ -173,7 +156,9 @@ def redirect(facts: TraceFacts, lines: Lines, usual: Usual, blamed: Spans) -> Re
     odds = np.where(silent[here] >= 0, _SILENT_PRIOR / (1.01 - silence[here]), 0.0)
     speaks = np.isin(facts.error_class[here], _NOT_REACHED)
     operation = facts.operation[here]
-    missing = speaks & (usual.presence[operation] >= _SILENT_MIN) & ~_reached(facts, lines, usual)[here]
+    missing = speaks & (usual.presence[operation] >= _SILENT_MIN)
+    if missing.any():
+        missing &= ~_reached(facts, lines, usual)[here]
     odds_missing = np.where(missing, _SILENT_PRIOR / (1.01 - np.minimum(1.0, usual.presence[operation])), 0.0)
     callee[alone] = np.where(odds >= odds_missing, silent[here], usual.partner[operation])
     best = np.maximum(odds, odds_missing)
@@ -194,14 +179,12 @@ def find_unanswered(facts: TraceFacts, lines: Lines, usual: Usual) -> npt.NDArra
     Where clients do not record that they failed, this is all there is to see of a callee that cannot be reached.
     """
     found = np.zeros(len(facts), np.bool_)
-    calls = np.flatnonzero(lines.is_call)
-    place = usual.find(facts, lines, calls)
-    calls, place = calls[place >= 0], place[place >= 0]
-    told = (lines.remote[calls] >= 0) | facts.failed[calls]
-    count = np.bincount(place, minlength=len(usual.pairs))
-    share = np.bincount(place[told], minlength=len(usual.pairs)) / np.maximum(1, count)
+    told = (lines.remote >= 0) | facts.failed
+    count = np.bincount(lines.alike, minlength=len(usual.answered))
+    share = np.bincount(lines.alike[told], minlength=len(usual.answered)) / np.maximum(1, count)
     fewer = (count >= _USUAL_MIN) & (usual.answered >= _ANSWERED_MIN) & (share < _UNANSWERED_MAX * usual.answered)
-    found[calls[fewer[place] & ~told]] = True
+    if fewer.any():
+        found = fewer[lines.alike] & ~told
     return found
 
 
@@ -232,7 +215,7 @@ def _impatient(facts: TraceFacts, lines: Lines, usual: Usual) -> npt.NDArray[np.
     gave_up[answered[cancelled]] |= ~facts.failed[answered[cancelled]]
     early = np.zeros(len(facts), np.bool_)
     calls = np.flatnonzero(gave_up & lines.is_call)
-    early[calls] = facts.duration_ns[calls] < usual.late_ns(usual.find(facts, lines, calls))
+    early[calls] = facts.duration_ns[calls] < usual.late_ns(lines.alike[calls])
     return early
 
 
@@ -244,7 +227,7 @@ def _silent_calls(facts: TraceFacts, lines: Lines, usual: Usual) -> tuple[npt.ND
     callee, answered = np.full(len(facts), _NONE, np.int32), np.zeros(len(facts))
     calls = lines.is_call & (lines.remote < 0) & ~facts.failed & (facts.parent >= 0)
     silent = np.flatnonzero(calls)
-    usually = usual.answers(usual.find(facts, lines, silent))
+    usually = usual.answered[lines.alike[silent]]
     order = np.argsort(usually, kind="stable")
     order = order[usually[order] >= _SILENT_MIN]
     silent, usually = silent[order], usually[order]

@@ -10,18 +10,21 @@ is gone (`analyzer.incidents.gone`), that one is charged: nobody returned anythi
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
 
 from analyzer.incidents.cast import Cast, Lines
 from analyzer.incidents.facts import TraceFacts
+from analyzer.incidents.grouping import group_rows, number_alike
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
 _BUCKETS = 6  # 0, 1, 2, 3-4, 5-8, 9 and more calls
 _CALLS = (0.0, 1.0, 2.0, 3.5, 6.5, 12.0)  # of a bucket, about
+_BUCKET = np.array([0, 1, 2, 3, 3, 4, 4, 4, 4, 5])  # of so many calls
 _EXECUTIONS_MIN = 5
 # Chi-squared by degrees of freedom: at p = 1e-5, because hundreds of pairs are looked at; at p = 1e-3 for a pair that
 # changed for a third of its executions.
@@ -78,17 +81,13 @@ def find_reshaped(
     troubled : bool[n], bool[n]
         Spans of reference and window that have a reason to take another way (`redirect.find_troubled`).
     """
-    # A child is known by its operation and, because many clients call everything `POST`, by who is on the other side.
-    codes = [facts.operation.astype(np.int64) << 20 | (lines.callee.astype(np.int64) + 1)
-             for facts, lines in ((reference, cast.reference), (window, cast.window))]  # fmt: skip
-    known = np.unique(np.concatenate(codes))
     entries, roots = _entries(reference, window)
-    before = _Shapes(reference, cast.reference, np.searchsorted(known, codes[0]), entries[0], roots, troubled[0])
-    now = _Shapes(window, cast.window, np.searchsorted(known, codes[1]), entries[1], roots, troubled[1])
+    before = _Shapes(reference, cast.reference, entries[0], roots, troubled[0])
+    now = _Shapes(window, cast.window, entries[1], roots, troubled[1])
     changed = np.zeros(len(window))
     changes = []
     for key in sorted(before.pairs.keys() | now.pairs.keys()):
-        operation, child = key >> 32, int(known[key & 0xFFFFFFFF])
+        operation, child = key >> 32, key & 0xFFFFFFFF  # the child is known by its `Alike`
         executions_before, executions_now = before.executions.get(operation, 0), now.executions.get(operation, 0)
         if min(executions_before, executions_now) < _EXECUTIONS_MIN:
             continue
@@ -107,7 +106,8 @@ def find_reshaped(
         here = now.of_operation(operation)
         changed[here] = np.maximum(changed[here], added[now.buckets(key, here)])
         owner = int(cast.window.owner[here[0]])
-        changes.append(ShapeChange(operation, child >> 20, (child & 0xFFFFF) - 1, owner, tuple(p_old), tuple(p_new), g))
+        called, callee = int(cast.alike.operation[child]), int(cast.alike.callee[child])
+        changes.append(ShapeChange(operation, called, callee, owner, tuple(p_old), tuple(p_new), g))
     share = _charge_deepest(window, _answerable(window, cast.window, gone), changed, len(cast.names))
     return Reshaped(share, sorted(changes, key=lambda change: -change.g))
 
@@ -119,7 +119,6 @@ class _Shapes:
         self,
         facts: TraceFacts,
         lines: Lines,
-        code: Ints,
         entry: Ints,
         entries: int,
         troubled: npt.NDArray[np.bool_],
@@ -127,30 +126,26 @@ class _Shapes:
         self._entry, self._entries = entry, entries
         self._strata: dict[int, Floats] = {}
         self._counted = lines.usable & ~troubled & ~lines.is_call & (facts.operation != 0)
-        self._operation = facts.operation.astype(np.int64)
         spans = np.flatnonzero(self._counted)
-        operations, counts = np.unique(self._operation[spans], return_counts=True)
-        self.executions = dict(zip(operations.tolist(), counts.tolist(), strict=True))
-        self._order = spans[np.argsort(self._operation[spans], kind="stable")]
-        ends = np.cumsum(counts)
+        groups = group_rows(facts.operation[spans], int(facts.operation.max(initial=0)) + 1)
+        self._order, starts = spans[groups.order], groups.ptr.tolist()
         self._place = {
-            int(operation): (int(end - count), int(end))
-            for operation, count, end in zip(operations, counts, ends, strict=True)
+            operation: (starts[operation], starts[operation + 1])
+            for operation in np.flatnonzero(np.diff(groups.ptr)).tolist()
         }
-        above = np.maximum(facts.parent, 0)
-        child = np.flatnonzero((facts.parent >= 0) & self._counted[above] & (facts.operation != 0))
-        pair = self._operation[above[child]] << 32 | code[child]
-        order = np.lexsort((above[child], pair))
-        pair, parent = pair[order], above[child][order]
-        first = np.ones(len(pair), np.bool_)
+        self.executions = {operation: stop - start for operation, (start, stop) in self._place.items()}
+        child = np.flatnonzero((facts.parent >= 0) & self._counted[facts.parent] & (facts.operation != 0))
+        child = child[group_rows(facts.parent[child], len(facts)).order]
+        parent = facts.parent[child]
+        keys, (pair,) = number_alike([facts.operation[parent].astype(np.int64) << 32 | lines.alike[child]])
+        groups = group_rows(pair, len(keys))
+        pair, parent = pair[groups.order], parent[groups.order]
+        first = np.ones(len(pair), np.bool_)  # of the calls of one pair that an execution makes
         first[1:] = (pair[1:] != pair[:-1]) | (parent[1:] != parent[:-1])
-        starts = np.flatnonzero(first)
-        numbers = np.diff(np.concatenate([starts, [len(pair)]]))
-        self._parent, self._bucket = parent[starts], _bucket(numbers)
-        keys = pair[starts]
-        new = np.flatnonzero(np.concatenate([[True], keys[1:] != keys[:-1]])) if len(keys) else np.zeros(0, np.int64)
-        stops = np.concatenate([new, [len(keys)]])[1:]
-        self.pairs = {int(keys[a]): (int(a), int(b)) for a, b in zip(new, stops, strict=True)}
+        at = np.flatnonzero(first)
+        self._parent, self._bucket = parent[at], _bucket(np.diff(at, append=len(pair)))
+        starts = np.searchsorted(at, groups.ptr).tolist()
+        self.pairs = dict(zip(keys.tolist(), pairwise(starts), strict=True))
 
     def histogram(self, key: int) -> Floats:
         """float64[_BUCKETS]: executions by their number of calls."""
@@ -177,7 +172,7 @@ class _Shapes:
     def of_operation(self, operation: int) -> Ints:
         """Spans that executed an operation, ascending."""
         start, stop = self._place.get(operation, (0, 0))
-        return np.sort(self._order[start:stop])
+        return self._order[start:stop]
 
     def buckets(self, key: int, spans: Ints) -> Ints:
         """Bucket of each of these executions for one pair."""
@@ -211,7 +206,7 @@ def _as_mixed(old: Floats, mix: Floats) -> Floats:
 
 
 def _bucket(numbers: Ints) -> Ints:
-    return np.searchsorted(np.array([1, 2, 3, 5, 9]), numbers, side="right")
+    return _BUCKET[np.minimum(numbers, len(_BUCKET) - 1)]
 
 
 def _likelihood_ratio(old: Floats, new: Floats) -> float:
@@ -243,11 +238,11 @@ def _charge_deepest(facts: TraceFacts, owner: npt.NDArray[np.int32], changed: Fl
         above = above[~hidden[above]]
         hidden[above] = True
         above = facts.parent[above]
-    mass = np.where(marked & ~hidden, changed, 0.0)
-    trace = facts.trace
+    at = np.flatnonzero(marked & ~hidden)
+    mass, trace = changed[at], facts.trace[at]
     total = np.bincount(trace, mass, facts.trace_count)
     most = np.zeros(facts.trace_count)
     np.maximum.at(most, trace, mass)
-    part = mass * np.divide(most, total, out=np.zeros_like(total), where=total > 0)[trace]
-    share: Floats = np.bincount(owner, part, count) / max(1, facts.trace_count)
+    part = mass * (most[trace] / total[trace])
+    share: Floats = np.bincount(owner[at], part, count) / max(1, facts.trace_count)
     return share

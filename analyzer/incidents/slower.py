@@ -14,8 +14,9 @@ import numpy as np
 import numpy.typing as npt
 
 from analyzer.incidents.asking import Asking
-from analyzer.incidents.cast import Cast, Lines
+from analyzer.incidents.cast import Alike, Cast, Lines
 from analyzer.incidents.facts import TraceFacts
+from analyzer.incidents.grouping import group_rows, number_alike
 from analyzer.incidents.star import Charged, Edge, charge
 from analyzer.spans import SpanKind
 
@@ -92,8 +93,9 @@ def find_slower(
 
 def _groups(reference: TraceFacts, window: TraceFacts, cast: Cast, troubled: tuple[Marks, Marks]) -> list[Excess]:
     """Every group that both populations have, with its excess (0 when it is within the margin)."""
-    before = _keyed(reference, cast.reference, troubled[0])
-    after = _keyed(window, cast.window, troubled[1])
+    before, after = (
+        _keyed(cast.alike, lines, bad) for lines, bad in ((cast.reference, troubled[0]), (cast.window, troubled[1]))
+    )
     blocks = _blocks(reference)
     found = []
     traces = max(1, window.trace_count)
@@ -124,13 +126,14 @@ def _excess(
 def _waits(reference: TraceFacts, window: TraceFacts, cast: Cast) -> list[Excess]:
     """What messages wait in queues: from the end of their sending to their consumer, which it is charged to."""
     before, after = _queued(reference, cast.reference), _queued(window, cast.window)
-    times = _wait_ns(reference, before.values()), _wait_ns(window, after.values())
+    both = [key for key, now in after.items() if len(before.get(key, ())) >= _THEN_MIN and len(now) >= _NOW_MIN]
+    if not both:
+        return []
+    times = _wait_ns(reference, [before[key] for key in both]), _wait_ns(window, [after[key] for key in both])
     traces = max(1, window.trace_count)
     blocks = _blocks(reference)
     return [
-        replace(_excess(key, before[key], now, times, blocks, _WAIT_WEIGHT / traces), waits=True)
-        for key, now in after.items()
-        if len(before.get(key, ())) >= _THEN_MIN and len(now) >= _NOW_MIN
+        replace(_excess(key, before[key], after[key], times, blocks, _WAIT_WEIGHT / traces), waits=True) for key in both
     ]
 
 
@@ -166,7 +169,14 @@ def _queued(facts: TraceFacts, lines: Lines) -> dict[tuple[int, int, int], Spans
     consumer = (facts.kind == int(SpanKind.CONSUMER)) | (
         (facts.start_ns >= ended) & (lines.owner != lines.owner[above])
     )
-    return _grouped(facts, lines, (facts.parent >= 0) & lines.usable & consumer, own_time=True)
+    spans = np.flatnonzero((facts.parent >= 0) & lines.usable & consumer)
+    operations, (numbers,) = number_alike([facts.operation[spans]])
+    groups = group_rows(numbers, len(operations))
+    pieces = [spans[groups.rows(number)] for number in range(len(operations))]
+    return {
+        (operation, int(lines.owner[piece[0]]), -1): piece
+        for operation, piece in zip(operations.tolist(), pieces, strict=True)
+    }
 
 
 def _blocks(facts: TraceFacts) -> Times:
@@ -182,21 +192,42 @@ def _gain(then: Spans, now: Spans, own_before: Times, own_now: Times, blocks: Ti
     The middle is asked too, because a reference that holds some bad minutes of its own hides a gain of the mean.
     """
     old, new, block = own_before[then].astype(np.float64), own_now[now].astype(np.float64), blocks[then]
-    cap = _CAP * (float(np.quantile(old, 0.95)) + _FLOOR_NS)
+    ordered = np.sort(old)
+    cap = _CAP * (_quantile(ordered, 0.95) + _FLOOR_NS)
     found = [_compare(np.minimum(old, cap), np.minimum(new, cap), block)]
     if len(old) >= _TRIMMED_MIN and len(new) >= _TRIMMED_MIN:
-        middle = np.sort(np.argsort(old, kind="stable")[len(old) // 10 : -(len(old) // 10)])
+        middle = _middle(old, ordered, len(old) // 10)
         found.append(_compare(old[middle], np.sort(new)[len(new) // 10 : -(len(new) // 10)], block[middle]))
     return max(found, key=lambda one: one[0] - _Z_MIN * one[1])
 
 
+def _quantile(ordered: Floats, share: float) -> float:
+    """Return what `np.quantile` does, of values in order: no second look for them."""
+    at = share * (len(ordered) - 1)
+    below, above = ordered[int(at)], ordered[min(int(at) + 1, len(ordered) - 1)]
+    part = at - int(at)
+    return float(below + (above - below) * part if part < 0.5 else above - (above - below) * (1.0 - part))
+
+
+def _middle(values: Floats, ordered: Floats, count: int) -> Marks:
+    """bool[n]: all but the `count` smallest and largest; of equals the first are the smaller ones."""
+    low, high = ordered[count], ordered[-count - 1]
+    inside: Marks = (values > low) & (values < high)
+    for bound in {low, high}:
+        equal = np.flatnonzero(values == bound)
+        smaller = int(np.searchsorted(ordered, bound))
+        inside[equal[max(0, count - smaller) : len(values) - count - smaller]] = True
+    return inside
+
+
 def _compare(then: Floats, now: Floats, block: Times) -> tuple[float, float, float]:
-    mean = float(then.mean())
+    mean, deviation = _mean_and_deviation(then)
+    mean_now, deviation_now = _mean_and_deviation(now)
     # Under "nothing changed" the window scatters as the reference does; and a gain that is one hung call is none,
     # so the window's own scatter counts as well.
     least = 0.1 * mean + _FLOOR_NS
-    variance = (float(then.std()) + least) ** 2
-    scatter = max(variance, (float(now.std()) + least) ** 2) * (1.0 + 2.0 / len(now))
+    variance = (deviation + least) ** 2
+    scatter = max(variance, (deviation_now + least) ** 2) * (1.0 + 2.0 / len(now))
     # It may also drift as the reference does from one part of its time to the next.
     counts = np.bincount(block, minlength=_BLOCKS)
     full = counts >= _NOW_MIN
@@ -207,26 +238,24 @@ def _compare(then: Floats, now: Floats, block: Times) -> tuple[float, float, flo
         spread = 1.4826 * float(np.median(np.abs(means - np.median(means))))
         drift = max(0.0, spread**2 - variance * float((1.0 / counts[full]).mean()))
     error = np.sqrt(variance / len(then) + scatter / len(now) + drift * (1.0 + 1.0 / _BLOCKS))
-    return float(now.mean()) - mean, float(error), mean
+    return mean_now - mean, float(error), mean
 
 
-def _keyed(facts: TraceFacts, lines: Lines, troubled: Marks) -> dict[tuple[int, int, int], Spans]:
+def _mean_and_deviation(values: Floats) -> tuple[float, float]:
+    """Mean and standard deviation: `np.std` would ask for the mean again."""
+    mean = float(values.mean())
+    away = values - mean
+    away *= away
+    return mean, float(np.sqrt(away.mean()))
+
+
+def _keyed(alike: Alike, lines: Lines, troubled: Marks) -> dict[tuple[int, int, int], Spans]:
     """Spans by (operation, owner, callee)."""
-    return _grouped(facts, lines, lines.usable & ~troubled)
-
-
-def _grouped(
-    facts: TraceFacts, lines: Lines, wanted: npt.NDArray[np.bool_], own_time: bool = False
-) -> dict[tuple[int, int, int], Spans]:
-    use = np.flatnonzero(wanted)
-    if not len(use):
-        return {}
-    callee = np.zeros(len(use), np.int64) if own_time else lines.callee[use].astype(np.int64) + 1
-    key = facts.operation[use].astype(np.int64) << 20 | callee
-    order = np.argsort(key, kind="stable")
-    key, use = key[order], use[order]
-    starts = np.flatnonzero(np.concatenate([[True], key[1:] != key[:-1]]))
-    return {
-        (int(key[at] >> 20), int(lines.owner[piece[0]]), int(key[at] & 0xFFFFF) - 1): piece
-        for at, piece in zip(starts, np.split(use, starts[1:]), strict=True)
-    }
+    spans = np.flatnonzero(lines.usable & ~troubled)
+    groups = group_rows(lines.alike[spans], len(alike))
+    found = {}
+    for number in np.flatnonzero(np.diff(groups.ptr)).tolist():
+        piece = spans[groups.rows(number)]
+        key = int(alike.operation[number]), int(lines.owner[piece[0]]), int(alike.callee[number])
+        found[key] = piece
+    return found

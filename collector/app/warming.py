@@ -13,6 +13,7 @@ def warm_receiver() -> None:
 def warm() -> None:
     """Load what an engine (or an analysis in the query process) uses."""
     import analyzer.engine  # noqa: F401 - kernels with a signature are ready when their module is imported
+    from analyzer.kernels import grouping  # noqa: F401 - of the ranking, which only an incident needs
     from analyzer.origins import warm as warm_origins
     from analyzer.strings import new_vocabulary
     from collector.assembly.warm import warm as warm_assembly

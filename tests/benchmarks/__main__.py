@@ -10,14 +10,25 @@ from tests.benchmarks import (
     bench_detection,
     bench_end_to_end,
     bench_journal,
+    bench_ranking,
     bench_stack_traces,
 )
 from tests.benchmarks.goals import show, write
 
+BENCHES = (
+    bench_decode,
+    bench_analysis,
+    bench_detection,
+    bench_ranking,
+    bench_stack_traces,
+    bench_end_to_end,
+    bench_journal,
+)
+
 if __name__ == "__main__":
     quick = "--quick" in sys.argv
     goals, figures = [], {}
-    for bench in (bench_decode, bench_analysis, bench_detection, bench_stack_traces, bench_end_to_end, bench_journal):
+    for bench in BENCHES:
         title = bench.__name__.rpartition(".bench_")[2]
         print(f"\n== {title}")
         found, numbers = bench.run(quick)

@@ -32,6 +32,7 @@ GOALS = {
     "everything_ratio": Goal("all that is done for a trace, against the same networkx", "x", 0.0),
     "detection_per_span": Goal("online detection: counting a span", "ns", 40.0, at_least=False),
     "detection_tick": Goal("online detection: closing a tick of 5000 entities", "ms", 50.0, at_least=False),
+    "ranking": Goal("an incident over a million spans ranked, one core", "s", 0.5, at_least=False),
     "stack_frames": Goal("stack traces: text to frames, in-app decided, one core", "M frames/s", 1.0),
     "stack_frames_fresh": Goal("the same, of stacks that never came before", "M frames/s", 0.3),
     "end_to_end": Goal("end to end incl. analysis, 512-span batches", "M spans/s", 0.6),
