@@ -271,13 +271,16 @@ def selftest(
     ] = None,
     key_file: Annotated[Path | None, typer.Option(help="Its key.")] = None,
 ) -> None:
-    """Send one failing trace to a running server and ask for its root cause; 0 only if the answer is right."""
-    from collector.selftest import Keys
+    """Send one failing trace to a running server and ask for its root cause; 0 only if the answer is right.
+
+    FIRSTFAULT_TOKEN is sent when it is set; FIRSTFAULT_CA_FILE is the default of --ca-file.
+    """
+    from collector.selftest import keys_of
     from collector.selftest import selftest as run
 
     if (cert_file is None) != (key_file is None):
         _fail("--cert-file and --key-file go together")
-    raise typer.Exit(run(otlp, query, timeout, Keys(ca_file, cert_file, key_file)))
+    raise typer.Exit(run(otlp, query, timeout, keys_of(ca_file, cert_file, key_file)))
 
 
 @app.command()

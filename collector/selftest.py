@@ -11,11 +11,12 @@ only if the planted origin is named. Everything passes the doors that applicatio
 from __future__ import annotations
 
 import http.client
+import os
 import secrets
 import ssl
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import SplitResult, urlsplit
 
@@ -32,6 +33,8 @@ from collector.correlation import outgoing
 from collector.verdict_text import plain
 
 SHOP, PAYMENT = "firstfault-selftest-shop", "firstfault-selftest-payment"
+# Not options: what stands on a command line is read by everybody on the machine.
+TOKEN_VARIABLE, CA_VARIABLE = "FIRSTFAULT_TOKEN", "FIRSTFAULT_CA_FILE"
 ANSWER_BYTES_MAX = 4 * 2**20
 PAUSE_S = 0.3  # between two tries
 WAIT_S = 10.0  # one question waits this long for a trace that is still open
@@ -40,11 +43,22 @@ _MS = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class Keys:
-    """What TLS needs; all may be missing. ca: who signed the server. cert, key: who we are."""
+    """What doors may ask for; all may be missing. ca: who signed the server. cert, key, token: who we are."""
 
     ca: Path | None = None
     cert: Path | None = None
     key: Path | None = None
+    token: str = field(default="", repr=False)
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return {"authorization": f"Bearer {self.token}"} if self.token else {}
+
+
+def keys_of(ca: Path | None, cert: Path | None, key: Path | None) -> Keys:
+    """Put what was said together with what the environment says."""
+    told = os.environ.get(CA_VARIABLE)
+    return Keys(ca or (Path(told) if told else None), cert, key, os.environ.get(TOKEN_VARIABLE, "").strip())
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +177,8 @@ def _send(request: ExportTraceServiceRequest, address: SplitResult, keys: Keys, 
         stub = TraceServiceStub(channel)  # type: ignore[no-untyped-call]
         while True:
             try:
-                answer = stub.Export(request, timeout=max(0.1, min(WAIT_S, deadline - time.monotonic())))
+                timeout_s = max(0.1, min(WAIT_S, deadline - time.monotonic()))
+                answer = stub.Export(request, timeout=timeout_s, metadata=tuple(keys.headers.items()))
                 break
             except grpc.RpcError as error:
                 busy = error.code() in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
@@ -182,7 +197,7 @@ def _ask(trace_id: str, address: SplitResult, keys: Keys, deadline: float) -> An
         path = f"{address.path.rstrip('/')}/api/v1/traces/{trace_id}/root-cause?wait={min(WAIT_S, left):.1f}"
         try:
             status, body = _get(address, path, keys, left)
-        except (OSError, http.client.HTTPException) as error:
+        except (OSError, http.client.HTTPException, ValueError) as error:
             status, body = 0, b""
             said = str(error) or type(error).__name__
         if status == 200:
@@ -209,7 +224,7 @@ def _get(address: SplitResult, path: str, keys: Keys, timeout_s: float) -> tuple
             context.load_cert_chain(keys.cert, keys.key)
         connection = http.client.HTTPSConnection(address.netloc, timeout=timeout_s, context=context)
     try:
-        headers = {"accept": "application/json"} | outgoing("firstfault-selftest")
+        headers = {"accept": "application/json"} | outgoing("firstfault-selftest") | keys.headers
         connection.request("GET", path, headers=headers)
         response = connection.getresponse()
         return response.status, response.read(ANSWER_BYTES_MAX)

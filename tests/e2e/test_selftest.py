@@ -24,11 +24,13 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 
 @contextmanager
-def oracle(answer: Callable[[str], tuple[int, bytes]]) -> Iterator[str]:
-    """A query API that answers what it is told to; its address."""
+def oracle(answer: Callable[[str], tuple[int, bytes]], shown: list[str | None] | None = None) -> Iterator[str]:
+    """A query API that answers what it is told to, and notes what credentials it is shown; its address."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
+            if shown is not None:
+                shown.append(self.headers["authorization"])
             status, body = answer(self.path.split("/")[4])
             self.send_response(status)
             self.send_header("content-length", str(len(body)))
@@ -115,6 +117,19 @@ def test_nobody_there(server: Server):
         assert (done.returncode, done.stdout) == (1, b"")
         assert nowhere.encode() in done.stderr
         assert b"Traceback" not in done.stderr
+
+
+def test_the_token_of_the_environment_is_shown(server: Server, monkeypatch: pytest.MonkeyPatch):
+    """Where a door asks who is there; not on the command line, where everybody reads it."""
+    monkeypatch.setenv("FIRSTFAULT_TOKEN", "0123456789abcdef\n")
+    seen: list[str | None] = []
+
+    with oracle(lambda trace_id: (403, b'{"title": "not for you"}'), seen) as query:
+        done = firstfault("selftest", "--otlp", server.otlp_grpc, "--query", query)
+
+    assert (done.returncode, seen) == (1, ["Bearer 0123456789abcdef"])
+    assert b"HTTP 403: not for you" in done.stderr
+    assert b"0123456789abcdef" not in done.stderr
 
 
 def test_another_program_there(server: Server):
