@@ -1,7 +1,7 @@
 {{/* What gateway and test need to talk to the server: who signed its certificate, and a certificate of their own. */}}
 
 {{- define "firstfault.clientMounts" -}}
-{{- $folder := include "firstfault.folder" . -}}
+{{- $folder := include "firstfault.folder" . }}
 {{- with coalesce .Values.tls.receivers.existingSecret .Values.tls.query.existingSecret }}
 - {name: ca, mountPath: {{ $folder }}/tls/ca, readOnly: true}
 {{- end }}
