@@ -42,7 +42,7 @@
 {{- $faults = append $faults (printf "config.storage.path is %s; expected %s or below it: all else is read-only" $config.storage.path $data) -}}
 {{- end -}}
 
-{{- $stop := add (int $values.preStopSeconds) (mulf 3 $config.service.stop_timeout_s | ceil | int) -}}
+{{- $stop := add (int $values.preStopSeconds) (mulf 3 (dig "stop_timeout_s" 10 $config.service) | ceil | int) -}}
 {{- if le (int $values.terminationGracePeriodSeconds) (int $stop) -}}
 {{- $faults = append $faults (printf "terminationGracePeriodSeconds is %d; expected more than %d, which is preStopSeconds and three times config.service.stop_timeout_s: the rest of a stop would be cut off" (int $values.terminationGracePeriodSeconds) (int $stop)) -}}
 {{- end -}}
@@ -55,7 +55,7 @@
 {{- end -}}
 {{- end -}}
 
-{{- $limit := include "firstfault.bytes" (dig "limits" "memory" "" $values.resources) -}}
+{{- $limit := include "firstfault.bytes" (dig "limits" "memory" "" (default dict $values.resources)) -}}
 {{- $memory := dig "assembly" "memory_bytes_max" 1073741824 $config -}}
 {{- if $limit -}}
 {{- if gt (mulf 2 (float64 $memory)) (float64 $limit) -}}
@@ -63,7 +63,7 @@
 {{- end -}}
 {{- end -}}
 
-{{- $exporter := dig "exporters" "otlp" dict $config | default dict -}}
+{{- $exporter := dig "exporters" "otlp" dict $config -}}
 {{- $endpoint := dig "endpoint" "" $exporter -}}
 {{- if and $values.exporterHeaders.existingSecret (not $endpoint) -}}
 {{- $faults = append $faults "exporterHeaders.existingSecret is given and config.exporters.otlp.endpoint is not; expected both, or neither" -}}

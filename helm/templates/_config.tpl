@@ -10,8 +10,22 @@
 {{- toYaml $files -}}
 {{- end -}}
 
+{{/* `config` of the values, without sections that are null: they are switched off. */}}
+{{- define "firstfault.given" -}}
+{{- $given := deepCopy (default dict .Values.config) -}}
+{{- range $section, $parts := dict "exporters" (list "otlp") "auth" (list "basic" "oidc") -}}
+{{- range $part := $parts -}}
+{{- with get $given $section -}}
+{{- if not (get . $part) -}}{{- $_ := unset . $part -}}{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- toYaml $given -}}
+{{- end -}}
+
 {{- define "firstfault.config" -}}
 {{- $folder := include "firstfault.folder" . -}}
+{{- $given := include "firstfault.given" . | fromYaml -}}
 {{- $grpc := dict "endpoint" "0.0.0.0:4317" -}}
 {{- $http := dict "endpoint" "0.0.0.0:4318" -}}
 {{- with .Values.tls.receivers -}}
@@ -28,7 +42,7 @@
 {{- end -}}
 {{- end -}}
 {{- if include "firstfault.many" . -}}
-{{- $port := include "firstfault.port" (dig "query" "endpoint" "0.0.0.0:8080" .Values.config) -}}
+{{- $port := include "firstfault.port" (dig "query" "endpoint" "0.0.0.0:8080" $given) -}}
 {{- $name := include "firstfault.fqdn" (list . (include "firstfault.headless" .)) -}}
 {{- $_ := set $query "peers" (dict "dns" $name "port" (int $port) "timeout_s" 0.5) -}}
 {{- end -}}
@@ -38,7 +52,7 @@
   "query" $query
   "service" $service
   "storage" (dict "path" (include "firstfault.data" .)) -}}
-{{- if dig "exporters" "otlp" "endpoint" "" .Values.config -}}
+{{- if dig "exporters" "otlp" "endpoint" "" $given -}}
 {{- $exporter := dict -}}
 {{- if .Values.exporterHeaders.existingSecret -}}
 {{- $headers := dict -}}
@@ -59,7 +73,7 @@
 {{- end -}}
 {{- $_ := set $set "exporters" (dict "otlp" $exporter) -}}
 {{- end -}}
-{{- toYaml (mergeOverwrite $set (deepCopy .Values.config)) -}}
+{{- toYaml (mergeOverwrite $set $given) -}}
 {{- end -}}
 
 {{/* Port of an endpoint, as text. */}}

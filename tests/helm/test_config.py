@@ -11,7 +11,8 @@ import pytest
 import yaml
 
 from collector.config import check
-from tests.support.chart import NAME, VALUES, config_of, containers, of_kind, pods, rendered, rendered_text, tool
+from tests.support.chart import NAME, VALUES, config_of, containers, of_kind, pods, rendered, rendered_text
+from tests.support.tools import built
 
 HEADLESS = f"{NAME}-headless.observability.svc.cluster.local"
 
@@ -171,6 +172,18 @@ def test_instances_know_one_another_when_there_are_several(values: dict[str, Any
     assert ("podSelector" in yaml.safe_dump(server["spec"]["egress"])) == asked
 
 
+@pytest.mark.parametrize(
+    ("url", "port"), [("https://id.example.com/keys", 443), ("https://id.example.com:8443/k", 8443)]
+)
+def test_the_keys_of_who_signs_tokens_may_be_fetched(url: str, port: int):
+    """The policy opens the way to their port, and no other."""
+    oidc = {"issuer": "https://id.example.com", "audience": "firstfault", "jwks_url": url}
+    objects = rendered({"config": {"auth": {"oidc": oidc}}})
+
+    (policy,) = of_kind(objects, "NetworkPolicy")
+    assert [one["port"] for rule in policy["spec"]["egress"] for one in rule["ports"]] == [53, 53, port]
+
+
 # The gateway.
 
 
@@ -206,7 +219,11 @@ def test_the_collector_takes_the_gateways_configuration(name: str, tmp_path: Pat
     path.write_text(yaml.safe_dump(config_of(rendered(name), "gateway")))
 
     done = subprocess.run(
-        [tool("otelcol", "go"), "validate", f"--config={path}"], capture_output=True, text=True, timeout=60, check=False
+        [built("go/otelcol", "Go"), "validate", f"--config={path}"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
     )
 
     assert done.returncode == 0, done.stderr

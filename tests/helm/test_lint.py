@@ -140,6 +140,9 @@ def test_all_faults_come_at_once():
         {"podDisruptionBudget": {"maxUnavailable": "25%"}},
         {"global": {"anything": 1}},
         {"resources": {"limits": None}},
+        {"resources": None},
+        {"config": None},
+        {"config": {"exporters": {"otlp": None}}},
     ],
     ids=str,
 )

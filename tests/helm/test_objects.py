@@ -9,7 +9,8 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from tests.support.chart import CHART, VALUES, Object, of_kind, rendered, tool
+from tests.support.chart import CHART, VALUES, Object, of_kind, rendered
+from tests.support.tools import built
 
 OLDEST, NEWEST = "1.30", "1.37"
 # Kinds of other projects: read by their own Go types instead (tests/tools/kubetypes).
@@ -43,7 +44,12 @@ def test_the_oldest_version_is_the_charts():
 
 def read_strictly(objects: list[Object]) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [tool("kubetypes")], input=yaml.safe_dump_all(objects), capture_output=True, text=True, timeout=60, check=False
+        [built("bin/kubetypes", "Go")],
+        input=yaml.safe_dump_all(objects),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
     )
 
 

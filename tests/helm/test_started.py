@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
+import grpc
 import httpx
 import pytest
+import yaml
+from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
+from grpc_health.v1.health_pb2_grpc import HealthStub
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from tests.support.chart import config_of, of_kind, pods, rendered
+from collector.contracts import Signal
+from tests.support.chart import Object, config_of, of_kind, pods, rendered
 from tests.support.chart_local import Local
-from tests.support.fakes.otlp_sink import HttpSink
-from tests.support.running import ANSWER_S, LOCAL, START_S, Server, end, firstfault, start
+from tests.support.fakes.otlp_sink import GrpcSink, HttpSink
+from tests.support.running import ANSWER_S, LOCAL, START_S, Server, end, environment, firstfault, start
+from tests.support.tools import built
 
+SERVING = HealthCheckResponse.SERVING
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(200)]
 
 
@@ -31,7 +41,10 @@ def started(local: Local) -> Iterator[Server]:
 
 
 def probe(local: Local, name: str) -> int:
-    """Ask as the kubelet would."""
+    """Ask as the kubelet would: over gRPC about the whole server, or over HTTP; the status."""
+    if way := local.server[name].get("grpc"):
+        with grpc.insecure_channel(f"{LOCAL}:{local.ports[way['port']]}") as channel:
+            return int(HealthStub(channel).Check(HealthCheckRequest(), timeout=10).status)
     way = local.server[name]["httpGet"]
     ports = {port["name"]: port["containerPort"] for port in local.server["ports"]}
     return httpx.get(f"http://{LOCAL}:{local.ports[ports[way['port']]]}{way['path']}", trust_env=False).status_code
@@ -74,18 +87,61 @@ def test_the_test_pod_notices_when_nothing_answers(tmp_path: Path):
     assert b"did not take the trace" in done.stderr
 
 
+def local_peers(objects: list[Object]) -> list[Object]:
+    """The name of all instances leads to this machine."""
+    name = config_of(objects)["query"]["peers"]["dns"]
+    for found in of_kind(objects, "ConfigMap", "server"):
+        found["data"]["config.yaml"] = found["data"]["config.yaml"].replace(name, "localhost")
+    return objects
+
+
 def test_several_instances_ask_one_another(tmp_path: Path):
     """Of three, one is here: its peers' name leads to itself alone, and it answers."""
-    local = Local(rendered("replicas-with-collector"), tmp_path)
-    for tree in of_kind(local.objects, "ConfigMap", "server"):
-        tree["data"]["config.yaml"] = tree["data"]["config.yaml"].replace(
-            config_of(local.objects)["query"]["peers"]["dns"], "localhost"
-        )
+    local = Local(local_peers(rendered("replicas-with-collector")), tmp_path)
 
     with started(local) as server:
         done = firstfault(*local.test_command(), timeout=100)
 
     assert done.returncode == 0, done.stderr.decode() + server.said()
+
+
+@contextmanager
+def collecting(folder: Path, tree: dict[str, Any]) -> Iterator[None]:
+    """The real Collector with this configuration."""
+    path, log = folder / "gateway.yaml", folder / "gateway.log"
+    path.write_text(yaml.safe_dump(tree))
+    with log.open("wb") as out:
+        command = [built("go/otelcol", "Go"), "--config", path]
+        process = subprocess.Popen(command, stdout=out, stderr=out, env=environment())
+    try:
+        yield
+        assert process.poll() is None, log.read_text()
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+def test_a_trace_comes_through_the_gateway(tmp_path: Path):
+    """Sent to the Collector with the rendered configuration: whole to the instance, which is right, and to the backend."""
+    local = Local(local_peers(rendered("replicas-with-collector")), tmp_path)
+
+    with GrpcSink() as backend, started(local) as server:
+        tree, port = local.gateway(backend.endpoint)
+        with collecting(tmp_path, tree):
+            words = local.test_command()
+            words[words.index("--otlp") + 1] = f"{LOCAL}:{port}"
+            done = firstfault(*words, timeout=100)
+            assert done.returncode == 0, done.stderr.decode() + server.said()
+            backend.wait_taken(1)
+
+    assert spans_of(backend) == 3
+
+
+def spans_of(sink: GrpcSink) -> int:
+    requests = [ExportTraceServiceRequest.FromString(one.payload) for one in sink.taken if one.signal is Signal.TRACES]
+    return sum(
+        len(scope.spans) for one in requests for resource in one.resource_spans for scope in resource.scope_spans
+    )
 
 
 def test_headers_of_the_secret_reach_the_backend(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -99,6 +155,7 @@ def test_headers_of_the_secret_reach_the_backend(tmp_path: Path, monkeypatch: py
             found["data"]["config.yaml"] = found["data"]["config.yaml"].replace("tempo.tracing.svc:4318", sink.endpoint)
 
         with started(local) as server:
+            assert probe(local, "readinessProbe") == SERVING
             assert firstfault(*local.test_command(), timeout=100).returncode == 0, server.said()
             sink.wait_taken(1, ANSWER_S)
 
@@ -125,3 +182,20 @@ def test_with_certificates_on_every_door(tmp_path: Path):
 
     assert done.returncode == 0, done.stderr.decode() + server.said()
     assert nobody.returncode == 1
+
+
+def test_with_tokens_asked_at_every_door(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """The server reads the secret's file, the test pod shows the token of its environment; without it, it is refused."""
+    bearer = {"name": "test", "token_file": "/etc/firstfault/auth/tokens", "roles": ["ingest", "read"]}
+    secrets = {"existingSecret": "users", "clientToken": {"existingSecret": "client"}}
+    local = Local(rendered({"config": {"auth": {"bearer": [bearer]}}, "auth": secrets}), tmp_path)
+    local.write("/etc/firstfault/auth/tokens", b"0123456789abcdef0123456789abcdef\n")
+
+    with started(local) as server:
+        nobody = firstfault(*local.test_command(), timeout=100)
+        monkeypatch.setenv("FIRSTFAULT_TOKEN", "0123456789abcdef0123456789abcdef")
+        done = firstfault(*local.test_command(), timeout=100)
+
+    assert nobody.returncode == 1
+    assert b"UNAUTHENTICATED" in nobody.stderr
+    assert done.returncode == 0, done.stderr.decode() + server.said()

@@ -16,8 +16,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import pytest
 import yaml
+
+from tests.support.tools import built
 
 ROOT = Path(__file__).parents[2]
 CHART = ROOT / "helm"
@@ -32,23 +33,12 @@ class RefusedValuesError(Exception):
     """Helm would not render; the message is what it said."""
 
 
-def tool(name: str, folder: str = "bin") -> Path:
-    """Return a program built by make. In CI it must be there; elsewhere the reason is told."""
-    path = ROOT / ".tools" / folder / name
-    if path.exists():
-        return path
-    reason = f"{path.relative_to(ROOT)} is not built; run make test, with Go installed"
-    if os.environ.get("CI") == "true":
-        pytest.fail(reason)
-    pytest.skip(reason)
-
-
 def helm(*words: str | Path, stdin: str = "") -> subprocess.CompletedProcess[str]:
     """Run helm with a home of its own: nothing of this machine's user is read or written."""
     with tempfile.TemporaryDirectory() as home:
         environment = {"HOME": home, "PATH": os.environ["PATH"]}
         return subprocess.run(
-            [tool("helm"), *map(str, words)],
+            [built("bin/helm", "Go"), *map(str, words)],
             input=stdin,
             capture_output=True,
             text=True,

@@ -14,6 +14,7 @@ import yaml
 from tests.support.chart import Object, config_of, containers, of_kind
 from tests.support.running import LOCAL, free_port
 
+GATEWAY_PORTS = (4317, 4318, 8888, 13133)
 _DOORS = {
     "otlp-grpc": "otlp_grpc",
     "otlp-http": "otlp_http",
@@ -64,6 +65,20 @@ class Local:
     def configuration(self) -> dict[str, Any]:
         tree: dict[str, Any] = self._here(config_of(self.objects))
         return tree
+
+    def gateway(self, backend: str) -> tuple[dict[str, Any], int]:
+        """The gateway's configuration and its OTLP/gRPC port; instances are found on loopback, its backend is `backend`."""
+        tree = config_of(self.objects, "gateway")
+        ports = {port: free_port() for port in GATEWAY_PORTS}
+        for protocol in tree["receivers"]["otlp"]["protocols"].values():
+            protocol["endpoint"] = f"{LOCAL}:{ports[int(protocol['endpoint'].rpartition(':')[2])]}"
+        tree["extensions"]["health_check"]["endpoint"] = f"{LOCAL}:{ports[13133]}"
+        reader = tree["service"]["telemetry"]["metrics"]["readers"][0]["pull"]["exporter"]["prometheus"]
+        reader |= {"host": LOCAL, "port": ports[8888]}
+        resolver = tree["exporters"]["loadbalancing"]["resolver"]["dns"]
+        resolver |= {"hostname": LOCAL, "port": str(self.ports[int(resolver["port"])])}
+        tree["exporters"]["otlp/backend"]["endpoint"] = backend
+        return tree, ports[4317]
 
     def write_configuration(self) -> Path:
         """Write the ConfigMap's text where the command line will look for it."""
