@@ -8,6 +8,7 @@ STAMP := $(VENV)/.installed
 NODE_STAMP := .tools/node/.installed
 GO_PROGRAM := .tools/go/payment
 DEBIAN_STAMP := .tools/debian/.installed
+HELM_STAMP := .tools/bin/.kubernetes
 PYTEST := $(BIN)/pytest -p no:cacheprovider
 WORKERS ?= 2
 
@@ -21,7 +22,7 @@ KERNEL_TESTS := tests/analyzer tests/collector/wire tests/collector/assembly \
 BOUNDS := NUMBA_BOUNDSCHECK=1 NUMBA_CACHE_DIR=.tools/numba-bounds
 INTERPRETED := NUMBA_DISABLE_JIT=1
 
-.PHONY: help demo serve test test-deep bench lint format proto lock clean
+.PHONY: help demo serve test test-deep bench lint format proto helm-files lock clean
 help: ## show the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
@@ -51,13 +52,20 @@ $(DEBIAN_STAMP): tests/tools/debian.sh
 	@sh tests/tools/debian.sh
 	@mkdir -p $(dir $@) && touch $@
 
+# helm and a strict reader of objects, built as locked in go.sum; without Go the chart's tests are skipped, except in CI.
+$(HELM_STAMP): $(wildcard tests/tools/kubetypes/*)
+	@mkdir -p $(dir $@)
+	@if command -v go >/dev/null; then echo "building helm: some minutes, once"; \
+	cd tests/tools/kubetypes && go build -trimpath -o ../../../.tools/bin/ helm.sh/helm/v4/cmd/helm . && touch ../../../$@; \
+	else echo "go not found: the Helm chart is not tried"; fi
+
 demo: $(STAMP) ## play ten faults in a small shop and see what is answered (ARGS=--once ends by itself)
 	$(BIN)/firstfault demo $(ARGS)
 
 serve: $(STAMP) ## run the server on loopback (ARGS="--config FILE")
 	$(BIN)/firstfault serve $(ARGS)
 
-test: lint $(NODE_STAMP) $(GO_PROGRAM) $(DEBIAN_STAMP) ## lint, types, every test but the deep ones; kernels in three modes
+test: lint $(NODE_STAMP) $(GO_PROGRAM) $(DEBIAN_STAMP) $(HELM_STAMP) ## lint, types, every test but the deep ones; kernels in three modes
 	$(PYTEST) -n $(WORKERS) -m "not deep and not e2e"
 	$(PYTEST) -m "e2e and not deep"
 	$(BOUNDS) $(PYTEST) -n $(WORKERS) -m "not deep" $(KERNEL_TESTS)
@@ -80,6 +88,9 @@ format: $(STAMP) ## write the house's style
 
 proto: $(STAMP) ## generate collector/pb from proto/
 	$(BIN)/python proto/generate.py
+
+helm-files: $(STAMP) $(HELM_STAMP) ## write the schema, the README and the golden files of the Helm chart
+	$(BIN)/python -m tests.support.chart_files
 
 lock: ## resolve the dependencies again, with hashes, without addresses
 	$(PYTHON) -m pip install --quiet uv

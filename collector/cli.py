@@ -1,4 +1,4 @@
-"""The command line: `firstfault serve | root-cause | incidents | groups | analyze | report | evaluate | demo | ...`.
+"""The command line: `firstfault serve | root-cause | incidents | groups | analyze | report | selftest | demo | ...`.
 
 Answers go to standard output, everything else to standard error. Exit status: 0 done, 1 the answer is
 not there (or the demo is not all right), 2 wrong use.
@@ -302,6 +302,33 @@ def simulate(
     except ValueError as error:
         _fail(str(error))
     raise typer.Exit(simulate_cases(folder, cases, seed, archetype or [], settings, live, pace))
+
+
+@app.command()
+def selftest(
+    otlp: Annotated[
+        str, typer.Option(metavar="HOST:PORT", help="OTLP/gRPC receiver; https://HOST:PORT with TLS.")
+    ] = "127.0.0.1:4317",
+    query: Annotated[str, typer.Option(metavar="URL", help="The query API.")] = "http://127.0.0.1:8080",
+    timeout: Annotated[float, typer.Option(min=1.0, help="Seconds, for everything together.")] = 60.0,
+    ca_file: Annotated[
+        Path | None, typer.Option(help="Who signed the server's certificate; default: the system's.")
+    ] = None,
+    cert_file: Annotated[
+        Path | None, typer.Option(help="A certificate of ours, where the server asks for one.")
+    ] = None,
+    key_file: Annotated[Path | None, typer.Option(help="Its key.")] = None,
+) -> None:
+    """Send one failing trace to a running server and ask for its root cause; 0 only if the answer is right.
+
+    FIRSTFAULT_TOKEN is sent when it is set; FIRSTFAULT_CA_FILE is the default of --ca-file.
+    """
+    from collector.selftest import keys_of
+    from collector.selftest import selftest as run
+
+    if (cert_file is None) != (key_file is None):
+        _fail("--cert-file and --key-file go together")
+    raise typer.Exit(run(otlp, query, timeout, keys_of(ca_file, cert_file, key_file)))
 
 
 @app.command()
