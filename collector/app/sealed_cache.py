@@ -12,8 +12,8 @@ import os
 from numba.core.caching import InTreeCacheLocator
 
 
-class SealedCacheLocator(InTreeCacheLocator):  # type: ignore[misc]
+class SealedCacheLocator(InTreeCacheLocator):
     """`__pycache__` beside the source file; nothing is tried out."""
 
     def ensure_cache_path(self) -> None:
-        os.makedirs(self.get_cache_path(), exist_ok=True)
+        os.makedirs(self.get_cache_path(), exist_ok=True)  # type: ignore[no-untyped-call]

@@ -63,27 +63,28 @@ class PeerCalls:
         self._addresses = addresses
         self._tls = tls
         self._headers = dict(headers or {})
-        self._loop = asyncio.new_event_loop()
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
         self._connections = 0  # owner: the loop
         self._counts: Counter[str] = Counter()
         self._lock = threading.Lock()  # of the counts
 
     def start(self) -> None:
+        self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="query-peers", daemon=True)
         self._thread.start()
 
     def stop(self) -> None:
-        if self._thread is None:
-            self._loop.close()
+        """Give up what is being asked."""
+        if self._loop is None or self._thread is None:
             return
         with suppress(TimeoutError):
             self._run(self._close(), 5.0)
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(5.0)
-        self._thread = None
         if not self._loop.is_running():
             self._loop.close()
+        self._loop = self._thread = None
 
     def ask_all(self, trace_id: str) -> list[Reply]:
         """Ask every peer for a sketch of what it holds; one reply each, this instance itself left out."""
@@ -111,6 +112,7 @@ class PeerCalls:
         }
 
     def _run(self, work: Coroutine[Any, Any, T], timeout_s: float) -> T:
+        assert self._loop is not None
         # The work ends by itself in time; a second more is for a loop that is gone.
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(timeout_s + 1.0)
 
@@ -122,9 +124,10 @@ class PeerCalls:
         await asyncio.gather(*others, return_exceptions=True)
 
     async def _sketches(self, trace_id: str) -> tuple[dict[str, bytes | CallError], list[Reply]]:
-        deadline = self._loop.time() + self._timeout_s
+        now = asyncio.get_running_loop().time
+        deadline = now() + self._timeout_s
         peers, missed = await self._addresses.current(self._timeout_s / 2)
-        return await self._fetch_all(peers, trace_id, "sketch", deadline - self._loop.time()), missed
+        return await self._fetch_all(peers, trace_id, "sketch", deadline - now()), missed
 
     async def _fetch_all(
         self, peers: list[str], trace_id: str, part: Part, timeout_s: float
