@@ -7,6 +7,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 NODE_STAMP := .tools/node/.installed
 GO_PROGRAM := .tools/go/payment
+DOCKERFILE_LINTER := .tools/go/dockerfile
 DEBIAN_STAMP := .tools/debian/.installed
 HELM_STAMP := .tools/bin/.kubernetes
 PYTEST := $(BIN)/pytest -p no:cacheprovider
@@ -47,6 +48,12 @@ $(GO_PROGRAM): $(wildcard tests/go/payment/*)
 	@if command -v go >/dev/null; then cd tests/go/payment && go build -trimpath -o ../../../$@ .; \
 	else echo "go not found: the Go client is not tried"; fi
 
+# BuildKit's own parser and rules for the Dockerfile, without an engine.
+$(DOCKERFILE_LINTER): $(wildcard tests/go/dockerfile/*)
+	@mkdir -p $(dir $@)
+	@if command -v go >/dev/null; then cd tests/go/dockerfile && go build -trimpath -o ../../../$@ .; \
+	else echo "go not found: the Dockerfile is not linted"; fi
+
 # Other people's programs that read what we write; see the script.
 $(DEBIAN_STAMP): tests/tools/debian.sh
 	@sh tests/tools/debian.sh
@@ -65,7 +72,7 @@ demo: $(STAMP) ## play ten faults in a small shop and see what is answered (ARGS
 serve: $(STAMP) ## run the server on loopback (ARGS="--config FILE")
 	$(BIN)/firstfault serve $(ARGS)
 
-test: lint $(NODE_STAMP) $(GO_PROGRAM) $(DEBIAN_STAMP) $(HELM_STAMP) ## lint, types, every test but the deep ones; kernels in three modes
+test: lint $(NODE_STAMP) $(GO_PROGRAM) $(DOCKERFILE_LINTER) $(DEBIAN_STAMP) $(HELM_STAMP) ## lint, types, every test but the deep ones; kernels in three modes
 	$(PYTEST) -n $(WORKERS) -m "not deep and not e2e"
 	$(PYTEST) -m "e2e and not deep"
 	$(BOUNDS) $(PYTEST) -n $(WORKERS) -m "not deep" $(KERNEL_TESTS)
@@ -98,6 +105,8 @@ lock: ## resolve the dependencies again, with hashes, without addresses
 		pyproject.toml -o requirements.lock
 	$(PYTHON) -m uv pip compile --python-version 3.11 --universal --generate-hashes --no-header --no-annotate --quiet \
 		--extra demo --extra evaluate --extra dev --constraint requirements.lock pyproject.toml -o requirements-dev.lock
+	echo 'hatchling>=1.27' | $(PYTHON) -m uv pip compile --python-version 3.11 --universal --generate-hashes --no-header \
+		--no-annotate --quiet --constraint requirements-dev.lock - -o requirements-build.lock
 
 clean: ## remove what was built
 	rm -rf $(VENV) .tools build dist

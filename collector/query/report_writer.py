@@ -11,10 +11,11 @@ from fastapi import Path
 
 from collector.errors import OverloadedError
 from collector.query.desk import Desk, ReportFormat
-from collector.query.lookup import look_everywhere, read_trace_id
+from collector.query.lookup import read_trace_id
 from collector.query.models import TRACE_ID
 from collector.query.models_groups import GROUP_ID
 from collector.query.models_incidents import INCIDENT_ID
+from collector.query.peers import look_everywhere
 from collector.query.problems import ProblemError
 from collector.query.rest_groups import group_not_known, read_group_id
 from collector.query.rest_missing import require_answer, require_incident
@@ -44,11 +45,11 @@ class ReportWriter:
         self._desk = desk
         self._desks = _Desks(desk.settings.reports_max)
 
-    def of_trace(self, trace_id: str, format: ReportFormat) -> str:
-        """From the answer, and the stored spans where they are kept."""
+    def of_trace(self, trace_id: str, format: ReportFormat, *, alone: bool = False) -> str:
+        """From the answer, and the spans where they are kept. `alone`: peers are not asked."""
         if self._desk.report_trace is None:
             raise _no_reports()
-        found = look_everywhere(self._desk, read_trace_id(trace_id))
+        found = look_everywhere(self._desk, read_trace_id(trace_id), alone=alone)
         answer = require_answer(found, self._desk.settings.retry_after_s)
         otlp = found.found.trace_otlp if found.found else None
         logs = found.found.logs_otlp if found.found else None

@@ -28,6 +28,7 @@ from collector.query.problems import Problem, install
 from collector.query.rest_analyze import analyze_routes
 from collector.query.rest_changes import change_routes
 from collector.query.rest_groups import group_routes
+from collector.query.rest_held import held_routes
 from collector.query.rest_impact import impact_routes
 from collector.query.rest_incidents import incident_routes
 from collector.query.rest_lists import list_routes
@@ -55,7 +56,7 @@ def create_app(
     hosts: frozenset[str] = frozenset(),
     runbooks: RunbookLog | None = None,
 ) -> FastAPI:
-    """Make the application.
+    """Make the application of an instance without peers.
 
     Parameters
     ----------
@@ -76,8 +77,7 @@ def create_app(
     Returns
     -------
     FastAPI
-        `app.state.counters` are its `QueryCounters`; setting `app.state.stopping` ends its streams.
-        More routes (pages, other APIs) may be included in it.
+        As `app_of` makes it.
     """
     desk = Desk(
         store,
@@ -94,6 +94,18 @@ def create_app(
         decisions=decisions,
         runbooks=runbooks,
     )
+    return app_of(desk, guard, hosts)
+
+
+def app_of(desk: Desk, guard: Guard | None = None, hosts: frozenset[str] = frozenset()) -> FastAPI:
+    """Make the application over a desk; `guard` and `hosts` as in `create_app`.
+
+    Returns
+    -------
+    FastAPI
+        `app.state.counters` are its `QueryCounters`; setting `app.state.stopping` ends its streams.
+        More routes (pages, other APIs) may be included in it.
+    """
     app = FastAPI(
         title="firstfault",
         version=__version__,
@@ -111,6 +123,7 @@ def create_app(
     stopping = app.state.stopping = threading.Event()
     for router in (
         trace_routes(desk),
+        held_routes(desk),
         list_routes(desk),
         incident_routes(desk, stopping),
         *group_routes(desk),

@@ -7,12 +7,13 @@ style element by its hash, nothing else.
 # No postponed annotations: FastAPI reads those of the routes, and they name bounds of the enclosing function.
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Header, Query, Response
 
 from analyzer.reports.html import CONTENT_SECURITY_POLICY
 from analyzer.reports.model import Report
 from collector.query.desk import Desk
 from collector.query.models import TRACE_ID, body_of
+from collector.query.peer_words import HEADER
 from collector.query.problems import harmless, problem_responses
 from collector.query.report_writer import GroupId, IncidentId, ReportWriter, TraceId
 from collector.query.rest_runbooks import runbook_routes
@@ -43,9 +44,15 @@ def report_routes(desk: Desk) -> tuple[APIRouter, APIRouter]:
         response_model=None,
         responses={200: _BODY, **problem_responses(400, 404, 410, 501, 503)},
     )
-    def trace_report(trace_id: TraceId, format: Format = "json") -> Response:
+    def trace_report(
+        trace_id: TraceId,
+        format: Format = "json",
+        asker: Annotated[
+            str | None, Header(alias=HEADER, description="when set, this instance does not ask its peers")
+        ] = None,
+    ) -> Response:
         """All eight deliverables are always there; what is not known says so. Without spans there is no fixture."""
-        return _written(writer.of_trace(trace_id, format), format)
+        return _written(writer.of_trace(trace_id, format, alone=bool(asker)), format)
 
     @router.get(
         "/incidents/{incident_id}/report",
