@@ -34,7 +34,9 @@ from tests.support.tools import built
 
 START_S = 60.0
 WAIT_S = 40.0
-_SAMPLE = re.compile(r"^otelcol_(?P<name>[a-z_]+?)(?:__spans_|__records_)?(?:_total)?\{(?P<labels>[^}]*)\} (?P<value>\S+)$")
+_SAMPLE = re.compile(
+    r"^otelcol_(?P<name>[a-z_]+?)(?:__spans_|__records_)?(?:_total)?\{(?P<labels>[^}]*)\} (?P<value>\S+)$"
+)
 _EXPORTER = re.compile(r'(?:^|,)exporter="([^"]*)"')
 
 
@@ -102,8 +104,9 @@ class Collector:
         text = httpx.get(f"http://{LOCAL}:{self.ports['metrics']}/metrics", timeout=10, trust_env=False).text
         for match in filter(None, map(_SAMPLE.match, text.splitlines())):
             exporter = _EXPORTER.search(match["labels"])
-            for key in (match["name"], f"{match['name']}|{exporter[1]}" if exporter else ""):
-                found[key] = found.get(key, 0.0) + float(match["value"])
+            name, value = match["name"], float(match["value"])
+            for key in (name, f"{name}|{exporter[1]}") if exporter else (name,):
+                found[key] = found.get(key, 0.0) + value
         return found
 
     def until(self, look: Callable[[], Any], what: str, timeout_s: float = WAIT_S) -> Any:
@@ -129,7 +132,9 @@ class Collector:
 def configuration(ports: dict[str, int], changes: dict[str, Any]) -> dict[str, Any]:
     """Everything on loopback; what the changes name is taken over, their exporters get both pipelines."""
     tree: dict[str, Any] = {
-        "receivers": {"otlp": {"protocols": {name: {"endpoint": f"{LOCAL}:{ports[name]}"} for name in ("grpc", "http")}}},
+        "receivers": {
+            "otlp": {"protocols": {name: {"endpoint": f"{LOCAL}:{ports[name]}"} for name in ("grpc", "http")}}
+        },
         "processors": {},
         "exporters": {},
         "extensions": {"health_check": {"endpoint": f"{LOCAL}:{ports['health']}"}},
@@ -146,7 +151,10 @@ def configuration(ports: dict[str, int], changes: dict[str, Any]) -> dict[str, A
         "processors": list(tree["processors"]),
         "exporters": list(tree["exporters"]),
     }
-    defaults = {"extensions": list(tree["extensions"]), "pipelines": {"traces": pipeline, "logs": {**pipeline, "processors": []}}}
+    defaults = {
+        "extensions": list(tree["extensions"]),
+        "pipelines": {"traces": pipeline, "logs": {**pipeline, "processors": []}},
+    }
     tree["service"] = {**defaults, **tree["service"]}
     return tree
 
