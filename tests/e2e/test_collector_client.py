@@ -78,7 +78,7 @@ def test_an_exception_that_went_through_the_collector_as_a_log_record_is_in_the_
         }
         with collecting(tmp_path / "otelcol", changes) as collector:
             drawing = draw(FAILING, seed=62_001)
-            traces, logs = drawing.requests()
+            _, logs = drawing.requests()
             collector.send(None, logs)
             for span in drawing.spans:  # one by one, as three services would
                 collector.send(Drawing((span,), drawing.trace_id).requests()[0])
