@@ -102,6 +102,8 @@ lock: ## resolve the dependencies again, with hashes, without addresses
 		pyproject.toml -o requirements.lock
 	$(PYTHON) -m uv pip compile --python-version 3.11 --universal --generate-hashes --no-header --no-annotate --quiet \
 		--extra demo --extra evaluate --extra dev --constraint requirements.lock pyproject.toml -o requirements-dev.lock
+	echo 'hatchling>=1.27' | $(PYTHON) -m uv pip compile --python-version 3.11 --universal --generate-hashes --no-header \
+		--no-annotate --quiet --constraint requirements-dev.lock - -o requirements-build.lock
 
 clean: ## remove what was built
 	rm -rf $(VENV) .tools build dist

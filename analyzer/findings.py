@@ -26,6 +26,7 @@ VerdictKind = Literal["error", "latency", "structure", "mixed", "none"]
 EntityKind = Literal["service", "operation", "instance", "version", "host", "edge", "peer", "queue", "unknown"]
 Role = Literal["origin", "propagated", "transformed", "victim", "recovered", "handled", "noise", "unseen_dependency"]
 Effect = Literal["began", "propagated", "transformed", "timed_out", "retried", "handled", "cancelled", "slowed"]
+PeerState = Literal["answered", "open", "expired", "dropped", "unknown", "failed"]
 ExcessKind = Literal["work", "wait", "network", "retry", "fan_out", "serialised", "unknown"]
 
 
@@ -187,6 +188,18 @@ class TraceGroup(Word):
     version: str  # of the rules; groups of different versions never equal
 
 
+class AskedPeer(Word):
+    """What another instance of firstfault said when it was asked for the trace."""
+
+    peer: str  # the address that was asked, or the name that has none
+    name: str = ""  # as it calls itself
+    state: PeerState  # failed: it did not say, so what it holds is missing here
+    reason: str = ""
+    status: str = ""  # of its own answer
+    revision: int = 0
+    span_count: int = 0
+
+
 class Answer(Word):
     """What firstfault says of one trace."""
 
@@ -215,6 +228,9 @@ class Answer(Word):
     engine_version: str = ""
     links: dict[str, str] = {}
     group: TraceGroup | None = None  # of traces that failed with an error somebody wrote down
+    answered_by: str = ""  # name of the instance that analysed it; empty: there are no others
+    merged_from: list[str] = []  # names of the instances whose spans were put together; empty: one held all of them
+    asked_peers: list[AskedPeer] = []
 
 
 def answer_schema() -> dict[str, object]:

@@ -149,10 +149,22 @@ class Exporters(Section):
     otlp: OtlpExporterConfig | None = None
 
 
+class Peers(Section):
+    dns: str = Field("", pattern=r"^[A-Za-z0-9._-]{0,253}$", description="name of all instances, a headless service")
+    port: int = Field(8080, ge=1, le=65535, description="REST port of the instances behind `dns`")
+    endpoints: list[Endpoint] = Field([], max_length=64, description="REST endpoints of other instances, beside `dns`")
+    name: str = Field("", pattern=r"^[A-Za-z0-9._:-]{0,253}$", description="of this instance; empty: its host name")
+    timeout_s: float = Field(0.5, gt=0, le=30, description="all peers together have this time to say what they hold")
+    answer_timeout_s: float = Field(5.0, gt=0, le=60, description="time to fetch, and put together, what they hold")
+    refresh_s: float = Field(5.0, gt=0, le=300, description="`dns` is resolved again after this time")
+    peers_max: int = Field(16, ge=1, le=64, description="instances that are asked; answers name those left out")
+
+
 class Query(Section):
     endpoint: Endpoint = "127.0.0.1:8080"
     grpc_endpoint: Endpoint = "127.0.0.1:9317"
     wait_max_s: float = Field(30.0, ge=0, description="upper bound of ?wait=")
+    peers: Peers = Peers()
 
 
 class Metrics(Section):

@@ -190,6 +190,13 @@ METRICS: dict[str, Metric] = {
     "exporter_queue_size": _gauge("Messages waiting in the outbox.", *_OUT, alias="otelcol_exporter_queue_size"),
     "query_requests": _counter("Questions answered.", "protocol", "outcome"),
     "query_seconds": _histogram("Time of one answer.", "protocol"),
+    "query_peer_requests": _counter("Questions to other instances.", "part"),
+    "query_peer_replies": _counter(
+        "What came of them: answered, own (it was us), or why there was no answer.", "outcome"
+    ),
+    "query_peer_merged_traces": _counter("Traces analysed again with the spans of several instances."),
+    "query_peer_addresses": _gauge("Other instances that are asked.", merge="max"),
+    "query_peer_failed_lookups": _counter("Times the name of the instances could not be resolved in time."),
     "process_resident_bytes": _gauge("Resident memory of all processes."),
     "process_uptime_seconds": _gauge("Since the oldest process started.", merge="max"),
     "process_restarts": _counter("Processes that died and were started again.", "process"),

@@ -73,9 +73,19 @@ def verdict_text(answer: Answer) -> Text:
         for warning in answer.completeness.warnings:
             times = f" ({warning.count} times)" if warning.count > 1 else ""
             out.append(plain(f"  note: {warning.message}{times}") + "\n", style="dim")
+    if answer.answered_by:
+        out.append(plain(f"  {_provenance(answer)}") + "\n", style="dim")
     if answer.next_probe:
         out.append(plain(f"  look next: {answer.next_probe}") + "\n", style="cyan")
     return out
+
+
+def _provenance(answer: Answer) -> str:
+    words = f"answered by {answer.answered_by}"
+    if answer.merged_from:
+        words += f", with the spans of {', '.join(answer.merged_from)}"
+    silent = [f"{one.peer} ({one.reason})" for one in answer.asked_peers if one.state == "failed"]
+    return f"{words}; no word of {', '.join(silent)}" if silent else words
 
 
 def _cause(out: Text, cause: RootCause) -> None:

@@ -6,6 +6,8 @@ by trace id need neither, a third of the memory, and half of the time to start.
 
 from __future__ import annotations
 
+import re
+import socket
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -19,11 +21,14 @@ from analyzer.service_graph import Graph
 from collector.app.endpoints import host_port, is_loopback
 from collector.checkout.context import SourceContext
 from collector.clock import SystemClock
-from collector.config import Config
-from collector.contracts import STATE_NAME, Decisions, Encoding, Found, OpenTraces, Signal
+from collector.config import Config, Peers
+from collector.contracts import STATE_NAME, Clock, Decisions, Encoding, Found, OpenTraces, Signal
 from collector.query.desk import Desk, QuerySettings, ReportFormat
 from collector.query.grpc import GrpcServer
-from collector.query.rest import RestServer, create_app
+from collector.query.peer_addresses import PeerAddresses
+from collector.query.peer_calls import PeerCalls
+from collector.query.peer_words import Identity
+from collector.query.rest import RestServer, app_of
 from collector.store.changes import ChangeShelf
 from collector.store.sqlite import SqliteStore
 from collector.telemetry import Snapshot, merge
@@ -45,14 +50,28 @@ class ExplainingStore(SqliteStore):
         payloads = [(found.trace_otlp, Signal.TRACES)]
         if found.logs_otlp:
             payloads.append((found.logs_otlp, Signal.LOGS))
+        for answer in self.explain(payloads):
+            if answer.trace_id == found.answer.trace_id:
+                return replace(found, answer=answer.model_copy(update={"revision": found.answer.revision}))
+        return found
+
+    def find_stored(self, trace_id: bytes) -> Found:
+        """Find it as it was kept: quick, whatever was told in brief."""
+        return super().find(trace_id)
+
+    def explain(self, payloads: list[tuple[bytes, Signal]]) -> list[Answer]:
+        """Answer for the traces in some requests, against what the engine has learned.
+
+        Raises
+        ------
+        BadRequestError
+            A request cannot be read.
+        """
         if self._explain is None:
             from collector.offline import Explainer
 
             self._explain = Explainer(lambda: self.load_state(STATE_NAME), SystemClock(), self.rules)
-        for answer in self._explain(payloads):
-            if answer.trace_id == found.answer.trace_id:
-                return replace(found, answer=answer.model_copy(update={"revision": found.answer.revision}))
-        return found
+        return self._explain(payloads)
 
 
 class QueryRoom:
@@ -77,6 +96,9 @@ class QueryRoom:
             else None
         )
         self._store.rules = self._rules = config.errors.rules
+        wanted_peers = config.query.peers
+        identity = Identity(wanted_peers.name or _host_name())
+        self._peers = _peer_calls(wanted_peers, identity, clock)
         desk = Desk(
             store=self._store,
             open_traces=open_traces,
@@ -90,22 +112,12 @@ class QueryRoom:
             stats=stats,
             changes=self._changes,
             decisions=decisions,
+            identity=identity,
+            peers=self._peers,
+            find_stored=self._store.find_stored,
+            explain=self._store.explain,
         )
-        app = create_app(
-            desk.store,
-            desk.open_traces,
-            desk.settings,
-            desk.analyze,
-            draw_trace=desk.draw_trace,
-            report_trace=desk.report_trace,
-            report_incident=desk.report_incident,
-            report_group=desk.report_group,
-            stats=desk.stats,
-            clock=desk.clock,
-            changes=desk.changes,
-            decisions=desk.decisions,
-        )
-        self._rest = RestServer(app, *host_port(config.query.endpoint))
+        self._rest = RestServer(app_of(desk), *host_port(config.query.endpoint))
         host, port = host_port(config.query.grpc_endpoint)
         self._grpc = GrpcServer(desk, host, port, reflect=is_loopback(config.query.grpc_endpoint))
         self.ports: dict[str, int] = {}
@@ -148,6 +160,8 @@ class QueryRoom:
         return page_of_trace(found.answer, found.trace_otlp, found.logs_otlp, sources=self._sources)
 
     def start(self) -> None:
+        if self._peers is not None:
+            self._peers.start()
         self.ports["rest"] = self._rest.start()
         self.ports["grpc"] = self._grpc.start()
         self._ready = True
@@ -156,6 +170,8 @@ class QueryRoom:
         self._ready = False
         self._rest.stop(timeout_s / 2)
         self._grpc.stop(timeout_s / 2)
+        if self._peers is not None:
+            self._peers.stop()
         self._store.close()
         self._changes.close()
 
@@ -163,7 +179,22 @@ class QueryRoom:
         return "" if self._ready else "starting or stopping"
 
     def snapshot(self) -> Snapshot:
-        return merge([self._rest.snapshot(), self._grpc.snapshot(), self._changes.snapshot()])
+        peers = self._peers.snapshot() if self._peers is not None else {}
+        return merge([self._rest.snapshot(), self._grpc.snapshot(), self._changes.snapshot(), peers])
+
+
+def _host_name() -> str:
+    """The host's name as peers may hear it; on Kubernetes that of the pod."""
+    return re.sub(r"[^A-Za-z0-9._:-]", "-", socket.gethostname())[:253] or "firstfault"
+
+
+def _peer_calls(wanted: Peers, identity: Identity, clock: Clock) -> PeerCalls | None:
+    if not wanted.dns and not wanted.endpoints:
+        return None
+    addresses = PeerAddresses(
+        clock, wanted.dns, wanted.port, wanted.endpoints, peers_max=wanted.peers_max, refresh_s=wanted.refresh_s
+    )
+    return PeerCalls(addresses, identity, timeout_s=wanted.timeout_s, answer_timeout_s=wanted.answer_timeout_s)
 
 
 def _draw(trace_otlp: bytes, logs_otlp: bytes | None, answer: Answer | None) -> Graph:

@@ -10,11 +10,15 @@ from analyzer.errors.group_words import ErrorGroup
 from analyzer.findings import Answer
 from analyzer.incident_words import Incident
 from analyzer.service_graph import Graph
-from collector.contracts import ChangeLog, Clock, Decisions, Encoding, OpenTraces, Signal, Store
+from collector.contracts import ChangeLog, Clock, Decisions, Encoding, Found, OpenTraces, Signal, Store
+from collector.query.peer_calls import PeerCalls
+from collector.query.peer_words import Identity
 
 ReportFormat: TypeAlias = Literal["json", "markdown", "html", "monitors"]
 # Request bytes -> answers, nothing stored. Raises `collector.errors.RefusedError`.
 Analyze: TypeAlias = Callable[[bytes, Signal, Encoding], list[Answer]]
+# Requests -> an answer for every trace in them, against what was learned.
+Explain: TypeAlias = Callable[[list[tuple[bytes, Signal]]], list[Answer]]
 # ExportTraceServiceRequest, ExportLogsServiceRequest or None, the answer or None -> graph of the one trace in it.
 DrawTrace: TypeAlias = Callable[[bytes, bytes | None, Answer | None], Graph]
 
@@ -52,6 +56,9 @@ class QuerySettings:
     streams_max: int = 64  # REST watchers of incidents; each is a task of the event loop
     watch_queue_max: int = 256  # findings a slow watcher may lag; the oldest leaves
     watch_poll_s: float = 0.5
+    peers_poll_s: float = 0.5  # how often a waiting question asks the peers again
+    sketches_max: int = 16  # told to peers at the same time, in threads of their own
+    wholes_max: int = 4  # each holds the spans of a trace
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,3 +77,7 @@ class Desk:
     stats: Callable[[], Mapping[str, float]] = dict
     changes: ChangeLog | None = None
     decisions: Decisions | None = None
+    identity: Identity = field(default_factory=Identity)
+    peers: PeerCalls | None = None  # None: this is the only instance
+    find_stored: Callable[[bytes], Found] | None = None  # as it is kept, not explained; None: as the store finds it
+    explain: Explain | None = None  # None: spans of several instances are not put together

@@ -16,7 +16,7 @@ from google.rpc import code_pb2, error_details_pb2
 from grpc_reflection.v1alpha import reflection
 
 from collector.contracts import FindingQuery
-from collector.errors import BadRequestError
+from collector.errors import BadRequestError, OverloadedError
 from collector.pb.firstfault.v1 import incidents_pb2 as incidents_pb
 from collector.pb.firstfault.v1 import incidents_pb2_grpc as incidents_grpc
 from collector.pb.firstfault.v1 import root_cause_pb2 as pb
@@ -25,7 +25,9 @@ from collector.query.desk import Desk
 from collector.query.grpc_incidents import IncidentService
 from collector.query.grpc_mapping import answer_to_proto, finding_to_proto, verdict_from_proto
 from collector.query.grpc_refusals import DOMAIN, GrpcCounters, abort, answer, greet
-from collector.query.lookup import MISSING, Look, look, look_everywhere, read_trace_id
+from collector.query.lookup import MISSING, Look, look, read_trace_id
+from collector.query.peer_words import HEADER
+from collector.query.peers import Vigil, look_everywhere
 from collector.query.watch import Wanted, Watcher, WatchHub
 
 LIMIT_DEFAULT = 100
@@ -71,6 +73,8 @@ class RootCauseService(pb_grpc.RootCauseServiceServicer):
         if wait_s < 0:
             raise BadRequestError(f"wait is {wait_s} s; expected 0 or more", "wait")
         found = self._wait_for(trace_id, min(wait_s, self._desk.settings.wait_max_s), context)
+        if found.state == "unsure":
+            raise OverloadedError(found.reason, "peers_silent", self._desk.settings.retry_after_s)
         if found.answer is None:
             title, advice = MISSING[found.state]
             reason = found.reason or f"trace {found.trace_id} is {found.state}"
@@ -83,15 +87,17 @@ class RootCauseService(pb_grpc.RootCauseServiceServicer):
         return pb.GetResponse(answer=answer_to_proto(found.answer))
 
     def _wait_for(self, trace_id: bytes, wait_s: float, context: Any) -> Look:
+        alone = any(key == HEADER and value for key, value in context.invocation_metadata())
         deadline = time.monotonic() + wait_s
+        vigil = Vigil(self._desk, trace_id, alone=alone)
         while wait_s > 0:
-            found = look(self._desk, trace_id)
+            over = vigil.over()
             left = deadline - time.monotonic()
-            if found.decided or left <= 0 or not context.is_active():
+            if over or left <= 0 or not context.is_active():
                 break
             if self._stopping.wait(min(self._desk.settings.poll_s, left)):
                 break
-        return look_everywhere(self._desk, trace_id)
+        return look_everywhere(self._desk, trace_id, alone=alone)
 
     def _list(self, request: pb.ListRequest) -> pb.ListResponse:
         limit_max = self._desk.settings.findings_max

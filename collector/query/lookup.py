@@ -1,12 +1,13 @@
 """One trace id -> what happened to that trace.
 
-In: 32 hex digits. Out: a `Look`: an answer, or one word that says why there is none. REST and gRPC both ask here,
-so they cannot disagree. Reads only; any thread.
+In: 32 hex digits. Out: a `Look`: an answer, or one word that says why there is none. What this instance itself holds;
+what the others hold is asked for in `peers`. Reads only; any thread.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from analyzer.findings import Answer
@@ -22,7 +23,8 @@ _TRACE_ID = re.compile(r"[0-9a-fA-F]{32}", re.ASCII)
 class Look:
     """One look at a trace.
 
-    state : answered (answer is final), open (answer is in progress), expired, dropped, unknown
+    state : answered (answer is final), open (answer is in progress), expired, dropped, unknown; unsure: not here, and
+        a peer did not say whether it is there
     """
 
     state: str
@@ -34,7 +36,7 @@ class Look:
     @property
     def decided(self) -> bool:
         """Whether waiting longer could not change it."""
-        return self.state not in ("open", "unknown")
+        return self.state not in ("open", "unknown", "unsure")
 
 
 # Why there is no answer: title, and what to do about it.
@@ -44,6 +46,10 @@ MISSING = {
         "check the id; if the trace is new, ask again with wait=10: its spans may still be on their way",
     ),
     "expired": ("Trace expired", "retention has let it go; keep findings longer with storage.retention_hours"),
+    "unsure": (
+        "Peers did not answer",
+        "ask again after the time in Retry-After, and look after the peers that are named",
+    ),
     "dropped": ("Trace dropped before it was analysed", "see the reason; the drop counters are on /metrics"),
 }
 
@@ -69,18 +75,23 @@ def look(desk: Desk, trace_id: bytes) -> Look:
     return _read(trace_id.hex(), desk.store.find(trace_id))
 
 
-def look_everywhere(desk: Desk, trace_id: bytes) -> Look:
+def look_here(desk: Desk, trace_id: bytes, find: Callable[[bytes], Found] | None = None) -> Look:
     """Look on the shelf, then ask the engine, then look again.
 
     The second look is for the trace that was released between the two.
+
+    Parameters
+    ----------
+    find : how to look on the shelf; None: as people see it
     """
-    first = look(desk, trace_id)
+    find = find or desk.store.find
+    first = _read(trace_id.hex(), find(trace_id))
     if first.decided:
         return first
     answer = desk.open_traces.ask(trace_id, desk.settings.ask_timeout_s)
     if answer is not None:
         return Look("open", trace_id.hex(), answer)
-    return look(desk, trace_id)
+    return _read(trace_id.hex(), find(trace_id))
 
 
 def _read(trace_id: str, found: Found) -> Look:

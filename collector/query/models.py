@@ -50,6 +50,22 @@ ANSWER_EXAMPLE: dict[str, Any] = {
 OPEN_EXAMPLE = ANSWER_EXAMPLE | {"status": "in_progress", "status_reason": "the trace is still open", "revision": 0}
 
 
+HELD_EXAMPLE: dict[str, Any] = {
+    "name": "firstfault-1",
+    "instance": "6d0c5a1e5cf54dd7a3f0f7c2b2a50f51",
+    "state": "answered",
+    "reason": "",
+    "status": "finding",
+    "revision": 1,
+    "span_count": 3,
+    "root_seen": True,
+    "spans_kept": True,
+    "answer": None,
+    "spans": None,
+    "logs": None,
+}
+
+
 class GraphNode(BaseModel):
     """A service, or a party without spans of its own."""
 

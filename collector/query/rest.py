@@ -24,6 +24,7 @@ from collector.query.problems import Problem, install
 from collector.query.rest_analyze import analyze_routes
 from collector.query.rest_changes import change_routes
 from collector.query.rest_groups import group_routes
+from collector.query.rest_held import held_routes
 from collector.query.rest_impact import impact_routes
 from collector.query.rest_incidents import incident_routes
 from collector.query.rest_lists import list_routes
@@ -48,7 +49,7 @@ def create_app(
     changes: ChangeLog | None = None,
     decisions: Decisions | None = None,
 ) -> FastAPI:
-    """Make the application.
+    """Make the application of an instance without peers.
 
     Parameters
     ----------
@@ -66,8 +67,7 @@ def create_app(
     Returns
     -------
     FastAPI
-        `app.state.counters` are its `QueryCounters`; setting `app.state.stopping` ends its streams.
-        More routes (pages, other APIs) may be included in it.
+        As `app_of` makes it.
     """
     desk = Desk(
         store,
@@ -83,6 +83,18 @@ def create_app(
         changes=changes,
         decisions=decisions,
     )
+    return app_of(desk)
+
+
+def app_of(desk: Desk) -> FastAPI:
+    """Make the application over a desk.
+
+    Returns
+    -------
+    FastAPI
+        `app.state.counters` are its `QueryCounters`; setting `app.state.stopping` ends its streams.
+        More routes (pages, other APIs) may be included in it.
+    """
     app = FastAPI(
         title="firstfault",
         version=__version__,
@@ -99,6 +111,7 @@ def create_app(
     stopping = app.state.stopping = threading.Event()
     for router in (
         trace_routes(desk),
+        held_routes(desk),
         list_routes(desk),
         incident_routes(desk, stopping),
         *group_routes(desk),

@@ -19,11 +19,23 @@ def require_answer(found: Look, retry_after_s: int) -> Answer:
     Raises
     ------
     ProblemError
-        404 unknown, 410 expired or dropped.
+        404 unknown, 410 expired or dropped, 503 unknown here while a peer does not say what it holds.
     """
     if found.answer is not None:
         return found.answer
+    again = {"Retry-After": str(retry_after_s)}
     title, advice = MISSING[found.state]
+    if found.state == "unsure":
+        raise ProblemError(
+            503,
+            "peers_silent",
+            title,
+            found.reason,
+            found=found.trace_id,
+            expected="a word of every instance that query.peers names",
+            do=advice,
+            headers=again,
+        )
     raise ProblemError(
         404 if found.state == "unknown" else 410,
         f"trace_{found.state}",
@@ -32,7 +44,7 @@ def require_answer(found: Look, retry_after_s: int) -> Answer:
         found=found.trace_id,
         expected="the id of a trace that was sent here and is still kept",
         do=advice,
-        headers={"Retry-After": str(retry_after_s)} if found.state == "unknown" else {},
+        headers=again if found.state == "unknown" else {},
     )
 
 

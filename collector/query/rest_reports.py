@@ -8,16 +8,18 @@ style element by its hash, nothing else.
 import threading
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Path, Query, Response
+from fastapi import APIRouter, Header, Path, Query, Response
 
 from analyzer.reports.html import CONTENT_SECURITY_POLICY
 from analyzer.reports.model import Report
 from collector.errors import OverloadedError
 from collector.query.desk import Desk
-from collector.query.lookup import look_everywhere, read_trace_id
+from collector.query.lookup import read_trace_id
 from collector.query.models import TRACE_ID, body_of
 from collector.query.models_groups import GROUP_ID
 from collector.query.models_incidents import INCIDENT_ID
+from collector.query.peer_words import HEADER
+from collector.query.peers import look_everywhere
 from collector.query.problems import ProblemError, harmless, problem_responses
 from collector.query.rest_groups import group_not_known, read_group_id
 from collector.query.rest_missing import require_answer, require_incident
@@ -58,11 +60,14 @@ def report_routes(desk: Desk) -> APIRouter:
             ),
         ],
         format: Format = "json",
+        asker: Annotated[
+            str | None, Header(alias=HEADER, description="when set, this instance does not ask its peers")
+        ] = None,
     ) -> Response:
         """All eight deliverables are always there; what is not known says so. Without spans there is no fixture."""
         if desk.report_trace is None:
             raise _no_reports()
-        found = look_everywhere(desk, read_trace_id(trace_id))
+        found = look_everywhere(desk, read_trace_id(trace_id), alone=bool(asker))
         answer = require_answer(found, desk.settings.retry_after_s)
         otlp = found.found.trace_otlp if found.found else None
         logs = found.found.logs_otlp if found.found else None

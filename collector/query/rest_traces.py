@@ -16,7 +16,7 @@ from starlette.concurrency import run_in_threadpool
 from analyzer.findings import Answer
 from analyzer.service_graph import Graph, to_dot, to_json, to_mermaid
 from collector.query.desk import Desk
-from collector.query.lookup import Look, look, look_everywhere, read_trace_id
+from collector.query.lookup import Look, read_trace_id
 from collector.query.models import (
     ANSWER_EXAMPLE,
     GRAPH_EXAMPLE,
@@ -28,6 +28,8 @@ from collector.query.models import (
     body_of,
 )
 from collector.query.otlp_view import span_page
+from collector.query.peer_words import HEADER
+from collector.query.peers import Vigil, look_everywhere
 from collector.query.problems import ProblemError, harmless, json_bytes, problem_responses
 from collector.query.rest_missing import require_answer
 
@@ -39,6 +41,7 @@ TraceId = Annotated[
         openapi_examples={"trace": {"value": TRACE_ID}},
     ),
 ]
+Asker = Annotated[str | None, Header(alias=HEADER, description="when set, this instance does not ask its peers")]
 Format = Annotated[
     Literal["json", "dot", "mermaid"] | None, Query(description="wins over Accept; default json", examples=["dot"])
 ]
@@ -88,13 +91,16 @@ def trace_routes(desk: Desk) -> APIRouter:
             Query(ge=0, allow_inf_nan=False, description="seconds to wait for the verdict; longer waits are cut to 30"),
         ] = 0.0,
         if_none_match: Annotated[str | None, Header()] = None,
+        asker: Asker = None,
     ) -> Response:
         """Answer for one trace: ranked root causes with evidence, the causal chain, roles, latency, completeness.
 
         Waits until the verdict is stored when asked to. 404: never seen. 410: it was here and was dropped, or
-        retention took it; the problem's `type` says which.
+        retention took it; the problem's `type` says which. 503 with `peers_silent`: it is not here, and another
+        instance did not say whether it is there.
         """
-        found = await _wait_for(desk, request, read_trace_id(trace_id), min(wait, settings.wait_max_s))
+        wait_s = min(wait, settings.wait_max_s)
+        found = await _wait_for(desk, request, read_trace_id(trace_id), wait_s, bool(asker))
         answer = require_answer(found, settings.retry_after_s)
         body = harmless(answer.model_dump_json().encode())
         if found.state == "open":
@@ -117,6 +123,7 @@ def trace_routes(desk: Desk) -> APIRouter:
         format: Format = None,
         accept: Annotated[str | None, Header()] = None,
         if_none_match: Annotated[str | None, Header()] = None,
+        asker: Asker = None,
     ) -> Response:
         """Draw the trace. Parties without spans (databases, queues, peers) are nodes with the reason they are there;
         every edge names the rule that saw its calls; root causes and the causal chain are marked."""
@@ -129,7 +136,7 @@ def trace_routes(desk: Desk) -> APIRouter:
                 "this firstfault was started without an analyzer",
                 do="ask one that was started with `firstfault serve`",
             )
-        found, otlp = _require_spans(desk, trace_id)
+        found, otlp = _require_spans(desk, trace_id, bool(asker))
         assert found.found is not None
         drawn = desk.draw_trace(otlp, found.found.logs_otlp, found.answer)
         drawn.graph["trace_id"] = found.trace_id
@@ -153,9 +160,10 @@ def trace_routes(desk: Desk) -> APIRouter:
         ),
         offset: Annotated[int, Query(ge=0, le=2**31, description="next_offset of the page before")] = 0,
         if_none_match: Annotated[str | None, Header()] = None,
+        asker: Asker = None,
     ) -> Response:
         """Spans as they were sent. A page also ends at a size in bytes; `next_offset` goes on."""
-        found, otlp = _require_spans(desk, trace_id)
+        found, otlp = _require_spans(desk, trace_id, bool(asker))
         page = span_page(otlp, offset, limit, settings.page_bytes_max)
         roles = {role.span_id: role.role for role in found.answer.roles} if found.answer else {}
         revision = found.answer.revision if found.answer else 0
@@ -212,21 +220,22 @@ def choose_format(wanted: str | None, accept: str | None) -> str:
     return min(weighted)[2]
 
 
-async def _wait_for(desk: Desk, request: Request, trace_id: bytes, wait_s: float) -> Look:
+async def _wait_for(desk: Desk, request: Request, trace_id: bytes, wait_s: float, alone: bool) -> Look:
     """Look until the verdict is there or the time is over; holds no thread while it waits."""
     loop = asyncio.get_running_loop()
     deadline = loop.time() + wait_s
+    vigil = Vigil(desk, trace_id, alone=alone)
     while wait_s > 0:
-        found = await run_in_threadpool(look, desk, trace_id)
+        over = await run_in_threadpool(vigil.over)
         left = deadline - loop.time()
-        if found.decided or left <= 0 or await request.is_disconnected():
+        if over or left <= 0 or await request.is_disconnected():
             break
         await asyncio.sleep(min(desk.settings.poll_s, left))
-    return await run_in_threadpool(look_everywhere, desk, trace_id)
+    return await run_in_threadpool(look_everywhere, desk, trace_id, alone=alone)
 
 
-def _require_spans(desk: Desk, trace_id: str) -> tuple[Look, bytes]:
-    found = look_everywhere(desk, read_trace_id(trace_id))
+def _require_spans(desk: Desk, trace_id: str, alone: bool) -> tuple[Look, bytes]:
+    found = look_everywhere(desk, read_trace_id(trace_id), alone=alone)
     if found.state == "open":
         raise ProblemError(
             404,

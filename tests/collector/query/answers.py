@@ -6,6 +6,7 @@ from typing import Any
 
 from analyzer.findings import (
     Answer,
+    AskedPeer,
     CausalStep,
     Completeness,
     Entity,
@@ -135,6 +136,13 @@ def full(text: str = "words") -> Answer:
         engine_version="9.9.9",
         links={"graph": text},
         group=TraceGroup(id="f1", fine="f1", coarse="c1", tier=text, version="v1"),
+        answered_by=text,
+        merged_from=["a", text],
+        asked_peers=[
+            AskedPeer(
+                peer="10.0.0.2:8080", name=text, state="failed", reason=text, status="finding", revision=2, span_count=9
+            )
+        ],
     )
 
 

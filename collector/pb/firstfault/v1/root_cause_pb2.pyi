@@ -189,6 +189,31 @@ EXCESS_KIND_SERIALISED: ExcessKind.ValueType  # 6
 EXCESS_KIND_UNKNOWN: ExcessKind.ValueType  # 7
 Global___ExcessKind: _TypeAlias = ExcessKind  # noqa: Y015
 
+class _PeerState:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _PeerStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_PeerState.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    PEER_STATE_UNSPECIFIED: _PeerState.ValueType  # 0
+    PEER_STATE_ANSWERED: _PeerState.ValueType  # 1
+    PEER_STATE_OPEN: _PeerState.ValueType  # 2
+    PEER_STATE_EXPIRED: _PeerState.ValueType  # 3
+    PEER_STATE_DROPPED: _PeerState.ValueType  # 4
+    PEER_STATE_UNKNOWN: _PeerState.ValueType  # 5
+    PEER_STATE_FAILED: _PeerState.ValueType  # 6
+
+class PeerState(_PeerState, metaclass=_PeerStateEnumTypeWrapper): ...
+
+PEER_STATE_UNSPECIFIED: PeerState.ValueType  # 0
+PEER_STATE_ANSWERED: PeerState.ValueType  # 1
+PEER_STATE_OPEN: PeerState.ValueType  # 2
+PEER_STATE_EXPIRED: PeerState.ValueType  # 3
+PEER_STATE_DROPPED: PeerState.ValueType  # 4
+PEER_STATE_UNKNOWN: PeerState.ValueType  # 5
+PEER_STATE_FAILED: PeerState.ValueType  # 6
+Global___PeerState: _TypeAlias = PeerState  # noqa: Y015
+
 @_typing.final
 class GetRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
@@ -958,6 +983,49 @@ class TraceGroup(_message.Message):
 Global___TraceGroup: _TypeAlias = TraceGroup  # noqa: Y015
 
 @_typing.final
+class AskedPeer(_message.Message):
+    """What another instance of firstfault said when it was asked for the trace."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PEER_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    STATUS_FIELD_NUMBER: _builtins.int
+    REVISION_FIELD_NUMBER: _builtins.int
+    SPAN_COUNT_FIELD_NUMBER: _builtins.int
+    peer: _builtins.str
+    """the address that was asked, or the name that has none"""
+    name: _builtins.str
+    """as it calls itself"""
+    state: Global___PeerState.ValueType
+    """failed: it did not say, so what it holds is missing here"""
+    reason: _builtins.str
+    status: _builtins.str
+    """of its own answer"""
+    revision: _builtins.int
+    span_count: _builtins.int
+    def __init__(
+        self,
+        *,
+        peer: _builtins.str = ...,
+        name: _builtins.str = ...,
+        state: Global___PeerState.ValueType = ...,
+        reason: _builtins.str = ...,
+        status: _builtins.str = ...,
+        revision: _builtins.int = ...,
+        span_count: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "peer", b"peer", "reason", b"reason", "revision", b"revision", "span_count", b"span_count", "state", b"state", "status", b"status"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AskedPeer: _TypeAlias = AskedPeer  # noqa: Y015
+
+@_typing.final
 class Answer(_message.Message):
     """What firstfault says of one trace."""
 
@@ -1008,6 +1076,9 @@ class Answer(_message.Message):
     ENGINE_VERSION_FIELD_NUMBER: _builtins.int
     LINKS_FIELD_NUMBER: _builtins.int
     GROUP_FIELD_NUMBER: _builtins.int
+    ANSWERED_BY_FIELD_NUMBER: _builtins.int
+    MERGED_FROM_FIELD_NUMBER: _builtins.int
+    ASKED_PEERS_FIELD_NUMBER: _builtins.int
     schema_version: _builtins.str
     trace_id: _builtins.str
     status: Global___Status.ValueType
@@ -1022,6 +1093,8 @@ class Answer(_message.Message):
     next_probe: _builtins.str
     revision: _builtins.int
     engine_version: _builtins.str
+    answered_by: _builtins.str
+    """name of the instance that analysed it; empty: there are no others"""
     @_builtins.property
     def severity(self) -> Global___Judgement: ...
     @_builtins.property
@@ -1044,6 +1117,12 @@ class Answer(_message.Message):
     def links(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]: ...
     @_builtins.property
     def group(self) -> Global___TraceGroup: ...
+    @_builtins.property
+    def merged_from(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """instances whose spans were put together; empty: one held all of them"""
+
+    @_builtins.property
+    def asked_peers(self) -> _containers.RepeatedCompositeFieldContainer[Global___AskedPeer]: ...
     def __init__(
         self,
         *,
@@ -1072,10 +1151,13 @@ class Answer(_message.Message):
         engine_version: _builtins.str = ...,
         links: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
         group: Global___TraceGroup | None = ...,
+        answered_by: _builtins.str = ...,
+        merged_from: _abc.Iterable[_builtins.str] | None = ...,
+        asked_peers: _abc.Iterable[Global___AskedPeer] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_next_probe", b"_next_probe", "completeness", b"completeness", "group", b"group", "latency", b"latency", "next_probe", b"next_probe", "observability", b"observability", "severity", b"severity", "type", b"type"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_next_probe", b"_next_probe", "causal_chain", b"causal_chain", "completeness", b"completeness", "end_ns", b"end_ns", "engine_version", b"engine_version", "finding_ids", b"finding_ids", "group", b"group", "latency", b"latency", "links", b"links", "next_probe", b"next_probe", "observability", b"observability", "revision", b"revision", "roles", b"roles", "root_causes", b"root_causes", "root_operation", b"root_operation", "root_service", b"root_service", "schema_version", b"schema_version", "severity", b"severity", "start_ns", b"start_ns", "status", b"status", "status_reason", b"status_reason", "summary", b"summary", "trace_id", b"trace_id", "type", b"type", "user_visible", b"user_visible", "verdict", b"verdict"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_next_probe", b"_next_probe", "answered_by", b"answered_by", "asked_peers", b"asked_peers", "causal_chain", b"causal_chain", "completeness", b"completeness", "end_ns", b"end_ns", "engine_version", b"engine_version", "finding_ids", b"finding_ids", "group", b"group", "latency", b"latency", "links", b"links", "merged_from", b"merged_from", "next_probe", b"next_probe", "observability", b"observability", "revision", b"revision", "roles", b"roles", "root_causes", b"root_causes", "root_operation", b"root_operation", "root_service", b"root_service", "schema_version", b"schema_version", "severity", b"severity", "start_ns", b"start_ns", "status", b"status", "status_reason", b"status_reason", "summary", b"summary", "trace_id", b"trace_id", "type", b"type", "user_visible", b"user_visible", "verdict", b"verdict"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__next_probe: _TypeAlias = _typing.Literal["next_probe"]  # noqa: Y015
     _WhichOneofArgType__next_probe: _TypeAlias = _typing.Literal["_next_probe", b"_next_probe"]  # noqa: Y015

@@ -57,7 +57,9 @@ class RootCauseServiceServicer:
     def Get(self, request, context):
         """Get returns the answer for one trace. While the trace is open the answer says so (STATUS_IN_PROGRESS).
         INVALID_ARGUMENT: the trace id is not 32 hex digits. NOT_FOUND: never seen, dropped or expired; the
-        google.rpc.ErrorInfo detail says which (TRACE_UNKNOWN, TRACE_DROPPED, TRACE_EXPIRED).
+        google.rpc.ErrorInfo detail says which (TRACE_UNKNOWN, TRACE_DROPPED, TRACE_EXPIRED). UNAVAILABLE with
+        PEERS_SILENT: it is not here, and another instance did not say whether it is there. With the metadata
+        x-firstfault-peer this instance does not ask others.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -39,7 +39,9 @@ class RootCauseServiceStub:
     Get: _grpc.UnaryUnaryMultiCallable[_root_cause_pb2.GetRequest, _root_cause_pb2.GetResponse]
     """Get returns the answer for one trace. While the trace is open the answer says so (STATUS_IN_PROGRESS).
     INVALID_ARGUMENT: the trace id is not 32 hex digits. NOT_FOUND: never seen, dropped or expired; the
-    google.rpc.ErrorInfo detail says which (TRACE_UNKNOWN, TRACE_DROPPED, TRACE_EXPIRED).
+    google.rpc.ErrorInfo detail says which (TRACE_UNKNOWN, TRACE_DROPPED, TRACE_EXPIRED). UNAVAILABLE with
+    PEERS_SILENT: it is not here, and another instance did not say whether it is there. With the metadata
+    x-firstfault-peer this instance does not ask others.
     """
     List: _grpc.UnaryUnaryMultiCallable[_root_cause_pb2.ListRequest, _root_cause_pb2.ListResponse]
     """List returns findings, newest first, a page at a time."""
@@ -52,7 +54,9 @@ class RootCauseServiceAsyncStub(RootCauseServiceStub):
     Get: _aio.UnaryUnaryMultiCallable[_root_cause_pb2.GetRequest, _root_cause_pb2.GetResponse]  # type: ignore[assignment]
     """Get returns the answer for one trace. While the trace is open the answer says so (STATUS_IN_PROGRESS).
     INVALID_ARGUMENT: the trace id is not 32 hex digits. NOT_FOUND: never seen, dropped or expired; the
-    google.rpc.ErrorInfo detail says which (TRACE_UNKNOWN, TRACE_DROPPED, TRACE_EXPIRED).
+    google.rpc.ErrorInfo detail says which (TRACE_UNKNOWN, TRACE_DROPPED, TRACE_EXPIRED). UNAVAILABLE with
+    PEERS_SILENT: it is not here, and another instance did not say whether it is there. With the metadata
+    x-firstfault-peer this instance does not ask others.
     """
     List: _aio.UnaryUnaryMultiCallable[_root_cause_pb2.ListRequest, _root_cause_pb2.ListResponse]  # type: ignore[assignment]
     """List returns findings, newest first, a page at a time."""
@@ -68,7 +72,9 @@ class RootCauseServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_root_cause_pb2.GetResponse, _abc.Awaitable[_root_cause_pb2.GetResponse]]:
         """Get returns the answer for one trace. While the trace is open the answer says so (STATUS_IN_PROGRESS).
         INVALID_ARGUMENT: the trace id is not 32 hex digits. NOT_FOUND: never seen, dropped or expired; the
-        google.rpc.ErrorInfo detail says which (TRACE_UNKNOWN, TRACE_DROPPED, TRACE_EXPIRED).
+        google.rpc.ErrorInfo detail says which (TRACE_UNKNOWN, TRACE_DROPPED, TRACE_EXPIRED). UNAVAILABLE with
+        PEERS_SILENT: it is not here, and another instance did not say whether it is there. With the metadata
+        x-firstfault-peer this instance does not ask others.
         """
 
     @_abc_1.abstractmethod
