@@ -8,6 +8,8 @@ STAMP := $(VENV)/.installed
 NODE_STAMP := .tools/node/.installed
 GO_PROGRAM := .tools/go/payment
 DOCKERFILE_LINTER := .tools/go/dockerfile
+OTELCOL := .tools/go/otelcol
+JAVA_STAMP := .tools/java/.installed
 DEBIAN_STAMP := .tools/debian/.installed
 HELM_STAMP := .tools/bin/.kubernetes
 PYTEST := $(BIN)/pytest -p no:cacheprovider
@@ -54,6 +56,19 @@ $(DOCKERFILE_LINTER): $(wildcard tests/go/dockerfile/*)
 	@if command -v go >/dev/null; then cd tests/go/dockerfile && go build -trimpath -o ../../../$@ .; \
 	else echo "go not found: the Dockerfile is not linted"; fi
 
+# The OpenTelemetry Collector and telemetrygen, as tests/otelcol/go.mod pins them: about five minutes of processor time
+# the first time; Go keeps what it compiled.
+$(OTELCOL): $(wildcard tests/otelcol/*)
+	@mkdir -p $(dir $@)
+	@if command -v go >/dev/null; then cd tests/otelcol && go build -trimpath -ldflags '-s -w' -o ../../$(dir $@) \
+		. github.com/open-telemetry/opentelemetry-collector-contrib/cmd/telemetrygen && touch ../../$@; \
+	else echo "go not found: the Collector is not tried"; fi
+
+# The OpenTelemetry Java agent and a service for it to watch; see the script.
+$(JAVA_STAMP): $(wildcard tests/java/* tests/java/shop/*)
+	@sh tests/java/install.sh
+	@mkdir -p $(dir $@) && touch $@
+
 # Other people's programs that read what we write; see the script.
 $(DEBIAN_STAMP): tests/tools/debian.sh
 	@sh tests/tools/debian.sh
@@ -72,7 +87,7 @@ demo: $(STAMP) ## play ten faults in a small shop and see what is answered (ARGS
 serve: $(STAMP) ## run the server on loopback (ARGS="--config FILE")
 	$(BIN)/firstfault serve $(ARGS)
 
-test: lint $(NODE_STAMP) $(GO_PROGRAM) $(DOCKERFILE_LINTER) $(DEBIAN_STAMP) $(HELM_STAMP) ## lint, types, every test but the deep ones; kernels in three modes
+test: lint $(NODE_STAMP) $(GO_PROGRAM) $(DOCKERFILE_LINTER) $(OTELCOL) $(JAVA_STAMP) $(DEBIAN_STAMP) $(HELM_STAMP) ## lint, types, every test but the deep ones; kernels in three modes
 	$(PYTEST) -n $(WORKERS) -m "not deep and not e2e"
 	$(PYTEST) -m "e2e and not deep"
 	$(BOUNDS) $(PYTEST) -n $(WORKERS) -m "not deep" $(KERNEL_TESTS)

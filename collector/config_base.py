@@ -12,6 +12,8 @@ def _endpoint(value: str) -> str:
     host, separator, port = value.rpartition(":")
     if not separator or not host or not port.isdigit() or not 0 <= int(port) <= 65535:
         raise ValueError(f"{value!r} is not host:port; expected for example 127.0.0.1:4317")
+    if "/" in host:
+        raise ValueError(f"{value!r} is a URL; expected host:port, for example 127.0.0.1:4317, without a scheme")
     return value
 
 

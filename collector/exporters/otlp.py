@@ -19,7 +19,7 @@ from dataclasses import asdict, dataclass
 
 from collector.clock import SystemClock
 from collector.contracts import Clock, OutboxItem, Signal, Store
-from collector.exporters.breaker import CircuitBreaker
+from collector.exporters.breaker import BreakerState, CircuitBreaker
 from collector.exporters.otlp_grpc import GrpcTransport
 from collector.exporters.otlp_http import HttpTransport
 from collector.exporters.transport import OtlpSettings, Outcome, Transport, Verdict
@@ -99,6 +99,7 @@ class OtlpExporter:
         self._rows_max = self._tuning.rows_max
         self._hold_until_ns = 0
         self._last_reason = ""
+        self._outage_told = False
         # What was decided but could not be written yet. While there is any nothing new is taken:
         # a row that was delivered must not be sent again because our own disk is full.
         self._unsettled: list[Callable[[], None]] = []
@@ -205,6 +206,7 @@ class OtlpExporter:
             return True
         self._last_reason = outcome.reason
         if outcome.verdict is Verdict.RETRY:
+            self._tell_outage(outcome.reason)
             self._postpone(batch, ids, outcome)
             return False
         if len(batch) == 1:
@@ -233,8 +235,21 @@ class OtlpExporter:
             self._counters.failed_tries += 1
         return outcome
 
+    def _tell_outage(self, reason: str) -> None:
+        """Say once that nothing gets through; the breaker knows an outage from a hiccup."""
+        if not self._outage_told and self._breaker.state is not BreakerState.CLOSED:
+            self._outage_told = True
+            logger.warning(
+                "exporter %s: nothing gets through: %s; findings wait in the outbox and are tried again",
+                self._destination,
+                reason,
+            )
+
     def _accepted(self, ids: list[int], outcome: Outcome) -> None:
         self._counters.sent_requests += 1
+        if self._outage_told:
+            self._outage_told = False
+            logger.info("exporter %s: findings get through again", self._destination)
         if not outcome.rejected_count:
             self._rows_max = min(self._tuning.rows_max, self._rows_max * 2)
             self._counters.sent_messages += len(ids)

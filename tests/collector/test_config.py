@@ -45,6 +45,16 @@ def test_all_faults_come_in_one_message(tmp_path: Path):
     assert "'nowhere' is not host:port" in message
 
 
+def test_a_url_where_host_and_port_belong_is_a_fault(tmp_path: Path):
+    """SDKs want `http://host:port`; taken as a host's name it would be looked up, in vain, for ever."""
+    path = write(tmp_path, "exporters: {otlp: {endpoint: 'http://tempo:4318', protocol: http}}\n")
+
+    with pytest.raises(
+        ConfigError, match=r"exporters.otlp.endpoint: .*'http://tempo:4318' is a URL; expected host:port"
+    ):
+        load_config(path, {})
+
+
 @pytest.mark.parametrize(
     ("text", "environ", "expected"),
     [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import subprocess
 import sys
 import threading
@@ -230,6 +231,33 @@ def test_an_outage_of_an_hour_loses_nothing(store: SqliteStore, sink: Sink, benc
     assert store.outbox_count() == 0
     assert calls < 130
     assert bench.counters()["breaker_opened"] >= 1
+
+
+def test_an_outage_is_said_once_and_so_is_its_end(
+    store: SqliteStore, sink: Sink, bench: Bench, clock: ManualClock, caplog: pytest.LogCaptureFixture
+):
+    """A wrong address must not be found out from counters alone; a hiccup of two tries is not worth a line."""
+    caplog.set_level(logging.INFO, logger="collector.exporters.otlp")
+    put(store, 1)
+    sink.plan(Reply.down(), Reply.down())
+    bench.steps()
+    assert caplog.messages == []
+
+    sink.always(Reply.down())
+    for minute in range(10):
+        put(store, 2 + minute)
+        bench.steps()
+        clock.advance(61)
+    told = caplog.messages.copy()
+    sink.always(None)
+    clock.advance(60)
+    for _ in range(8):
+        bench.steps()
+        clock.advance(30)
+
+    assert len(told) == 1
+    assert told[0].startswith("exporter otlp: nothing gets through: ")
+    assert caplog.messages == [*told, "exporter otlp: findings get through again"]
 
 
 def test_seven_of_ten_calls_fail_and_nothing_is_lost(store: SqliteStore, sink: Sink, bench: Bench, clock: ManualClock):
