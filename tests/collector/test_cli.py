@@ -189,7 +189,7 @@ def test_another_program_at_the_address(run: Run, stranger: Callable[[int, bytes
 def test_help_names_every_command(run: Run):
     said = run("--help").stdout
 
-    for command in ("serve", "root-cause", "analyze", "demo", "config", "version"):
+    for command in ("serve", "root-cause", "analyze", "selftest", "demo", "config", "version"):
         assert command in said
 
 

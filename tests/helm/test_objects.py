@@ -9,7 +9,7 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from tests.support.chart import CHART, VALUES, Object, of_kind, rendered
+from tests.support.chart import CHART, VALUES, Object, helm, of_kind, rendered
 from tests.support.tools import built
 
 OLDEST, NEWEST = "1.30", "1.37"
@@ -40,6 +40,14 @@ def test_the_check_bites():
 
 def test_the_oldest_version_is_the_charts():
     assert yaml.safe_load((CHART / "Chart.yaml").read_text())["kubeVersion"] == f">={OLDEST}.0-0"
+
+
+def test_an_older_version_is_refused():
+    """Before anything is installed; it would not know `preStop.sleep`."""
+    done = helm("template", "faults", CHART, "--kube-version", "1.29.9")
+
+    assert done.returncode != 0
+    assert "1.30" in done.stderr
 
 
 def read_strictly(objects: list[Object]) -> subprocess.CompletedProcess[str]:

@@ -7,8 +7,15 @@ from collections.abc import Callable
 
 import pytest
 
+from tests.support import chart_policies_between, chart_policies_of_pods
 from tests.support.chart import VALUES, Object, containers, of_kind, pods, rendered
 from tests.support.chart_policies import POLICIES
+
+assert chart_policies_between.policy is chart_policies_of_pods.policy  # importing them fills the one table
+
+
+def test_the_table_is_whole():
+    assert len(POLICIES) == 48
 
 
 @pytest.mark.parametrize("sentence", POLICIES)
