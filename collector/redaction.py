@@ -58,12 +58,12 @@ class Redactor:
 
     Parameters
     ----------
-    off : names of built-in rules that do not hold
+    without : names of built-in rules that do not hold
     rules : of the user, after the built-in ones
     """
 
-    def __init__(self, off: Iterable[str] = (), rules: Sequence[UserRule] = ()) -> None:
-        left_out = frozenset(off)
+    def __init__(self, without: Iterable[str] = (), rules: Sequence[UserRule] = ()) -> None:
+        left_out = frozenset(without)
         self._shapes = [shape for shape in SHAPES if shape.name not in left_out]
         self._by_name, self._statements = BY_NAME not in left_out, STATEMENT not in left_out
         self._needles = Needles(
