@@ -54,7 +54,7 @@ class RedactionRule(Section):
 
 
 class Redaction(Section):
-    """Built-in rules always hold, unless they are named in `off`."""
+    """Built-in rules always hold, unless they are named in `without`."""
 
-    off: list[Annotated[str, AfterValidator(_built_in)]] = Field([], description="built-in rules that do not hold")
+    without: list[Annotated[str, AfterValidator(_built_in)]] = Field([], description="built-in rules that do not hold")
     rules: list[RedactionRule] = Field([], max_length=RULES_MAX)

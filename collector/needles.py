@@ -26,13 +26,13 @@ class Needles:
     """
 
     def __init__(self, folded: Iterable[bytes], exact: Iterable[bytes] = ()) -> None:
-        self._folded: dict[bytes, list[bytes]] = {}
-        self._exact: dict[bytes, list[bytes]] = {}
+        self._folded: dict[bytes, tuple[bytes, ...]] = {}
+        self._exact: dict[bytes, tuple[bytes, ...]] = {}
         for words, places in ((folded, self._folded), (exact, self._exact)):
             for word in words:
                 if len(word) < GRAM:
                     raise ValueError(f"{word!r} has {len(word)} bytes; expected {GRAM} or more")
-                places.setdefault(word[:GRAM].lower(), []).append(word)
+                places[word[:GRAM].lower()] = (*places.get(word[:GRAM].lower(), ()), word)
         grams = [*self._folded, *self._exact]
         self._begins = np.zeros(1 << _BITS, np.bool_)
         self._begins[_hash(np.frombuffer(b"".join(grams), "<u4"))] = True
@@ -42,12 +42,12 @@ class Needles:
         low = data.lower()
         for offset in range(min(GRAM, max(0, len(low) - GRAM + 1))):
             grams = np.frombuffer(low, "<u4", (len(low) - offset) // GRAM, offset)
-            for hit in np.flatnonzero(self._begins[_hash(grams)]).tolist():
+            for hit in self._begins.take(_hash(grams)).nonzero()[0].tolist():
                 place = offset + GRAM * hit
                 gram = low[place : place + GRAM]
-                if any(low.startswith(word, place) for word in self._folded.get(gram, ())):
+                if gram in self._folded and low.startswith(self._folded[gram], place):
                     return True
-                if any(data.startswith(word, place) for word in self._exact.get(gram, ())):
+                if gram in self._exact and data.startswith(self._exact[gram], place):
                     return True
         return False
 

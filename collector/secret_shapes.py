@@ -18,10 +18,9 @@ Replace = Callable[["re.Match[str]"], str]
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """A secret that is known by what it looks like.
+    """A secret that is known by what it looks like. A text can match only when it is long, has a sign and a needle.
 
-    needles : of four letters or more, lower-case, looked for in any case; exact : as they are
-    sign : instead of needles, a letter so rare that it tells enough; digits : or where a card number could stand
+    needles : lower-case, looked for in any case; exact : looked for as they are; neither: `DIGITS` is looked for
     """
 
     name: str
@@ -29,13 +28,12 @@ class Shape:
     replace: str | Replace = MASK
     needles: tuple[str, ...] = ()
     exact: tuple[str, ...] = ()
-    sign: str = ""
-    digits: bool = False
+    length_min: int = 1
+    signs: tuple[str, ...] = ("",)
 
 
 DIGITS = re.compile(r"[3-6]\d{3}[ -]?\d{4}[ -]?\d")
 
-_BASE64 = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 # With an @ inside of the password, the last one before the path ends it.
 URL_PASSWORD = re.compile(r"(?<=://)[^\s/@:'\"]{0,256}:[^\s/'\"]{1,256}(?=@)")
 # Words that are said of secrets only, and words that need an equals sign right behind them to be said of one.
@@ -64,19 +62,29 @@ SHAPES: tuple[Shape, ...] = (
         "private_key",
         re.compile(r"-----BEGIN [A-Z ]{0,30}PRIVATE KEY-----.*?(?:-----END [A-Z ]{0,30}PRIVATE KEY-----|$)", re.DOTALL),
         exact=("PRIVATE KEY-----",),
+        length_min=25,
     ),
     Shape(
-        "authorization",  # "basic authentication failed" is none: a credential has a digit or ends with =
+        "authorization",  # "basic authentication failed" is none: a credential has a digit, an = or mixed case
         re.compile(r"\b((?i:bearer|basic|digest)) +(?=\S*[0-9=]|\S*[a-z][A-Z])[\w.~+/-]{6,}=*"),
         rf"\1 {MASK}",
         needles=("bearer ", "basic ", "digest "),
+        length_min=12,
+        signs=(" ",),
     ),
     Shape(
         "jwt",
         re.compile(r"(?<![\w-])eyJ[\w-]{5,}\.[\w-]{5,}(?:\.[\w-]*)?"),
-        exact=tuple(f"eyJ{sign}" for sign in _BASE64),
+        exact=("eyJ",),
+        length_min=14,
+        signs=(".",),
     ),
-    Shape("aws_key", re.compile(r"\b(?:AKIA|ASIA|ABIA|ACCA)[A-Z0-9]{16}\b"), exact=("AKIA", "ASIA", "ABIA", "ACCA")),
+    Shape(
+        "aws_key",
+        re.compile(r"\b(?:AKIA|ASIA|ABIA|ACCA)[A-Z0-9]{16}\b"),
+        exact=("AKIA", "ASIA", "ABIA", "ACCA"),
+        length_min=20,
+    ),
     Shape(
         "vendor_token",
         re.compile(
@@ -84,59 +92,72 @@ SHAPES: tuple[Shape, ...] = (
             r"|AIza[\w-]{30,}|ya29\.[\w-]{10,}|sk-(?:proj|ant|svcacct)-[\w-]{16,}|npm_\w{30,}|pypi-[\w-]{16,})"
         ),
         exact=(
-            *("ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_", "glpat-", "k_live_", "k_test_", "AIza"),
-            *(
-                "xoxa",
-                "xoxb",
-                "xoxe",
-                "xoxo",
-                "xoxp",
-                "xoxr",
-                "xoxs",
-                "ya29.",
-                "sk-proj-",
-                "sk-ant-",
-                "sk-svcacct-",
-                "npm_",
-                "pypi-",
-            ),
+            "ghp_",
+            "gho_",
+            "ghu_",
+            "ghs_",
+            "ghr_",
+            "github_pat_",
+            "glpat-",
+            "k_live_",
+            "k_test_",
+            "AIza",
+            "ya29.",
+            "sk-proj-",
+            "sk-ant-",
+            "sk-svcacct-",
+            "npm_",
+            "pypi-",
+            "xoxa-",
+            "xoxb-",
+            "xoxe-",
+            "xoxo-",
+            "xoxp-",
+            "xoxr-",
+            "xoxs-",
         ),
+        length_min=15,
     ),
-    Shape("url_password", URL_PASSWORD, sign="@"),
+    Shape("url_password", URL_PASSWORD, exact=("@",), length_min=6),
     Shape(
         "assignment",
         re.compile(rf"({_STRONG}|{_KEYS}|{_TOKENS}|{_OPTIONS})(?!\[redacted\]){_VALUE}", re.IGNORECASE),
         _assigned,
         needles=(
-            *(
-                "password",
-                "passwd",
-                "passphrase",
-                *(f"pwd{end}" for end in "=:\"' "),
-                "secret",
-                "credential",
-                "key=",
-                "key:",
-                'key"',
-                "key'",
-            ),
-            *(
-                "token=",
-                'token"',
-                "token'",
-                "sig=",
-                "signature=",
-                "sessionid=",
-                "session_id=",
-                "session-id=",
-                "x-amz-",
-                "--token",
-                "--api-key",
-            ),
+            "password",
+            "passwd",
+            "passphrase",
+            "secret",
+            "credential",
+            "pwd=",
+            "pwd:",
+            'pwd"',
+            "pwd'",
+            "pwd ",
+            "key=",
+            "key:",
+            'key"',
+            "key'",
+            "token=",
+            'token"',
+            "token'",
+            "sig=",
+            "signature=",
+            "sessionid=",
+            "session_id=",
+            "session-id=",
+            "x-amz-",
+            "--token",
+            "--api-key",
         ),
+        length_min=5,
+        signs=("=", ":", "--"),
     ),
-    Shape("card", re.compile(r"(?<![\w.-])[3-6]\d{3}(?:[ -]?\d){9,15}(?![\w.-])"), _card, digits=True),
+    Shape("card", re.compile(r"(?<![\w.-])[3-6]\d{3}(?:[ -]?\d){9,15}(?![\w.-])"), _card, length_min=13),
 )
+# For the look into many bytes, whose words have four letters or more: what is said there instead of a shorter one.
+_BASE64 = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+SHORT_NEEDLES = {"eyJ": tuple(f"eyJ{sign}" for sign in _BASE64), "@": ()}
 
 # The last part of a name says what a value is: `db.password`, `accessToken`, `x-api-key`; `token.type` is no token.
 _LAST_WORDS = (
@@ -149,7 +170,14 @@ SECRET_NAME = re.compile(
 )
 CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 # In a KeyValue the tag of the value (0x12) stands right behind the name.
-NAME_NEEDLES = tuple(f"{word}\x12".encode() for word in (*_LAST_WORDS, "key", "string"))
+NAME_NEEDLES = tuple(
+    f"{word}\x12".encode()
+    for word in (
+        *_LAST_WORDS,
+        *(f"{owner}{between}key" for owner in _KEYS_OF for between in ("", ".", "_", "-")),
+        *(f"connection{between}string" for between in ("", ".", "_", "-")),
+    )
+)
 
 STATEMENT_NAMES = frozenset({"db.statement", "db.query.text"})
 PARAMETER_PREFIXES = ("db.query.parameter.", "db.operation.parameter.")

@@ -174,30 +174,38 @@ def _auth_faults(section: Auth) -> list[str]:
 
 def new_redactor(section: Redaction) -> Redactor:
     """What masks secrets in this process."""
-    return Redactor(section.off, [UserRule(rule.name, rule.keys, rule.compiled) for rule in section.rules])
+    return Redactor(section.without, [UserRule(rule.name, rule.keys, rule.compiled) for rule in section.rules])
 
 
 def warn_of_open_doors(config: Config) -> None:
-    """Say once and plainly what everybody who reaches this machine can do."""
+    """Say once and plainly what everybody who reaches this machine, or listens on the way to it, can do."""
     grpc, http = config.receivers.otlp.protocols.grpc, config.receivers.otlp.protocols.http
     sends = config.auth.enabled and config.auth.receivers
     asks = config.auth.enabled and config.auth.query
     ways_in = [
-        (grpc.endpoint, grpc.enabled and not sends, "send spans", grpc.tls),
-        (http.endpoint, http.enabled and not sends, "send spans", http.tls),
-        (config.query.endpoint, not asks, "read and change answers", config.query.tls),
-        (config.query.grpc_endpoint, not asks, "read answers", config.query.tls),
+        (grpc.endpoint, grpc.enabled, sends, grpc.tls, "send spans"),
+        (http.endpoint, http.enabled, sends, http.tls, "send spans"),
+        (config.query.endpoint, True, asks, config.query.tls, "read and change answers"),
+        (config.query.grpc_endpoint, True, asks, config.query.tls, "read answers"),
     ]
-    open_doors = [
+    beyond = [way for way in ways_in if way[1] and not is_loopback(way[0])]
+    unasked = [
         f"{endpoint} ({what}{', in plain text' if tls is None else ''})"
-        for endpoint, enabled, what, tls in ways_in
-        if enabled and not is_loopback(endpoint) and (tls is None or tls.client_ca_file is None)
+        for endpoint, _, guarded, tls, what in beyond
+        if not guarded and (tls is None or tls.client_ca_file is None)
     ]
-    if open_doors:
+    in_clear = [endpoint for endpoint, _, guarded, tls, _ in beyond if guarded and tls is None]
+    if unasked:
         logger.warning(
             "no credential is asked for at %s: whoever reaches these ports can. Set auth and tls "
             "(docs/security.md), or listen on 127.0.0.1",
-            ", ".join(open_doors),
+            ", ".join(unasked),
+        )
+    if in_clear:
+        logger.warning(
+            "credentials are sent in plain text to %s: whoever listens on the way can use them. Set tls "
+            "(docs/security.md), unless something before these ports has it",
+            ", ".join(in_clear),
         )
 
 

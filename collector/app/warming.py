@@ -12,6 +12,8 @@ def warm_receiver() -> None:
 
 def warm() -> None:
     """Load what an engine (or an analysis in the query process) uses."""
+    import analyzer.detection
+    import analyzer.engine  # noqa: F401
     from analyzer.kernels import grouping  # noqa: F401 - of the ranking, which only an incident needs
     from analyzer.origins import warm as warm_origins
     from analyzer.strings import new_vocabulary

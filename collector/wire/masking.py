@@ -143,7 +143,11 @@ def _bytes(key: str, text: bytes, mask: Mask) -> bytes:
 
 
 def _mapping(attributes: Mapping[str, AttributeValue], mask: Mask) -> dict[str, AttributeValue]:
-    return {key: _plain(key, value, mask) for key, value in attributes.items()}
+    value_of = mask.value
+    return {
+        key: value_of(key, value) if type(value) is str else _plain(key, value, mask)
+        for key, value in attributes.items()
+    }
 
 
 def _plain(key: str, value: AttributeValue, mask: Mask) -> AttributeValue:

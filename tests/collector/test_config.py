@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import re
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -191,3 +195,60 @@ def test_what_may_be_a_secret_is_in_no_message(tmp_path: Path):
     assert "auth.bearer.0.token" in str(caught.value)
     assert "exporters.otlp.headers.authorization" in str(caught.value)
     assert "4711" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("without: [cards]", "expected one of by_name, statement,"),
+        ("rules: [{name: mine}]", "expected keys, a pattern, or both"),
+        ("rules: [{name: jwt, keys: [a]}]", "jwt is a built-in rule"),
+        ("rules: [{name: mine, pattern: '('}]", "is not a regular expression"),
+        ("rules: [{name: mine, pattern: 'a*'}]", "would mask everywhere"),
+        ("rules: [{name: 'My Rule', keys: [a]}]", "redaction.rules.0.name"),
+    ],
+)
+def test_a_rule_that_masks_nothing_or_everything_is_a_fault(tmp_path: Path, text: str, fault: str):
+    with pytest.raises(ConfigError) as caught:
+        load_config(write(tmp_path, f"redaction: {{{text}}}"), {})
+
+    assert fault in str(caught.value)
+
+
+def _properties(schema: dict[str, Any], definitions: dict[str, Any], path: str = "") -> Iterator[tuple[str, Any]]:
+    """Every setting with its path, as the JSON Schema tells it."""
+    if "$ref" in schema:
+        schema = definitions[schema["$ref"].rpartition("/")[2]]
+    for key, inner in schema.get("properties", {}).items():
+        yield f"{path}.{key}".lstrip("."), inner
+        yield from _properties(inner, definitions, f"{path}.{key}")
+    for part in (*schema.get("anyOf", ()), schema.get("items", {}), schema.get("additionalProperties") or {}):
+        if part and isinstance(part, dict):
+            yield from _properties(part, definitions, path)
+
+
+def test_every_setting_that_may_be_a_secret_is_masked():
+    """By its name; one that is added as plain text fails here. Paths of files and names of claims are no secrets."""
+    schema = Config.model_json_schema()
+    settings = dict(_properties(schema, schema["$defs"]))
+    secret = {
+        path: found
+        for path, found in settings.items()
+        if re.search(
+            r"(token|password|passwd|secret|headers|credential|authorization|api_?key)$", path.rpartition(".")[2]
+        )
+        and path != "receivers.otlp.protocols.http.cors.allowed_headers"
+    }
+
+    assert set(secret) == {"auth.bearer.token", "exporters.otlp.headers"}
+    assert all('"format": "password"' in json.dumps(found) for found in secret.values())
+
+
+def test_the_printed_configuration_shows_no_secret(tmp_path: Path):
+    text = (
+        "auth: {bearer: [{name: a, roles: [read], token: planted-token-0123456789}]}\n"
+        "exporters: {otlp: {endpoint: 'a:1', headers: {authorization: planted-header}}}\n"
+    )
+    config = load_config(write(tmp_path, text), {})
+
+    assert "planted" not in json.dumps(masked(config)) + repr(config) + str(config)
