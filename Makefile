@@ -9,6 +9,7 @@ NODE_STAMP := .tools/node/.installed
 GO_PROGRAM := .tools/go/payment
 OTELCOL := .tools/go/otelcol
 JAVA_STAMP := .tools/java/.installed
+DOCKERFILE_LINTER := .tools/go/dockerfile
 DEBIAN_STAMP := .tools/debian/.installed
 PYTEST := $(BIN)/pytest -p no:cacheprovider
 WORKERS ?= 2
@@ -61,6 +62,12 @@ $(JAVA_STAMP): $(wildcard tests/java/* tests/java/shop/*)
 	@sh tests/java/install.sh
 	@mkdir -p $(dir $@) && touch $@
 
+# BuildKit's own parser and rules for the Dockerfile, without an engine.
+$(DOCKERFILE_LINTER): $(wildcard tests/go/dockerfile/*)
+	@mkdir -p $(dir $@)
+	@if command -v go >/dev/null; then cd tests/go/dockerfile && go build -trimpath -o ../../../$@ .; \
+	else echo "go not found: the Dockerfile is not linted"; fi
+
 # Other people's programs that read what we write; see the script.
 $(DEBIAN_STAMP): tests/tools/debian.sh
 	@sh tests/tools/debian.sh
@@ -72,7 +79,7 @@ demo: $(STAMP) ## play ten faults in a small shop and see what is answered (ARGS
 serve: $(STAMP) ## run the server on loopback (ARGS="--config FILE")
 	$(BIN)/firstfault serve $(ARGS)
 
-test: lint $(NODE_STAMP) $(GO_PROGRAM) $(OTELCOL) $(JAVA_STAMP) $(DEBIAN_STAMP) ## lint, types, every test but the deep ones; kernels in three modes
+test: lint $(NODE_STAMP) $(GO_PROGRAM) $(DOCKERFILE_LINTER) $(OTELCOL) $(JAVA_STAMP) $(DEBIAN_STAMP) ## lint, types, every test but the deep ones; kernels in three modes
 	$(PYTEST) -n $(WORKERS) -m "not deep and not e2e"
 	$(PYTEST) -m "e2e and not deep"
 	$(BOUNDS) $(PYTEST) -n $(WORKERS) -m "not deep" $(KERNEL_TESTS)

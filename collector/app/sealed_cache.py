@@ -16,4 +16,6 @@ class SealedCacheLocator(InTreeCacheLocator):
     """`__pycache__` beside the source file; nothing is tried out."""
 
     def ensure_cache_path(self) -> None:
-        os.makedirs(self.get_cache_path(), exist_ok=True)  # type: ignore[no-untyped-call]
+        path = self.get_cache_path()  # type: ignore[no-untyped-call]
+        if not os.path.isdir(path):
+            os.makedirs(path, exist_ok=True)

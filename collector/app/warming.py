@@ -4,15 +4,16 @@ from __future__ import annotations
 
 
 def warm_receiver() -> None:
-    """Load what a receiver process uses: the guard's scanner."""
-    from collector.wire import limits
+    """Load what a receiver process uses: the guard's scanner, the budget of JSON."""
+    from collector.wire import json_budget, limits  # noqa: F401 - kernels with a signature are ready when imported
 
     limits.warm()
 
 
 def warm() -> None:
     """Load what an engine (or an analysis in the query process) uses."""
-    import analyzer.engine  # noqa: F401 - kernels with a signature are ready when their module is imported
+    import analyzer.detection
+    import analyzer.engine  # noqa: F401 - kernels with a signature are ready when imported
     from analyzer.origins import warm as warm_origins
     from analyzer.strings import new_vocabulary
     from collector.assembly.warm import warm as warm_assembly

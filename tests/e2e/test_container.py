@@ -12,6 +12,7 @@ import re
 import shutil
 import signal
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,7 +23,7 @@ from tests.support.dockerfile import Image, carry_out
 from tests.support.drawing import draw
 from tests.support.running import DOORS, LOCAL, ROOT, Server, end, free_port
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1800)]
 
 TOOLS = ROOT / ".tools"
 KERNELS = ("*.nbi", "*.nbc")
@@ -90,9 +91,16 @@ def packages(root: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def image(tmp_path_factory: pytest.TempPathFactory) -> Image:
-    """Build it; then nothing in it can be written but the data directory."""
-    root = tmp_path_factory.mktemp("image")
+def image() -> Iterator[Image]:
+    """Build it in a folder that others may look into: those of pytest are root's alone."""
+    with tempfile.TemporaryDirectory(prefix="firstfault-image-") as folder:
+        root = Path(folder)
+        root.chmod(0o755)
+        yield build(root)
+
+
+def build(root: Path) -> Image:
+    """Carry out the Dockerfile; then nothing can be written but the data directory."""
     kernels = kept_kernels()
     made = carry_out(
         ROOT,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
 import tomllib
 from pathlib import Path
 
@@ -16,7 +18,50 @@ ROOT = Path(__file__).parents[2]
 ARGUMENTS, STAGES = read_dockerfile(ROOT / "Dockerfile")
 FINAL = STAGES[-1]
 RUNS = [step.text for stage in STAGES for step in stage.all("RUN")]
+LINTER = ROOT / ".tools" / "go" / "dockerfile"  # tests/go/dockerfile, built by make
 CONFIG = yaml.safe_load((ROOT / "container" / "config.yaml").read_text())
+
+
+def lint(text: str) -> str:
+    """What BuildKit says of it. In CI its linter must be there; elsewhere the reason is told."""
+    if not LINTER.exists():
+        reason = f"{LINTER.relative_to(ROOT)} is not built; run make test, with Go installed"
+        if os.environ.get("CI") == "true":
+            pytest.fail(reason)
+        pytest.skip(reason)
+    done = subprocess.run([LINTER], input=text, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode == 0) == (done.stdout == ""), done.stderr
+    return done.stdout
+
+
+@pytest.mark.go
+def test_buildkit_finds_no_fault():
+    assert lint((ROOT / "Dockerfile").read_text()) == ""
+
+
+@pytest.mark.go
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("FROM a\nCOPPY b c\n", "unknown instruction: COPPY"),
+        ("FROM a as b\n", "FromAsCasing"),
+        ("FROM a AS Big\n", "StageNameCasing"),
+        ("FROM a\nHEALTHCHECK --often CMD x\n", "unknown flag: --often"),
+        ("FROM a\nMAINTAINER b\n", "MaintainerDeprecated"),
+    ],
+)
+def test_buildkit_finds_faults(text: str, words: str):
+    assert words in lint(text)
+
+
+def test_every_variable_is_declared_in_its_stage():
+    """What is declared before FROM is empty in a stage that does not name it again."""
+    for stage in STAGES:
+        declared = set(environment_of(STAGES, stage))
+        for step in stage.steps:
+            if step.word == "ARG":
+                declared.add(step.text.partition("=")[0])
+            assert set(re.findall(r"\$\{?(\w+)", step.text)) <= declared, step
 
 
 def test_it_runs_as_nobody():

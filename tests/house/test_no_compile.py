@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from numba import config as numba_config
+
+ROOT = Path(__file__).parents[2]
 
 # In a process of its own: whatever other tests compiled before would hide what this one looks for.
 PROGRAM = """
@@ -82,3 +86,22 @@ def test_nothing_compiles_after_the_warm_up():
     assert done.returncode == 0, done.stderr
     expected = {"compiled": [], "slow": "latency", "failing": "error", "undecodable": 0, "failed": 0}
     assert json.loads(done.stdout.splitlines()[-1]) == expected
+
+
+@pytest.mark.skipif(numba_config.DISABLE_JIT, reason="nothing is compiled in this mode")
+def test_the_warm_up_knows_every_kernel():
+    """What it does not load is compiled by whoever comes first; on the read-only root of the image, by nobody."""
+    with_kernels = {
+        ".".join(path.relative_to(ROOT).with_suffix("").parts)
+        for package in ("analyzer", "collector")
+        for path in (ROOT / package).rglob("*.py")
+        if re.search(r"^from numba import .*\bnjit\b|@njit|= njit\(", path.read_text(), re.MULTILINE)
+    }
+    program = (
+        "import sys; from collector.app import warming; warming.warm_receiver(); warming.warm(); print(*sys.modules)"
+    )
+
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=300, check=True)
+
+    assert len(with_kernels) > 20
+    assert with_kernels - set(done.stdout.split()) == set()

@@ -557,6 +557,7 @@ def test_openapi_is_complete(room: Room):
     assert set(schema["paths"]) == {
         "/api/v1/traces/{trace_id}/root-cause",
         "/api/v1/traces/{trace_id}/graph",
+        "/api/v1/traces/{trace_id}/held",
         "/api/v1/traces/{trace_id}/spans",
         "/api/v1/traces/{trace_id}/report",
         "/api/v1/incidents/{incident_id}/report",
