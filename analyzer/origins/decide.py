@@ -173,7 +173,13 @@ def _local(scene: Scene, node: int) -> list[Share]:
     )
     error, message = scene.error_type(node), next(iter(scene.messages(node)), "")
     told = ": ".join(word for word in (error, shown(message)) if word)
-    evidence = claim(scene, f"it failed and no span below it did ({told or 'no message'})", node)
+    below = any(scene.failed(child) for child in scene.children(node))
+    alone = (
+        "it failed with an error of its own, beside what failed below it"
+        if below
+        else "it failed and no span below it did"
+    )
+    evidence = claim(scene, f"{alone} ({told or 'no message'})", node)
     sentence = f"{text} ({told})" if told else text
     inner = work_span(scene, node)
     shares.append(Share(observed(scene, inner), inner, left, rule, sentence, (evidence,)))

@@ -208,6 +208,23 @@ def test_two_independent_causes_share_the_blame():
     }
 
 
+def test_a_claim_of_standing_alone_is_true():
+    """The second candidate failed too, with an exception of its own, but what it called failed before it."""
+    story = explain(
+        """
+        frontend GET /checkout 0..41 ERROR http.response.status_code=500 !StateError: "payment answered 500"
+          frontend CLIENT POST 1..24 ERROR http.response.status_code=500 server.address=payment
+            payment POST /charge 13..52 ERROR http.response.status_code=500 !StateError: "not charged"
+        """
+    )
+    claims = {cause.entity.name: cause.evidence[0].claim for cause in story.candidates}
+
+    assert claims == {
+        "payment": "it failed and no span below it did (StateError: not charged)",
+        "frontend": "it failed with an error of its own, beside what failed below it (StateError: payment answered 500)",
+    }
+
+
 def test_other_failed_spans_are_refuted_with_a_reason():
     story = story_of(next(one for one in SITUATIONS if one.name == "a sibling cancelled because another failed"))
     reasons = {refuted.entity.operation: refuted.reason for refuted in story.candidates[0].refuted}
