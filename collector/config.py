@@ -144,7 +144,7 @@ class Exporters(Section):
     otlp: OtlpExporterConfig | None = None
 
 
-class Peers(Section):
+class Peers(ClientTls):
     dns: str = Field("", pattern=r"^[A-Za-z0-9._-]{0,253}$", description="name of all instances, a headless service")
     port: int = Field(8080, ge=1, le=65535, description="REST port of the instances behind `dns`")
     endpoints: list[Endpoint] = Field([], max_length=64, description="REST endpoints of other instances, beside `dns`")
@@ -153,6 +153,7 @@ class Peers(Section):
     answer_timeout_s: float = Field(5.0, gt=0, le=60, description="time to fetch, and put together, what they hold")
     refresh_s: float = Field(5.0, gt=0, le=300, description="`dns` is resolved again after this time")
     peers_max: int = Field(16, ge=1, le=64, description="instances that are asked; answers name those left out")
+    headers: dict[str, SecretStr] = Field({}, description="sent with every question: a credential with the role read")
 
 
 class Query(Section):

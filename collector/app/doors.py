@@ -7,6 +7,7 @@ is bad. What checks passwords and signatures is loaded only where it is asked fo
 from __future__ import annotations
 
 import logging
+import ssl
 from collections.abc import Callable, Mapping
 
 from collector.app.endpoints import is_loopback
@@ -15,9 +16,9 @@ from collector.auth.fetch import fetch
 from collector.auth.guard import Finder, Guard
 from collector.auth.identity import Identity, Role
 from collector.clock import SystemClock
-from collector.config import Config, ConfigError, OtlpExporterConfig
+from collector.config import Config, ConfigError
 from collector.config_auth import Auth, Basic, Grant, Oidc
-from collector.config_doors import Tls
+from collector.config_doors import ClientTls, Tls
 from collector.config_redaction import Redaction
 from collector.redaction import Redactor, UserRule
 from collector.tls import ServerTls, TlsSettings, check_authorities, check_pair, client_tls
@@ -51,6 +52,10 @@ def check_files(config: Config) -> None:
             _check_client(config.exporters.otlp)
         except FileFaultError as fault:
             faults.append(f"exporters.otlp.{fault}")
+    try:
+        _check_client(config.query.peers)
+    except FileFaultError as fault:
+        faults.append(f"query.peers.{fault}")
     if faults:
         raise ConfigError(
             f"{len(faults)} fault(s) in files of the configuration:\n" + "\n".join(f"  {fault}" for fault in faults)
@@ -209,7 +214,17 @@ def warn_of_open_doors(config: Config) -> None:
         )
 
 
-def _check_client(section: OtlpExporterConfig) -> None:
+def client_context(section: ClientTls) -> ssl.SSLContext | None:
+    """Make what our own HTTP questions are secured with; None for plain text. Files are read once, here."""
+    if section.insecure:
+        return None
+    context = ssl.create_default_context(cafile=section.ca_file)
+    if section.cert_file is not None:
+        context.load_cert_chain(section.cert_file, section.key_file)
+    return context
+
+
+def _check_client(section: ClientTls) -> None:
     if section.cert_file is not None and section.key_file is not None:
         check_pair(section.cert_file, section.key_file, section.ca_file, "ca_file")
     elif section.ca_file is not None:

@@ -19,7 +19,7 @@ from analyzer.errors.rules import Rule
 from analyzer.findings import NOT_EXPLAINED, Answer
 from analyzer.incident_words import Incident
 from analyzer.service_graph import Graph
-from collector.app.doors import new_redactor, query_guard, server_tls
+from collector.app.doors import client_context, new_redactor, query_guard, server_tls
 from collector.app.endpoints import host_port, is_loopback
 from collector.checkout.context import SourceContext
 from collector.clock import SystemClock
@@ -220,7 +220,15 @@ def _peer_calls(wanted: Peers, identity: Identity, clock: Clock) -> PeerCalls | 
     addresses = PeerAddresses(
         clock, wanted.dns, wanted.port, wanted.endpoints, peers_max=wanted.peers_max, refresh_s=wanted.refresh_s
     )
-    return PeerCalls(addresses, identity, timeout_s=wanted.timeout_s, answer_timeout_s=wanted.answer_timeout_s)
+    return PeerCalls(
+        addresses,
+        identity,
+        timeout_s=wanted.timeout_s,
+        answer_timeout_s=wanted.answer_timeout_s,
+        tls=client_context(wanted),
+        server_name=wanted.server_name_override or None,
+        headers={name: value.get_secret_value() for name, value in wanted.headers.items()},
+    )
 
 
 def _draw(trace_otlp: bytes, logs_otlp: bytes | None, answer: Answer | None) -> Graph:

@@ -44,6 +44,7 @@ class PeerCalls:
     Parameters
     ----------
     tls : None: plain HTTP
+    server_name : the name that certificates of peers must have; None: the address that is asked
     headers : sent with every question, for instance a credential
     """
 
@@ -55,6 +56,7 @@ class PeerCalls:
         timeout_s: float = 0.5,
         answer_timeout_s: float = 5.0,
         tls: ssl.SSLContext | None = None,
+        server_name: str | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> None:
         self.identity = identity
@@ -62,6 +64,7 @@ class PeerCalls:
         self._timeout_s = timeout_s
         self._addresses = addresses
         self._tls = tls
+        self._server_name = server_name if tls is not None else None
         self._headers = dict(headers or {})
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
@@ -163,7 +166,9 @@ class PeerCalls:
 
     async def _get(self, peer: str, path: str, bytes_max: int) -> bytes:
         host, _, port = peer.rpartition(":")
-        reader, writer = await asyncio.open_connection(host.strip("[]"), int(port), ssl=self._tls)
+        reader, writer = await asyncio.open_connection(
+            host.strip("[]"), int(port), ssl=self._tls, server_hostname=self._server_name
+        )
         try:
             headers = {"host": peer, "accept": "application/json", "connection": "close"}
             headers |= outgoing("firstfault-query") | self._headers | {HEADER: self.identity.instance}

@@ -44,7 +44,13 @@
 {{- if include "firstfault.many" . -}}
 {{- $port := include "firstfault.port" (dig "query" "endpoint" "0.0.0.0:8080" $given) -}}
 {{- $name := include "firstfault.fqdn" (list . (include "firstfault.headless" .)) -}}
-{{- $_ := set $query "peers" (dict "dns" $name "port" (int $port) "timeout_s" 0.5) -}}
+{{- $peers := dict "dns" $name "port" (int $port) "timeout_s" 0.5 -}}
+{{- if .Values.tls.query.existingSecret -}}
+{{- $_ := set $peers "insecure" false -}}
+{{- $_ := set $peers "ca_file" (printf "%s/tls/query/ca.crt" $folder) -}}
+{{- $_ := set $peers "server_name_override" (include "firstfault.fqdn" (list . (include "firstfault.fullname" .))) -}}
+{{- end -}}
+{{- $_ := set $query "peers" $peers -}}
 {{- end -}}
 {{- $service := dict "health" (dict "endpoint" "0.0.0.0:13133") "telemetry" (dict "metrics" (dict "endpoint" "0.0.0.0:8888")) -}}
 {{- $set := dict

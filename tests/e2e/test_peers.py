@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import json
+import ssl
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
@@ -10,10 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import grpc
+import httpx
 import pytest
 
 from collector.pb.firstfault.v1 import root_cause_pb2 as pb
 from collector.pb.firstfault.v1.root_cause_pb2_grpc import RootCauseServiceStub
+from tests.support.certificates import Authority
 from tests.support.drawing import Drawing, draw
 from tests.support.running import LOCAL, Server, end, firstfault, overlay, start, write_configuration
 
@@ -27,8 +31,8 @@ gateway   GET /checkout            0..100  ERROR
 
 
 @contextmanager
-def peers(folder: Path, count: int) -> Iterator[list[Server]]:
-    """Start them with all of them as peers, themselves included; named a, b, c."""
+def peers(folder: Path, count: int, more: dict[str, Any] | None = None) -> Iterator[list[Server]]:
+    """Start them with all of them as peers, themselves included; named a, b, c. `more` goes into every configuration."""
     names = "abc"[:count]
     planned = [write_configuration(folder / name) for name in names]
     everybody = [f"{LOCAL}:{ports['rest']}" for _, _, ports in planned]
@@ -36,7 +40,7 @@ def peers(folder: Path, count: int) -> Iterator[list[Server]]:
         servers = []
         for name, (path, tree, ports) in zip(names, planned, strict=True):
             overlay(tree, {"query": {"peers": {"endpoints": everybody, "name": name, "timeout_s": 10}}})
-            path.write_text(json.dumps(tree))
+            path.write_text(json.dumps(overlay(tree, copy.deepcopy(more or {}))))
             server = start(folder / name, path, tree, ports)
             running.callback(end, server)
             servers.append(server)
@@ -115,3 +119,41 @@ def test_of_three_one_dies_and_comes_back(tmp_path: Path):
             assert a.get(f"/api/v1/traces/{never_sent}/root-cause").status_code == 404
         finally:
             end(c)
+
+
+def test_peers_ask_one_another_behind_tls_and_a_credential(tmp_path: Path):
+    """Certificates name the service, addresses are those of instances; without the credential nothing is told."""
+    authority = Authority("an authority")
+    ca_file = authority.write(tmp_path)
+    cert_file, key_file = authority.issue("firstfault", "firstfault.internal").write(tmp_path)
+    tokens = tmp_path / "token"
+    tokens.write_text("a-token-of-thirty-two-characters!")
+    door = {
+        "query": {
+            "tls": {"cert_file": str(cert_file), "key_file": str(key_file)},
+            "peers": {
+                "insecure": False,
+                "ca_file": str(ca_file),
+                "server_name_override": "firstfault.internal",
+                "headers": {"authorization": f"Bearer {tokens.read_text()}"},
+                "timeout_s": 10,
+            },
+        },
+        "auth": {
+            "receivers": False,
+            "bearer": [{"name": "peers", "token_file": str(tokens), "roles": ["read"]}],
+        },
+    }
+    trace = draw(CHECKOUT, seed=9)
+    secured = ssl.create_default_context(cafile=ca_file)
+    secured.check_hostname = False
+    with peers(tmp_path, 2, door) as (first, second):
+        first.send(*trace.requests())
+        with httpx.Client(base_url=second.url.replace("http:", "https:"), verify=secured, trust_env=False) as client:
+            path = f"/api/v1/traces/{trace.trace_id.hex()}/root-cause?wait=20"
+            refused = client.get(path)
+            answer = client.get(path, headers=door["query"]["peers"]["headers"], timeout=40)
+
+    assert refused.status_code == 401
+    assert answer.json()["root_causes"][0]["entity"]["service"] == "payment"
+    assert answer.json()["answered_by"] == "a"
