@@ -157,6 +157,7 @@ RESOURCE_KEYS: Mapping[str, tuple[str, ...]] = {
     "zone": ("cloud.availability_zone",),
     "environment": ("deployment.environment.name", "deployment.environment"),
     "language": ("telemetry.sdk.language",),
+    "tenant": ("tenant.id",),
 }
 OWN_SCOPE_NAME = "firstfault"
 MISSING_SERVICE = "unknown_service"
@@ -199,6 +200,7 @@ class Resource:
     zone: str = ""
     environment: str = ""
     language: str = ""
+    tenant: str = ""
 
 
 class ResourceTable(Protocol):

@@ -43,7 +43,7 @@ _DIGITS_ONLY = bytes(ord("9") if chr(byte).isdigit() and byte < 128 else 0 for b
 _CARD = b"9" * 13
 _NOTHING: dict[str, int] = {}
 _PARAMETER = b".parameter."
-_QUOTE, _BEFORE_QUOTE = 39, np.zeros(256, np.bool_)  # a quote alone stands in many ids by chance
+_QUOTE, _PRINTABLE, _BEFORE_QUOTE = 39, 32, np.zeros(256, np.bool_)  # a quote alone stands in many ids by chance
 _BEFORE_QUOTE[list(b" =(,<>\n\t")] = True
 
 
@@ -171,10 +171,10 @@ class Redactor:
 
 
 def _has_literal(payload: bytes) -> bool:
-    """Whether a quote stands where a literal of SQL can begin."""
+    """Whether a quote stands where a literal of SQL can begin: a length of 39 behind a tag is one too, by chance."""
     data = np.frombuffer(payload, np.uint8)
-    quotes = (data == _QUOTE).nonzero()[0]
-    return bool(_BEFORE_QUOTE.take(data.take(quotes[quotes > 0] - 1)).any())
+    quotes = (data[1:-1] == _QUOTE).nonzero()[0] + 1
+    return bool((_BEFORE_QUOTE.take(data.take(quotes - 1)) & (data.take(quotes + 1) >= _PRINTABLE)).any())
 
 
 def _may_match(shape: Shape, text: str, low: str) -> bool:

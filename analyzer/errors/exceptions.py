@@ -18,7 +18,7 @@ from analyzer.error_classes import ErrorClass
 from analyzer.errors.model import Breadcrumb, ExceptionFact
 from analyzer.errors.sightings import Parse, Sighting, correlation_of, joined, log_text, of_log, of_span, steering
 from analyzer.errors.stack_traces import parse_stack
-from analyzer.spans import FLAG_LOG, NO_RPC_STATUS, SpanDetail, SpanFlag, StatusCode, hex_id
+from analyzer.spans import FLAG_LOG, NO_RPC_STATUS, RESOURCE_KEYS, Resource, SpanDetail, SpanFlag, StatusCode, hex_id
 
 SPANS_MAX = 64  # opened for one trace; failed ones first
 LOGS_MAX = 128  # error logs opened for one trace, earliest first
@@ -196,7 +196,7 @@ class _Reader:
             rpc_status=-1 if rpc == NO_RPC_STATUS else rpc,
             escaped=seen.escaped,
             correlation_id=self.correlation_id,
-            attributes=seen.attributes,
+            attributes=_owned(seen.attributes, resource),
             span_ids=(fact.span_id, *others),
             breadcrumbs=self._breadcrumbs(seen.time_ns),
         )
@@ -260,6 +260,12 @@ class _Reader:
         for deeper in reversed(path):
             self._depths[deeper] = self._depths[int(self.forest.parent[deeper])] + 1
         return self._depths[node]
+
+
+def _owned(attributes: tuple[tuple[str, str], ...], resource: Resource | None) -> tuple[tuple[str, str], ...]:
+    """Attributes with the tenant of the resource first: receivers write it there, so it counts before a span's own."""
+    tenant = resource.tenant if resource is not None else ""
+    return joined(((RESOURCE_KEYS["tenant"][0], tenant),), attributes) if tenant else attributes
 
 
 def _named(seen: Sighting) -> Sighting:

@@ -158,6 +158,19 @@ def test_literals_of_statements_are_masked():
     assert redactor.snapshot() == {"redacted_values|statement": 2}
 
 
+@pytest.mark.parametrize("statement", ["a = 'b'", "a IN ('b')", "a =\n'b'", "a='b'", "a\t<'b'"])
+def test_a_literal_is_seen_in_the_bytes_of_a_request(statement: str):
+    """And a length that happens to be a quote's number is not taken for one."""
+    pair = (
+        b"\x0a\x0ddb.query.text\x12" + bytes([len(statement) + 2, 0x0A, len(statement)]) + statement.encode() + b"\x10"
+    )
+
+    assert Redactor().may_hold_secrets(pair)
+    assert not Redactor().may_hold_secrets(
+        b"\x0a\x0ddb.query.text\x12\x27\x0a\x27\x0a" + b"SELECT 1, b FROM a WHERE c = ?"
+    )
+
+
 def test_rules_of_the_user_are_added_and_built_in_ones_left_out():
     rules = [UserRule("email", pattern=re.compile(r"[\w.]+@[\w.]+")), UserRule("people", keys=("user.*", "*.IBAN"))]
     redactor = Redactor(["card", "by_name"], rules)

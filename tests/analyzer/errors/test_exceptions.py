@@ -217,3 +217,18 @@ def test_a_flood_of_exceptions_is_bounded():
 
 def test_a_clean_trace_has_none():
     assert facts(draw("cart  GET /cart  0..100  OK")) == []
+
+
+def test_the_tenant_of_the_resource_counts_before_a_spans_own():
+    """Receivers write it there from the credential; what a span says of itself is only said."""
+    drawing = draw("""
+        payment  POST /charge  0..100  ERROR  !CardError: "card 4711 declined"
+    """)
+
+    def sent_by(traces, logs):
+        put(traces.resource_spans[0].resource, "tenant.id", "ours")
+        put(spans(traces)[0], "tenant.id", "somebody else")
+
+    (fact,) = facts(drawing, sent_by)
+
+    assert dict(fact.attributes)["tenant.id"] == "ours"
