@@ -13,6 +13,7 @@ from analyzer.version import __version__
 from tests.support.chart import CHART, NAME, VALUES, RefusedValuesError, helm, rendered_text
 
 SECRET = {"existingSecret": "s"}
+TOKEN = {"name": "a", "token_file": "/etc/firstfault/auth/a", "roles": ["ingest"]}
 BACKEND = {"exporters": {"otlp": {"endpoint": "tempo:4317"}}}
 
 
@@ -108,6 +109,8 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
         "grpc.enabled is false",
         "gateway and test",
     ),
+    ({"replicas": 2, "tls": {"query": SECRET}}, "tls.query.existingSecret is given", "plain HTTP"),
+    ({"replicas": 2, "config": {"auth": {"bearer": [TOKEN]}}}, "config.auth asks", "config.auth.query: false"),
     ({"ingress": {"enabled": True}}, "ingress.hosts is empty", "faults.example.com"),
     ({"httpRoute": {"enabled": True}}, "httpRoute.parentRefs is empty", "{name: public"),
 ]
@@ -142,6 +145,7 @@ def test_all_faults_come_at_once():
         {"resources": {"limits": None}},
         {"resources": None},
         {"config": None},
+        {"replicas": 2, "config": {"auth": {"query": False, "bearer": [TOKEN]}}},
         {"config": {"exporters": {"otlp": None}}},
     ],
     ids=str,

@@ -17,12 +17,14 @@ from grpc_health.v1.health_pb2_grpc import HealthStub
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from collector.contracts import Signal
+from tests.support.certificates import Authority
 from tests.support.chart import Object, config_of, of_kind, pods, rendered
 from tests.support.chart_local import Local
 from tests.support.fakes.otlp_sink import GrpcSink, HttpSink
 from tests.support.running import ANSWER_S, LOCAL, START_S, Server, end, environment, firstfault, start
 from tests.support.tools import built
 
+TOKEN = "0123456789abcdef0123456789abcdef"
 SERVING = HealthCheckResponse.SERVING
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(200)]
 
@@ -147,8 +149,10 @@ def spans_of(sink: GrpcSink) -> int:
 def test_headers_of_the_secret_reach_the_backend(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """From mounted files and from the environment; neither stands in the ConfigMap."""
     monkeypatch.setenv("CLUSTER", "blue")
+    monkeypatch.setenv("FIRSTFAULT_TOKEN", TOKEN)
     with HttpSink() as sink:
         local = Local(rendered("existing-secret"), tmp_path)
+        local.write("/etc/firstfault/auth/clients", TOKEN.encode())
         local.write("/etc/firstfault/exporter-headers/authorization", b"Bearer hunter2\n")
         local.write("/etc/firstfault/exporter-headers/tenant", b"shop")
         for found in of_kind(local.objects, "ConfigMap", "server"):
@@ -165,8 +169,6 @@ def test_headers_of_the_secret_reach_the_backend(tmp_path: Path, monkeypatch: py
 
 def test_with_certificates_on_every_door(tmp_path: Path):
     """Server and test pod meet with the files of their secrets; without a certificate of its own the test is refused."""
-    from tests.support.certificates import Authority
-
     authority = Authority("cluster")
     local = Local(rendered("tls"), tmp_path)
     for folder in {*local.mounted(), *local.mounted("test")} - {"/etc/firstfault/config.yaml"}:
@@ -189,11 +191,11 @@ def test_with_tokens_asked_at_every_door(tmp_path: Path, monkeypatch: pytest.Mon
     bearer = {"name": "test", "token_file": "/etc/firstfault/auth/tokens", "roles": ["ingest", "read"]}
     secrets = {"existingSecret": "users", "clientToken": {"existingSecret": "client"}}
     local = Local(rendered({"config": {"auth": {"bearer": [bearer]}}, "auth": secrets}), tmp_path)
-    local.write("/etc/firstfault/auth/tokens", b"0123456789abcdef0123456789abcdef\n")
+    local.write("/etc/firstfault/auth/tokens", TOKEN.encode() + b"\n")
 
     with started(local) as server:
         nobody = firstfault(*local.test_command(), timeout=100)
-        monkeypatch.setenv("FIRSTFAULT_TOKEN", "0123456789abcdef0123456789abcdef")
+        monkeypatch.setenv("FIRSTFAULT_TOKEN", TOKEN)
         done = firstfault(*local.test_command(), timeout=100)
 
     assert nobody.returncode == 1
