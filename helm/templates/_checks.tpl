@@ -101,12 +101,10 @@
 {{- $faults = append $faults "config.receivers.otlp.protocols.grpc.enabled is false; expected true: gateway and test send over it" -}}
 {{- end -}}
 {{- if include "firstfault.many" . -}}
-{{- if $values.tls.query.existingSecret -}}
-{{- $faults = append $faults "tls.query.existingSecret is given for several instances; expected one instance, or none given: instances ask one another over plain HTTP" -}}
-{{- end -}}
 {{- $auth := dig "auth" dict $config -}}
-{{- if and (dig "query" true $auth) (or (dig "bearer" list $auth) (dig "basic" "" $auth) (dig "oidc" "" $auth)) -}}
-{{- $faults = append $faults "config.auth asks at the query ports of several instances; expected config.auth.query: false, or one instance: instances ask one another without a token" -}}
+{{- $headers := dig "query" "peers" "headers" dict $config -}}
+{{- if and (dig "query" true $auth) (or (dig "bearer" list $auth) (dig "basic" "" $auth) (dig "oidc" "" $auth)) (not $headers) -}}
+{{- $faults = append $faults "config.auth asks at the query ports of several instances; expected config.query.peers.headers with a credential of the role read, config.auth.query: false, or one instance: instances ask one another" -}}
 {{- end -}}
 {{- end -}}
 {{- if and $values.ingress.enabled (not $values.ingress.hosts) -}}

@@ -109,7 +109,6 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
         "grpc.enabled is false",
         "gateway and test",
     ),
-    ({"replicas": 2, "tls": {"query": SECRET}}, "tls.query.existingSecret is given", "plain HTTP"),
     ({"replicas": 2, "config": {"auth": {"bearer": [TOKEN]}}}, "config.auth asks", "config.auth.query: false"),
     ({"ingress": {"enabled": True}}, "ingress.hosts is empty", "faults.example.com"),
     ({"httpRoute": {"enabled": True}}, "httpRoute.parentRefs is empty", "{name: public"),
