@@ -31,11 +31,12 @@ logger = logging.getLogger(__name__)
 
 NAME = "firstfault-canary"
 WAIT_S = 2.0  # one question; so long a stop may take
-# Nothing is slow below 1 in 500 (analysis.trace_latency_p_max): so many healthy traces are learned at first, and so
-# many more for every slow one, or slow ones become part of what is usual.
-LEARNED_FIRST, LEARNED_MORE = 800, 100
+# Slow is what one request in 500 is (analysis.trace_latency_p_max). So four times as many healthy ones are sent for each
+# slow one: else it would be usual, and rightly not told of.
+LEARNED_EACH = 2000
+LEARNED_ROUND = 100  # of them in a round, after the first; CHUNK in a request
+CHUNK = 200
 OLDER_MAX = 4096  # truths that are kept; a day of rounds of a minute is 1440 each fault
-CHUNK = 200  # healthy traces in a request
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,17 +76,22 @@ class Canary:
         self._reread_s = reread_s
         self._older: deque[tuple[float, Truth]] = deque(maxlen=OLDER_MAX)
         self._draw = random.Random()  # noqa: S311 - which trace, and how fast: nothing secret
-        self._learned = False
+        self._taught: dict[str, int] = {}  # healthy traces since the last slow one
         self.metrics = CanaryMetrics(self._faults)
 
     def round(self) -> list[Seen]:
-        """Plant every fault, ask for all; what became of each. Counts it, too."""
-        learned = self._teach()
-        planted = [fault for fault in self._faults if learned or not fault.learned]
-        with ThreadPoolExecutor(len(self._faults)) as threads:
-            seen = list(threads.map(self._try, planted))
-        untaught = [fault for fault in self._faults if fault not in planted]
-        seen += [self._refused(fault, "healthy traces of it were not taken") for fault in untaught]
+        """Plant every fault that is due, ask for all; what became of each. Counts it, too."""
+        seen: list[Seen] = []
+        planted: list[Fault] = []
+        for fault in self._faults:
+            try:
+                if not fault.learned or self._teach(fault):
+                    planted.append(fault)
+            except ProbeError as error:
+                seen.append(self._refused(fault, f"healthy traces before it: {error}"))
+        if planted:
+            with ThreadPoolExecutor(len(planted)) as threads:
+                seen += threads.map(self._try, planted)
         if not self._doors.stop.is_set():
             self.metrics.last_round.set(time.time())
         return seen
@@ -103,23 +109,27 @@ class Canary:
             self.metrics.reread.labels(truth.fault, seen.outcome).inc()
         return seen
 
-    def _teach(self) -> bool:
-        """Send healthy traces of what may be slow, and wait until they are decided."""
-        count = LEARNED_MORE if self._learned else LEARNED_FIRST
-        for fault in (fault for fault in self._faults if fault.learned):
-            traces = healthy(fault, count, time.time_ns(), self._draw)
-            deadline = time.monotonic() + self._timeout_s
-            try:
-                for start in range(0, count, CHUNK):
-                    request = ExportTraceServiceRequest()
-                    for trace in traces[start : start + CHUNK]:
-                        request.MergeFrom(trace.request)
-                    self._doors.send(request, deadline)
-                self._doors.ask(traces[-1].trace_id, deadline)
-            except ProbeError as error:
-                logger.warning("%s: healthy traces were not learned: %s", fault.name, plain(str(error)))
-                return False
-            self._learned = True
+    def _teach(self, fault: Fault) -> bool:
+        """Send healthy traces; whether there were enough for a slow one, and all of them are decided.
+
+        Raises
+        ------
+        ProbeError
+            They were not taken, or not decided in time.
+        """
+        taught = self._taught.get(fault.name)
+        traces = healthy(fault, LEARNED_EACH if taught is None else LEARNED_ROUND, time.time_ns(), self._draw)
+        deadline = time.monotonic() + self._timeout_s
+        for start in range(0, len(traces), CHUNK):
+            request = ExportTraceServiceRequest()
+            for trace in traces[start : start + CHUNK]:
+                request.MergeFrom(trace.request)
+            self._doors.send(request, deadline)
+        self._taught[fault.name] = taught = (taught or 0) + len(traces)
+        if taught < LEARNED_EACH:
+            return False
+        self._doors.ask(traces[-1].trace_id, deadline)
+        self._taught[fault.name] = 0
         return True
 
     def _try(self, fault: Fault) -> Seen:

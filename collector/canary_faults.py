@@ -33,7 +33,7 @@ class Fault:
     blamed : service (or peer) that must be named
     verdict : kind of trouble that must be told
     user_visible : whether the answer must say that the user saw it
-    learned : healthy traces of this kind are sent first: nothing is slow before it is known what is usual
+    learned : healthy traces of this kind are sent before each: slow is what is rare, once it is known what is usual
     """
 
     name: str
