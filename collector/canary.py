@@ -31,8 +31,8 @@ logger = logging.getLogger(__name__)
 
 NAME = "firstfault-canary"
 WAIT_S = 2.0  # one question; so long a stop may take
-# Slow is what one request in 500 is (analysis.trace_latency_p_max). So four times as many healthy ones are sent for each
-# slow one: else it would be usual, and rightly not told of.
+# Slow is what one request in 500 is (analysis.trace_latency_p_max). So four times as many healthy ones are sent for
+# each slow one: else it would be usual, and rightly not told of.
 LEARNED_EACH = 2000
 LEARNED_ROUND = 100  # of them in a round, after the first; CHUNK in a request
 CHUNK = 200

@@ -72,7 +72,7 @@ def canary(
 
     FIRSTFAULT_TOKEN is sent when it is set; FIRSTFAULT_CA_FILE is the default of --ca-file.
     """
-    from collector.canary import NAME, run, run_once, start_logging
+    from collector.canary import NAME, WAIT_S, run, run_once, start_logging
     from collector.canary_faults import chosen
     from collector.config_base import endpoint
     from collector.probing import Doors, ProbeError, address, keys_of
@@ -82,7 +82,8 @@ def canary(
     try:
         faults = chosen(fault or [])
         endpoint(metrics)
-        doors = Doors(address(otlp, 4317), address(query, 8080), keys_of(ca_file, cert_file, key_file), NAME)
+        keys = keys_of(ca_file, cert_file, key_file)
+        doors = Doors(address(otlp, 4317), address(query, 8080), keys, NAME, WAIT_S)
     except (ProbeError, ValueError) as error:
         fail(str(error))
     start_logging()

@@ -104,7 +104,7 @@ def _sync_time(config: Config, place: Path) -> Line:
     middle, worst = statistics.median(times_ms), max(times_ms)
     words = f"fdatasync takes {middle:.1f} ms, at most {worst:.1f} ms in {SYNC_COUNT}"
     slow = middle > SYNC_SLOW_MS and config.durability == "journal"
-    todo = "every acknowledgement waits for it: a faster volume, or durability: memory (docs/reliability.md)"
+    todo = "every acknowledgement waits for it: a faster volume, or durability: memory (docs/adr/0011)"
     return Line("disk sync", "warn" if slow else "ok", words, todo if slow else "")
 
 
