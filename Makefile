@@ -25,7 +25,7 @@ KERNEL_TESTS := tests/analyzer tests/collector/wire tests/collector/assembly \
 BOUNDS := NUMBA_BOUNDSCHECK=1 NUMBA_CACHE_DIR=.tools/numba-bounds
 INTERPRETED := NUMBA_DISABLE_JIT=1
 
-.PHONY: help demo serve test test-deep bench lint format proto helm-files lock clean
+.PHONY: help demo serve test test-deep bench lint format proto helm-files sbom lock clean
 help: ## show the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
@@ -113,6 +113,9 @@ proto: $(STAMP) ## generate collector/pb from proto/
 
 helm-files: $(STAMP) $(HELM_STAMP) ## write the schema, the README and the golden files of the Helm chart
 	$(BIN)/python -m tests.support.chart_files
+
+sbom: $(STAMP) ## list what the server is made of: build/sbom.cdx.json (CycloneDX)
+	$(BIN)/python -m tests.support.sbom build/sbom.cdx.json
 
 lock: ## resolve the dependencies again, with hashes, without addresses
 	$(PYTHON) -m pip install --quiet uv

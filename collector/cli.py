@@ -1,4 +1,4 @@
-"""The command line: `firstfault serve | root-cause | incidents | groups | analyze | report | selftest | demo | ...`.
+"""The command line: `firstfault serve | root-cause | incidents | groups | analyze | report | doctor | demo | ...`.
 
 Answers go to standard output, everything else to standard error. Exit status: 0 done, 1 the answer is
 not there (or the demo is not all right), 2 wrong use.
@@ -10,7 +10,7 @@ import os
 import sys
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, Literal, NoReturn
+from typing import Annotated, Any, Literal
 
 import orjson
 import typer
@@ -18,6 +18,7 @@ import yaml
 from rich.console import Console
 
 from analyzer.version import __version__
+from collector.cli_operating import ConfigPath, fail, operating
 from collector.config import Config, ConfigError, load_config, masked, read_tree
 
 app = typer.Typer(
@@ -29,6 +30,7 @@ app = typer.Typer(
 )
 config_app = typer.Typer(name="config", help="Check, print or describe the configuration.", no_args_is_help=True)
 app.add_typer(config_app)
+app.add_typer(operating)  # its commands stand beside ours
 
 
 class ReportFormat(StrEnum):
@@ -38,11 +40,6 @@ class ReportFormat(StrEnum):
     markdown = "markdown"
     html = "html"
     monitors = "monitors"
-
-
-ConfigPath = Annotated[
-    Path | None, typer.Option("--config", "-c", help="YAML file; without one the defaults (loopback only) hold.")
-]
 
 
 @app.command()
@@ -142,7 +139,7 @@ def analyze(
     from collector.analyze_files import analyze_files, analyze_words
 
     if bool(text) == bool(files):
-        _fail("give files to analyze, or --text with a message or a stack trace")
+        fail("give files to analyze, or --text with a message or a stack trace")
     if text:
         raise typer.Exit(analyze_words(text, as_json=as_json))
     raise typer.Exit(analyze_files(files or [], baseline or [], as_json=as_json, everything=everything))
@@ -164,7 +161,7 @@ def regroup(
         wanted = load_config(config).errors.rules
         before = load_config(against).errors.rules if against is not None else []
     except ConfigError as error:
-        _fail(str(error))
+        fail(str(error))
     raise typer.Exit(regroup_files(files, wanted, before, as_json=as_json))
 
 
@@ -190,7 +187,7 @@ def evaluate(
         from collector.evaluate_origins import evaluate_origins
 
         if method or plot or window != "oracle":
-            _fail("--origins scores firstfault trace by trace; it goes with --json only")
+            fail("--origins scores firstfault trace by trace; it goes with --json only")
         raise typer.Exit(evaluate_origins(directory, json_out=json_out))
     from collector.evaluate import evaluate as run
 
@@ -237,7 +234,7 @@ def report(
         sys.stdout.write(orjson.dumps(report_schema(), option=orjson.OPT_INDENT_2).decode() + "\n")
         return
     if not target:
-        _fail("give an id to ask a server, or a file; or --schema")
+        fail("give an id to ask a server, or a file; or --schema")
     from collector.report_command import write_report
 
     raise typer.Exit(write_report(target, format.value, output, baseline or [], limit, server, (checkout, maps)))
@@ -273,7 +270,7 @@ def demo(once: Annotated[bool, typer.Option("--once", help="End after the ten fa
     try:
         from collector.demo.runner import run
     except ModuleNotFoundError as error:
-        _fail(f"the demo needs {error.name}; install firstfault[demo] (make demo does)")
+        fail(f"the demo needs {error.name}; install firstfault[demo] (make demo does)")
     raise typer.Exit(run(once, Console()))
 
 
@@ -294,41 +291,14 @@ def simulate(
     from collector.simulate import simulate_cases
 
     if (folder is None) == (not live):
-        _fail("give a folder to write to, or --live HOST:PORT to send to")
+        fail("give a folder to write to, or --live HOST:PORT to send to")
     try:
         settings = CaseSettings(
             baseline_traces=traces, fault_traces=traces, lead_in_traces=lead_in, span_loss=span_loss
         )
     except ValueError as error:
-        _fail(str(error))
+        fail(str(error))
     raise typer.Exit(simulate_cases(folder, cases, seed, archetype or [], settings, live, pace))
-
-
-@app.command()
-def selftest(
-    otlp: Annotated[
-        str, typer.Option(metavar="HOST:PORT", help="OTLP/gRPC receiver; https://HOST:PORT with TLS.")
-    ] = "127.0.0.1:4317",
-    query: Annotated[str, typer.Option(metavar="URL", help="The query API.")] = "http://127.0.0.1:8080",
-    timeout: Annotated[float, typer.Option(min=1.0, help="Seconds, for everything together.")] = 60.0,
-    ca_file: Annotated[
-        Path | None, typer.Option(help="Who signed the server's certificate; default: the system's.")
-    ] = None,
-    cert_file: Annotated[
-        Path | None, typer.Option(help="A certificate of ours, where the server asks for one.")
-    ] = None,
-    key_file: Annotated[Path | None, typer.Option(help="Its key.")] = None,
-) -> None:
-    """Send one failing trace to a running server and ask for its root cause; 0 only if the answer is right.
-
-    FIRSTFAULT_TOKEN is sent when it is set; FIRSTFAULT_CA_FILE is the default of --ca-file.
-    """
-    from collector.selftest import keys_of
-    from collector.selftest import selftest as run
-
-    if (cert_file is None) != (key_file is None):
-        _fail("--cert-file and --key-file go together")
-    raise typer.Exit(run(otlp, query, timeout, keys_of(ca_file, cert_file, key_file)))
 
 
 @app.command()
@@ -350,7 +320,7 @@ def config_print(config: ConfigPath = None) -> None:
     try:
         found = load_config(config)
     except ConfigError as error:
-        _fail(str(error))
+        fail(str(error))
     yaml.safe_dump(masked(found), sys.stdout, sort_keys=False)
 
 
@@ -364,7 +334,7 @@ def _read(path: Path | None) -> dict[str, Any]:
     try:
         return read_tree(path)
     except ConfigError as error:
-        _fail(str(error))
+        fail(str(error))
 
 
 def _check(tree: dict[str, Any]) -> None:
@@ -374,12 +344,7 @@ def _check(tree: dict[str, Any]) -> None:
     try:
         check_files(check(tree))
     except ConfigError as error:
-        _fail(str(error))
-
-
-def _fail(message: str) -> NoReturn:
-    sys.stderr.write(message + "\n")
-    raise typer.Exit(2)
+        fail(str(error))
 
 
 def main() -> None:

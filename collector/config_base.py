@@ -8,7 +8,14 @@ from typing import Annotated
 from pydantic import AfterValidator, BaseModel, ConfigDict
 
 
-def _endpoint(value: str) -> str:
+def endpoint(value: str) -> str:
+    """Check "host:port".
+
+    Raises
+    ------
+    ValueError
+        It is something else.
+    """
     host, separator, port = value.rpartition(":")
     if not separator or not host or not port.isdigit() or not 0 <= int(port) <= 65535:
         raise ValueError(f"{value!r} is not host:port; expected for example 127.0.0.1:4317")
@@ -23,7 +30,7 @@ def _file(value: Path) -> Path:
     return value
 
 
-Endpoint = Annotated[str, AfterValidator(_endpoint)]
+Endpoint = Annotated[str, AfterValidator(endpoint)]
 FilePath = Annotated[Path, AfterValidator(_file)]
 
 

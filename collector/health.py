@@ -9,16 +9,23 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from typing import Protocol
 
 import orjson
 
 from collector.asgi_thread import App, AsgiThread, Receive, Scope, Send, respond
 from collector.guarded_protocol import ServerLimits
-from collector.telemetry import CONTENT_TYPE, Telemetry
+from collector.telemetry import CONTENT_TYPE
 
 Check = Callable[[], str]
 
 _LIMITS = ServerLimits(connections_max=64)
+
+
+class Told(Protocol):
+    """What a metrics page is made from."""
+
+    def text(self) -> bytes: ...
 
 
 class Health:
@@ -86,7 +93,7 @@ async def _verdict(send: Send, failing: dict[str, str], good: str, bad: str) -> 
     await respond(send, 503 if failing else 200, orjson.dumps(answer), "application/json")
 
 
-def metrics_app(telemetry: Telemetry) -> App:
+def metrics_app(telemetry: Told) -> App:
     """Return the ASGI application of the metrics port."""
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
@@ -112,6 +119,6 @@ def health_server(health: Health, host: str, port: int) -> AsgiThread:
     return AsgiThread(health_app(health), host, port, name="health", limits=_LIMITS)
 
 
-def metrics_server(telemetry: Telemetry, host: str, port: int) -> AsgiThread:
+def metrics_server(telemetry: Told, host: str, port: int) -> AsgiThread:
     """Return the metrics port, not yet started."""
     return AsgiThread(metrics_app(telemetry), host, port, name="metrics", limits=_LIMITS)

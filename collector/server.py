@@ -21,6 +21,7 @@ from typing import Any, Protocol
 from collector.app.doors import check_files, warn_of_open_doors
 from collector.app.endpoints import host_port
 from collector.config import Config, ConfigError, check
+from collector.floors import check_floors
 from collector.health import Health, health_server, metrics_server
 from collector.logs import set_up_logging
 from collector.ring import create_ring
@@ -54,6 +55,8 @@ def run(tree: Mapping[str, Any]) -> int:
     except ConfigError as error:
         logger.error("cannot start: %s", error)
         return 2
+    if not _above_floors():
+        return 2
     warn_of_open_doors(config)
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -86,6 +89,16 @@ def run(tree: Mapping[str, Any]) -> int:
         clean = body.stop()
     logger.info("stopped%s", "" if clean else "; something had to be cut off")
     return 0 if clean else 1
+
+
+def _above_floors() -> bool:
+    """Say what is below a floor; False when it is not safe to go on."""
+    below = [line for line in check_floors() if line.level != "ok"]
+    for line in below:
+        fatal = line.level == "fault"
+        said = "cannot start: %s: %s (%s)" if fatal else "%s: %s (%s)"
+        logger.log(logging.ERROR if fatal else logging.WARNING, said, line.name, line.words, line.todo)
+    return all(line.level != "fault" for line in below)
 
 
 def _say_hello(config: Config) -> None:

@@ -11,7 +11,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 import pytest
 
 from analyzer.findings import Answer, Entity, RootCause, SpanRef
-from collector.selftest import PAYMENT, SHOP, plant
+from collector.selftest import ORIGIN, PAYMENT, SHOP, plant
 from tests.support.running import Server, firstfault, free_port, serving
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(120)]
@@ -74,7 +74,7 @@ def test_a_server_that_is_well_is_told_so(server: Server):
 @pytest.mark.parametrize(("service", "same_span"), [(SHOP, True), (PAYMENT, False)], ids=["service", "span"])
 def test_a_wrong_answer_is_not_right(server: Server, service: str, same_span: bool):
     """Another service, or another span of the right one."""
-    span_id = plant(10**18).span_id  # of another trace: never the planted one
+    span_id = plant(10**18).span_ids[ORIGIN]  # of another trace: never the planted one
     with oracle(lambda trace_id: (200, blamed(trace_id, service, span_id))) as query:
         done = firstfault("selftest", "--otlp", server.otlp_grpc, "--query", query)
 
