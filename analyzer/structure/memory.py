@@ -17,10 +17,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from analyzer.analysis import StructureScore
+from analyzer.analysis import CallCounts, StructureScore
 from analyzer.config import AnalysisConfig
 from analyzer.decayed_rows import DecayedRows
-from analyzer.forest import Forest
+from analyzer.forest import Forest, NodeFlag
 from analyzer.kernels import call_shapes, expected_calls, structure
 from analyzer.kernels.bins import FIRST_OCTAVE
 from analyzer.like_calls import callees
@@ -33,6 +33,7 @@ Operations = npt.NDArray[np.uint32]
 
 PAIRS_PER_KEY = 4  # rows a key of the baselines has here: operations make a handful of different calls
 SURPRISE_MIN = 5.9  # nats: a share of 1 in 365, which 200 executions with the call just reach; less is never evidence
+USUAL_SHARE = 0.8  # of executions that make a call, before it is counted how many do not: spans are lost, too
 _HOUSEKEEPING_NS = 60 * 10**9
 _REBUILD_GROWTH = 1.02
 
@@ -76,6 +77,8 @@ class StructureMemory:
         self._first: Slots = np.zeros(1, np.int32)
         self._pairs: Slots = np.zeros(0, np.int32)
         self._surprise = np.zeros(0, np.float32)
+        self._usual_first: Slots = np.zeros(1, np.int32)
+        self._usual_pairs: Slots = np.zeros(0, np.int32)
         self._keyed: _Keyed | None = None
 
     def __len__(self) -> int:
@@ -114,8 +117,9 @@ class StructureMemory:
         keyed = self._look_up(traces, forest)
         operation, callee, kind = keyed.operation, keyed.callee, keyed.kind
         count = len(operation)
-        out = np.empty((3, count), np.float32)
+        out = np.empty((4, count), np.float32)
         repeated = np.empty(count, np.int32)
+        calls = np.zeros((2, len(self._usual_pairs)), np.int32)
         config = self.config
         known = [config.baseline_count_min, config.context_count_min]
         limits = np.array([*known, self._store.scales[0], config.repeated_calls_ratio])
@@ -124,8 +128,11 @@ class StructureMemory:
             callee,
             kind,
             np.ascontiguousarray(failed, np.bool_),
+            forest.parent,
             forest.child_ptr,
             forest.child,
+            (forest.flags & int(NodeFlag.NO_TIME)) == 0,
+            np.stack([forest.start_ns, forest.end_ns]),
             keyed.own,
             keyed.pair,
             self._store.rows,
@@ -135,11 +142,21 @@ class StructureMemory:
             self._first,
             self._pairs,
             self._surprise,
+            self._usual_first,
+            self._usual_pairs,
             *_room(callee),
             out,
             repeated,
+            calls,
         )
-        return StructureScore(missing=out[0], repeated=repeated, repeated_usual=out[1], server_share=out[2])
+        return StructureScore(
+            missing=out[0],
+            repeated=repeated,
+            repeated_usual=out[1],
+            server_share=out[2],
+            wait_p=out[3],
+            calls=self._call_counts(calls),
+        )
 
     def learn(
         self,
@@ -356,23 +373,27 @@ class StructureMemory:
         grown = self._executions > _REBUILD_GROWTH * self._expected_at
         if not (now or grown or left_out != self._left_out):
             return
-        store, used = self._store, self._store.table.used
-        self._first = np.zeros(used + 1, np.int32)
-        self._pairs, self._surprise = np.zeros(used, np.int32), np.zeros(used, np.float32)
-        limits = [float(self.config.baseline_count_min), self.config.missing_call_q, SURPRISE_MIN, float(left_out)]
-        total = expected_calls.expect(
-            store.table.keys,
-            *store.table.arrays,
-            used,
-            store.mass,
-            np.array(store.scales),
-            np.array(limits),
-            self._first,
-            self._pairs,
-            self._surprise,
-        )
-        self._pairs, self._surprise = self._pairs[:total].copy(), self._surprise[:total].copy()
+        self._first, self._pairs, self._surprise = self._listed(self.config.missing_call_q, left_out)
+        self._usual_first, self._usual_pairs, _ = self._listed(USUAL_SHARE, left_out)
         self._expected_at, self._left_out = self._executions, left_out
+
+    def _listed(self, share_min: float, left_out: bool) -> tuple[Slots, Slots, npt.NDArray[np.float32]]:
+        """Calls made in at least a share of executions, by operation (`kernels.expected_calls.expect`)."""
+        store, used = self._store, self._store.table.used
+        first, pairs, surprise = np.zeros(used + 1, np.int32), np.zeros(used, np.int32), np.zeros(used, np.float32)
+        limits = np.array([self.config.baseline_count_min, share_min, SURPRISE_MIN, float(left_out)])
+        table, scales = store.table, np.array(store.scales)
+        total = expected_calls.expect(
+            table.keys, *table.arrays, used, store.mass, scales, limits, first, pairs, surprise
+        )
+        return first, pairs[:total].copy(), surprise[:total].copy()
+
+    def _call_counts(self, calls: npt.NDArray[np.int32]) -> CallCounts:
+        """The usual calls that were asked for, by their ids."""
+        asked = np.flatnonzero(calls[0])
+        keys = self._store.table.keys[self._usual_pairs[asked]]
+        operation, callee = (keys >> np.uint64(32)).astype(np.uint32), (keys & np.uint64(0xFFFFFFFF)).astype(np.uint32)
+        return CallCounts(operation, callee, calls[0, asked], calls[1, asked])
 
     def _accept(self, now_ns: int) -> None:
         """Let lasting changes be what is normal."""

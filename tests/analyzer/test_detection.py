@@ -227,7 +227,7 @@ def test_memory_is_bounded_and_what_is_lost_is_counted():
     system.run(0.2)
     for number in range(40):
         keys = np.array([(1 << 62) | (1000 + 20 * number + i) for i in range(20)], np.uint64)
-        system.detector.add_counts(keys, np.ones((20, 6), np.int32), system.now_ns)
+        system.detector.add_counts(keys, np.ones((20, 7), np.int32), system.now_ns)
         system.tick()
     entities = system.detector.entities
 
@@ -264,7 +264,7 @@ def test_an_operation_within_traces_is_saved_as_one():
     later.operations.intern(later.strings.intern(b"met before"), later.strings.intern(b"GET /"), 2)
     detector, again = Detector(), Detector()
     detector.meet(words)
-    detector.add_counts(np.array([inner_key(words)], np.uint64), np.ones((1, 6), np.int32), START_NS)
+    detector.add_counts(np.array([inner_key(words)], np.uint64), np.ones((1, 7), np.int32), START_NS)
     detector.tick(START_NS + 10 * SECOND)
 
     again.load(detector.save())
