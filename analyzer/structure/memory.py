@@ -17,23 +17,23 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from analyzer.analysis import CallCounts, StructureScore
+from analyzer.analysis import StructureScore
 from analyzer.config import AnalysisConfig
 from analyzer.decayed_rows import DecayedRows
 from analyzer.forest import Forest, NodeFlag
-from analyzer.kernels import call_shapes, expected_calls, structure
+from analyzer.kernels import call_shapes, structure
 from analyzer.kernels.bins import FIRST_OCTAVE
 from analyzer.like_calls import callees
 from analyzer.new_normal import Announcements, CallGone
 from analyzer.pair_table import Slots, pack
 from analyzer.spans import SpanKind, TraceBatch
 from analyzer.structure.acceptance import accept_counts, accept_lost_calls
+from analyzer.structure.usual_calls import USUAL_SHARE, count_calls, list_calls
 
 Operations = npt.NDArray[np.uint32]
 
 PAIRS_PER_KEY = 4  # rows a key of the baselines has here: operations make a handful of different calls
 SURPRISE_MIN = 5.9  # nats: a share of 1 in 365, which 200 executions with the call just reach; less is never evidence
-USUAL_SHARE = 0.8  # of executions that make a call, before it is counted how many do not: spans are lost, too
 _HOUSEKEEPING_NS = 60 * 10**9
 _REBUILD_GROWTH = 1.02
 
@@ -77,8 +77,7 @@ class StructureMemory:
         self._first: Slots = np.zeros(1, np.int32)
         self._pairs: Slots = np.zeros(0, np.int32)
         self._surprise = np.zeros(0, np.float32)
-        self._usual_first: Slots = np.zeros(1, np.int32)
-        self._usual_pairs: Slots = np.zeros(0, np.int32)
+        self._usual_first, self._usual_pairs = self._first, self._pairs
         self._keyed: _Keyed | None = None
 
     def __len__(self) -> int:
@@ -155,7 +154,7 @@ class StructureMemory:
             repeated_usual=out[1],
             server_share=out[2],
             wait_p=out[3],
-            calls=self._call_counts(calls),
+            calls=count_calls(self._store, self._usual_pairs, calls),
         )
 
     def learn(
@@ -373,27 +372,10 @@ class StructureMemory:
         grown = self._executions > _REBUILD_GROWTH * self._expected_at
         if not (now or grown or left_out != self._left_out):
             return
-        self._first, self._pairs, self._surprise = self._listed(self.config.missing_call_q, left_out)
-        self._usual_first, self._usual_pairs, _ = self._listed(USUAL_SHARE, left_out)
+        limits = float(self.config.baseline_count_min), SURPRISE_MIN, float(left_out)
+        self._first, self._pairs, self._surprise = list_calls(self._store, self.config.missing_call_q, *limits)
+        self._usual_first, self._usual_pairs, _ = list_calls(self._store, USUAL_SHARE, *limits)
         self._expected_at, self._left_out = self._executions, left_out
-
-    def _listed(self, share_min: float, left_out: bool) -> tuple[Slots, Slots, npt.NDArray[np.float32]]:
-        """Calls made in at least a share of executions, by operation (`kernels.expected_calls.expect`)."""
-        store, used = self._store, self._store.table.used
-        first, pairs, surprise = np.zeros(used + 1, np.int32), np.zeros(used, np.int32), np.zeros(used, np.float32)
-        limits = np.array([self.config.baseline_count_min, share_min, SURPRISE_MIN, float(left_out)])
-        table, scales = store.table, np.array(store.scales)
-        total = expected_calls.expect(
-            table.keys, *table.arrays, used, store.mass, scales, limits, first, pairs, surprise
-        )
-        return first, pairs[:total].copy(), surprise[:total].copy()
-
-    def _call_counts(self, calls: npt.NDArray[np.int32]) -> CallCounts:
-        """The usual calls that were asked for, by their ids."""
-        asked = np.flatnonzero(calls[0])
-        keys = self._store.table.keys[self._usual_pairs[asked]]
-        operation, callee = (keys >> np.uint64(32)).astype(np.uint32), (keys & np.uint64(0xFFFFFFFF)).astype(np.uint32)
-        return CallCounts(operation, callee, calls[0, asked], calls[1, asked])
 
     def _accept(self, now_ns: int) -> None:
         """Let lasting changes be what is normal."""

@@ -17,7 +17,8 @@ from analyzer.forest import Forest
 from analyzer.kernels.call_shapes import find_callees
 from analyzer.like_calls import callees, covered_ns, covered_share, overlap
 from analyzer.spans import SpanKind, TraceBatch, Vocabulary
-from analyzer.structure.memory import SURPRISE_MIN, USUAL_SHARE, StructureMemory
+from analyzer.structure.memory import SURPRISE_MIN, StructureMemory
+from analyzer.structure.usual_calls import USUAL_SHARE
 from tests.support.columns import MS, Tree, columns, vocabulary_of
 from tests.support.naive.structure import PlainStructure, callee
 
