@@ -115,9 +115,7 @@ class StructureMemory:
         self._expect(included)
         keyed = self._look_up(traces, forest)
         operation, callee, kind = keyed.operation, keyed.callee, keyed.kind
-        count = len(operation)
-        out = np.empty((4, count), np.float32)
-        repeated = np.empty(count, np.int32)
+        out, repeated = np.empty((4, len(operation)), np.float32), np.empty(len(operation), np.int32)
         calls = np.zeros((2, len(self._usual_pairs)), np.int32)
         config = self.config
         known = [config.baseline_count_min, config.context_count_min]
