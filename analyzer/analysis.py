@@ -36,6 +36,27 @@ class Score:
 
 
 @dataclass(frozen=True, slots=True)
+class CallCounts:
+    """Of the calls that operations usually make, in one batch: c pairs (operation, callee) that were asked for.
+
+    operation, callee : uint32[c]   ids
+    executions : int32[c]           of the operation, without failures that would explain an absence
+    left_out : int32[c]             of these, those without the call
+    """
+
+    operation: npt.NDArray[np.uint32]
+    callee: npt.NDArray[np.uint32]
+    executions: npt.NDArray[np.int32]
+    left_out: npt.NDArray[np.int32]
+
+
+def no_calls() -> CallCounts:
+    """Return counts of no calls."""
+    ids, counts = np.zeros(0, np.uint32), np.zeros(0, np.int32)
+    return CallCounts(ids, ids, counts, counts)
+
+
+@dataclass(frozen=True, slots=True)
 class StructureScore:
     """What is odd in the shape below a node.
 
@@ -43,12 +64,16 @@ class StructureScore:
     repeated : int32[m]         largest number of like calls below the node
     repeated_usual : float32[m] their usual number (p95); nan where nothing is known
     server_share : float32[m]   CLIENT nodes: learned P(a server span is below | the call was fine); nan unknown
+    wait_p : float32[m]         CONSUMER nodes: upper-tail p of the wait of their message; nan: no message, or unknown
+    calls : CallCounts          how often calls that are usually made were left out
     """
 
     missing: npt.NDArray[np.float32]
     repeated: npt.NDArray[np.int32]
     repeated_usual: npt.NDArray[np.float32]
     server_share: npt.NDArray[np.float32]
+    wait_p: npt.NDArray[np.float32]
+    calls: CallCounts
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,11 +5,11 @@ In: ids and numbers of one entity. Out: `Alarm`. Decides nothing. Names come fro
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from analyzer.incident_words import Symptom
-from analyzer.kernels.detection import EDGE, INSTANCE, OPERATION, SERVICE
+from analyzer.kernels.detection import EDGE, FIRST_CALL, INSTANCE, OPERATION, SERVICE
 from analyzer.spans import MISSING_SERVICE, Vocabulary
 from analyzer.words import named, shown
 
@@ -47,7 +47,8 @@ class EntityName:
         if self.kind == "edge":
             return f"{shown(self.service)} -> {shown(self.callee)}"
         if self.kind == "operation":
-            return named(self.service, self.operation)
+            asked = f" -> {shown(self.callee)}" if self.callee else ""
+            return named(self.service, self.operation) + asked
         if self.kind == "instance":
             return f"{shown(self.service)} instance {shown(self.instance or self.version or str(self.resource_id))}"
         return shown(self.service)
@@ -106,7 +107,12 @@ def entity_name(key: int, vocabulary: Vocabulary) -> EntityName:
     if kind == OPERATION:
         service, name, _ = vocabulary.operations.key(low)
         text = strings.text(service) or MISSING_SERVICE
-        return EntityName("operation", text, service, operation=strings.text(name), operation_id=low)
+        found = EntityName("operation", text, service, operation=strings.text(name), operation_id=low)
+        if high < FIRST_CALL:
+            return found
+        callee, called, _ = vocabulary.operations.key(high - 1)
+        asked = strings.text(called) if callee == service else strings.text(callee)
+        return replace(found, callee=asked or MISSING_SERVICE, callee_id=callee)
     assert kind == INSTANCE
     resource = vocabulary.resources.resource(low)
     return EntityName(

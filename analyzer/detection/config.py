@@ -32,6 +32,7 @@ class DetectionConfig(BaseModel):
     cold_calls: int = Field(
         30, ge=1, description="the same for the calls of an edge, whose rate goes by its caller; few are reckoned with"
     )
+    cold_times: int = Field(60, ge=1, description="the same for the times of an edge: some carry few messages")
     warm_up_s: float = Field(120.0, ge=0, description="a new instance may be slow for so long")
 
     share_half_life_s: float = Field(21_600.0, gt=0, description="half-life of shares of failed and of rare calls")
@@ -44,7 +45,9 @@ class DetectionConfig(BaseModel):
     error_ratio: float = Field(1.5, ge=1, description="share of failed calls over the usual that is not worth an alarm")
     error_add: float = Field(0.002, ge=0, description="and this much more, absolute")
     latency_ratio: float = Field(1.2, ge=1, description="the same for the share of rare durations")
-    latency_add: tuple[float, float] = Field((0.015, 0.003), description="absolute, for p <= 0.05 and for p <= 0.01")
+    latency_add: tuple[float, float, float] = Field(
+        (0.015, 0.003, 0.003), description="absolute, for p <= 0.05, p <= 0.01 and p <= 0.002"
+    )
     lost_ratio: float = Field(1.5, ge=1, description="the same for the share of calls nobody served")
     lost_add: float = Field(0.03, ge=0, description="span loss of a few per cent is usual")
     rate_ratio: float = Field(1.6, ge=1, description="a call rate within this factor of the expected one is usual")
@@ -53,7 +56,7 @@ class DetectionConfig(BaseModel):
     sibling_add: float = Field(0.02, ge=0, description="and this much more, absolute")
 
     contamination_weight: float = Field(
-        0.1, ge=0, le=1, description="weight of windows in alarm, with p < 0.001, or with e > 20"
+        0.1, ge=0, le=1, description="weight of windows in alarm, with p < 0.001, or with e > 20 (of shares: > 5)"
     )
     new_normal_s: float = Field(1800.0, gt=0, description="a shift that lasts so long without errors is normal")
     retire_s: float = Field(21_600.0, gt=0, description="an entity that is silent for so long is forgotten")

@@ -21,7 +21,7 @@ from analyzer.detection.config import DetectionConfig
 from analyzer.detection.entities import DOWN, ERRORS, LATENCY, LOST, UP, Entities
 from analyzer.detection.evidence import Budget
 from analyzer.detection.keeping import Names, read_state, write_state
-from analyzer.detection.windows import Seen, is_inner, look
+from analyzer.detection.windows import Seen, is_call, is_within, look
 from analyzer.incident_words import Symptom
 from analyzer.kernels.detection import CALLS, OPERATION, SCORED
 from analyzer.spans import Vocabulary
@@ -236,17 +236,20 @@ class Detector:
         # An edge has one more (lost calls), an entry operation, too (missing calls); an instance has only shares, and
         # so has an operation within traces.
         own = np.array([5.0, 4.0, 5.0, 2.0])[kind[live].astype(np.intp)].sum()
-        inner = np.count_nonzero(is_inner(entities.keys[:used][live]))
-        return float(own) - 2.0 * inner + 2.0 * float(np.count_nonzero(~live))
+        within = np.count_nonzero(is_within(entities.keys[:used][live]))
+        calls = np.count_nonzero(is_call(entities.keys[:used][live]))  # of these nothing but their absence
+        return float(own) - 2.0 * (within + calls) + 2.0 * float(np.count_nonzero(~live))
 
     def _learn(self, rows: Rows, seen: Seen, n: Floats, k: Floats, counts: Floats, at_s: float) -> None:
         entities, config = self.entities, self.config
         ticks = entities["wait_ticks"][rows]
         standing = np.where(entities["alarmed"][rows] > 0, np.inf, raising.standing(entities, rows))
-        by_share = standing[:, [ERRORS, LATENCY, LATENCY, LOST]]
-        history.learn_shares(entities, rows, n, k, history.taught(seen.shares, by_share, config), ticks, config)
+        by_share = standing[:, [ERRORS, LATENCY, LATENCY, LOST, LATENCY]]
+        weight = history.taught(seen.shares, by_share, history.SUSPICIOUS_SHARE, config)
+        history.learn_shares(entities, rows, n, k, weight, ticks, config)
         rate_p = np.fmin(seen.p[:, UP], seen.p[:, DOWN])
-        weight = history.taught(rate_p, np.maximum(standing[:, UP], standing[:, DOWN]), config)
+        of_rate = np.maximum(standing[:, UP], standing[:, DOWN])
+        weight = history.taught(rate_p, of_rate, history.SUSPICIOUS_RATE, config)
         calls, expected = counts[:, CALLS], entities["wait_expected"][rows]
         weight = np.where(entities["wait_looked"][rows] == ticks, weight, 0.0)  # nobody knows the rate of a stall
         history.learn_rates(entities, rows, calls, expected, weight, ticks, entities["wait_season"][rows], config)

@@ -9,14 +9,17 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from analyzer.analysis import Analysis
+from analyzer.analysis import Analysis, CallCounts
 from analyzer.kernels.detection import (
     CALLEES,
     CALLEES_REFUSED,
+    CALLS,
     COLUMNS,
     FREE,
     HEADER,
+    OPERATION,
     REFUSED,
+    SERVED,
     USED,
     count_entities,
 )
@@ -27,9 +30,12 @@ Floats = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.intp]
 Keys = npt.NDArray[np.uint64]
 
-SHARES = 4  # failed, rare (p <= 0.05), rarest (p <= 0.01), lost (of an operation: calls missing below it)
+SHARES = 5  # failed, rare (p <= 0.05), rarest (p <= 0.01), lost (of an operation: calls missing below it), extreme
 STREAMS = 5
 ERRORS, LATENCY, LOST, UP, DOWN = range(STREAMS)
+# What each bet (`windows.look`) is on: some changes are looked for in several ways, each with evidence of its own.
+BET_STREAM = (ERRORS, ERRORS, LATENCY, LATENCY, LATENCY, LATENCY, LOST, UP, DOWN)
+BETS = len(BET_STREAM)
 SEASONS = 16  # eight parts of a day, weekday and weekend
 
 _NO_ENTRY = int(NodeFlag.ORPHAN | NodeFlag.CYCLE_CUT | NodeFlag.SELF_PARENT)
@@ -57,7 +63,7 @@ KEPT: dict[str, int] = {
     "season_ticks": SEASONS,
     "seasonal": 1,
     "log_e": STREAMS,  # evidence by p-values
-    "log_ratio": STREAMS,  # evidence by likelihood ratios
+    "log_ratio": BETS,  # evidence by likelihood ratios
     "peak": STREAMS,  # highest log e of the alarm
     "alarmed": STREAMS,  # 0 or 1
     "quiet": STREAMS,  # usual windows in a row while in alarm
@@ -147,6 +153,7 @@ class Entities:
             np.ascontiguousarray(analysis.duration.p, np.float32),
             np.ascontiguousarray(analysis.duration.level, np.uint8),
             np.ascontiguousarray(analysis.structure.missing, np.float32),
+            np.ascontiguousarray(analysis.structure.wait_p, np.float32),
             self._table_keys,
             self._table_slots,
             self.keys,
@@ -158,6 +165,16 @@ class Entities:
             self._header,
             self.counts,
         )
+        self._count_calls(analysis.structure.calls)
+
+    def _count_calls(self, calls: CallCounts) -> None:
+        """Add the calls that operations usually make: executions, and in how many of them they were made."""
+        high = calls.callee.astype(np.uint64) + np.uint64(1)
+        slots = self.add(np.uint64(OPERATION << 62) | high << np.uint64(31) | calls.operation)
+        known = slots >= 0
+        counts, executions = self.counts, calls.executions[known]
+        counts[slots[known], CALLS] += executions  # every key comes up once
+        counts[slots[known], SERVED] += executions - calls.left_out[known]
 
     def find(self, keys: Keys) -> npt.NDArray[np.int32]:
         """Return the slot of each key, -1 where there is none."""

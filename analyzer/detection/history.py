@@ -14,28 +14,31 @@ import numpy.typing as npt
 
 from analyzer.detection.config import DetectionConfig
 from analyzer.detection.entities import SHARES, Entities
-from analyzer.kernels.detection import CALLS, FAILURES, RARE, RAREST, SCORED, SERVED, count_tails
+from analyzer.kernels.detection import CALLS, EXTREME, FAILURES, RARE, RAREST, SCORED, SERVED, count_tails
 
 Floats = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.intp]
 Counts = npt.NDArray[np.float64]
 
-FAILED, SLOW, SLOWEST, UNSERVED = range(SHARES)
-_PRIOR_SHARE = np.array([0.002, 0.05, 0.01, 0.01])  # of what nothing is known; as the baselines are calibrated
+FAILED, SLOW, SLOWEST, UNSERVED, FARTHEST = range(SHARES)
+_PRIOR_SHARE = np.array([0.002, 0.05, 0.01, 0.01, 0.002])  # of what nothing is known; as the baselines are calibrated
 _PRIOR_COUNT = 50.0
 _PRIOR_RHO, _RHO_MIN, _PRIOR_SIZE = 0.01, 2e-4, 200.0
 _PRIOR_PHI, _PHI_MIN, _PRIOR_CALLS = 0.02, 0.002, 50.0
 _SHARE_MAX = 0.98  # of what nearly always has it, more is no news: calls to a peer that sends no spans are never served
 _Z2_MAX = 30.0  # one wild window teaches as much as one thirty times as far off as usual
 _SUSPICIOUS_P = 0.001
-_SUSPICIOUS_E = np.log(20.0)  # a slow change would else be learned before there is enough evidence of it
+# A slow change would else be learned before there is enough evidence of it. Of shares less evidence will do: a few rare
+# calls among few teach a share, and how much it wavers, far more than the same shift teaches a rate.
+SUSPICIOUS_RATE, SUSPICIOUS_SHARE = np.log(20.0), np.log(5.0)
 
 
 def share_counts(counts: Counts) -> tuple[Floats, Floats]:
     """Return (n, k) : float64[m, SHARES] of rows of counts."""
     calls, scored = counts[:, CALLS], counts[:, SCORED]
-    n = np.stack([calls, scored, scored, calls], axis=1)
-    k = np.stack([counts[:, FAILURES], counts[:, RARE], counts[:, RAREST], calls - counts[:, SERVED]], axis=1)
+    n = np.stack([calls, scored, scored, calls, scored], axis=1)
+    lost = calls - counts[:, SERVED]
+    k = np.stack([counts[:, FAILURES], counts[:, RARE], counts[:, RAREST], lost, counts[:, EXTREME]], axis=1)
     return n, k
 
 
@@ -80,9 +83,14 @@ def _bounded(border: Floats) -> Floats:
 
 def own_borders(entities: Entities, rows: Rows, config: DetectionConfig) -> Floats:
     """float64[m, SHARES]: the largest shares that are as usual, by an entity's own history."""
-    ratio = np.array([config.error_ratio, config.latency_ratio, config.latency_ratio, config.lost_ratio])
-    add = np.array([config.error_add, *config.latency_add, config.lost_add])
-    return _bounded(usual_shares(entities, rows) * ratio + add)
+    late, late_add = config.latency_ratio, config.latency_add
+    ratio = np.array([config.error_ratio, late, late, config.lost_ratio, late])
+    add = np.array([config.error_add, *late_add[:2], config.lost_add, late_add[2]])
+    border: Floats = usual_shares(entities, rows) * ratio + add
+    # The share of the rarest rests on a handful of hits: a standard error more may be usual, too.
+    n, k = entities["share_n"][rows, FARTHEST], entities["share_k"][rows, FARTHEST]
+    border[:, FARTHEST] += np.sqrt(k + 1.0) / (n + _PRIOR_COUNT)
+    return _bounded(border)
 
 
 def sibling_borders(entities: Entities, rows: Rows, config: DetectionConfig, used: int) -> tuple[Floats, Floats]:
@@ -198,7 +206,7 @@ def learn_rates(
         entities[name][rows] = entities[name][rows] * slow + gain
 
 
-def taught(p: Floats, standing: Floats, config: DetectionConfig) -> Floats:
+def taught(p: Floats, standing: Floats, suspicious_e: float, config: DetectionConfig) -> Floats:
     """How much a window teaches: less when it is far out of the usual, or when evidence (log e) stands against it."""
-    suspicious = (standing > _SUSPICIOUS_E) | (p < _SUSPICIOUS_P)  # nan compares as False
+    suspicious = (standing > suspicious_e) | (p < _SUSPICIOUS_P)  # nan compares as False
     return np.where(suspicious, config.contamination_weight, 1.0)

@@ -11,20 +11,30 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from analyzer.detection.entities import KEPT, Entities
+from analyzer.detection.entities import BET_STREAM, KEPT, SHARES, STREAMS, Entities
 from analyzer.detection.evidence import EARNED_TICKS
-from analyzer.kernels.detection import EDGE, INNER, INSTANCE, OPERATION
+from analyzer.kernels.detection import COLUMNS, EDGE, FIRST_CALL, INNER, INSTANCE, OPERATION
 from analyzer.snapshot import read_snapshot, require_array, write_snapshot
 from analyzer.spans import Vocabulary
 
 _KIND = "detection"
-_VERSION = 2
-_NAME_BYTES_MAX = 2 * 4096  # two names, as long as the decoder lets them be
+_VERSION = 3
+_BEFORE = 2  # version without extreme times and without usual calls; both are learned anew
+_NAME_BYTES_MAX = 4 * 4096  # four names, as long as the decoder lets them be
 _LOW = (1 << 31) - 1
 
-# Kind, service or caller, operation or callee, kind of the operation (and _WITHIN for one within traces).
-EntityWords = tuple[int, str, str, int]
+# Kind, service or caller, operation or callee, kind of the operation (and _WITHIN for one within traces); then, of a
+# usual call of the operation, the same of the callee.
+EntityWords = tuple[int, str, str, int, str, str, int]
+_NO_CALL = ("", "", 0)
 _WITHIN = 256
+_SHARES_BEFORE = tuple(range(SHARES - 1))
+# Where the columns of the version before stand now, of arrays that have become wider.
+_WIDENED: dict[str, tuple[int, ...]] = {
+    **dict.fromkeys(("share_n", "share_k", "share_z", "share_one", "share_size"), _SHARES_BEFORE),
+    "wait_counts": tuple(range(COLUMNS - 1)),
+    "log_ratio": tuple(BET_STREAM.index(stream) for stream in range(STREAMS)),
+}
 
 
 class Names:
@@ -72,49 +82,76 @@ def read_state(blob: bytes, entities_max: int) -> tuple[Names, int | None, npt.N
         When they are cut, changed, or not of this kind.
     """
     row_bytes = 8 * sum(KEPT.values()) + _NAME_BYTES_MAX
-    words, arrays = read_snapshot(blob, _KIND, _VERSION, entities_max * row_bytes + (1 << 16))
+    words, arrays, narrow = _read(blob, entities_max * row_bytes + (1 << 16))
     try:
         names = [_checked(name) for name in words["entities"]]
         opened = None if words["open"] is None else int(words["open"])
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{_KIND} snapshot: {error}") from error
-    columns = {
-        name: require_array(arrays, name, "<f8", (len(names), width) if width > 1 else (len(names),))
-        for name, width in KEPT.items()
-    }
+    columns = {name: _column(arrays, name, len(names), width, narrow) for name, width in KEPT.items()}
     coming = require_array(arrays, "coming", "<f8", (EARNED_TICKS,))
     kept = {name: column[:entities_max] for name, column in columns.items()}
     return Names(names[:entities_max], kept), opened, coming
 
 
+def _read(blob: bytes, size_max: int) -> tuple[dict[str, Any], dict[str, Any], bool]:
+    """Words and arrays of a blob of this version or of the one before (True)."""
+    try:
+        return *read_snapshot(blob, _KIND, _VERSION, size_max), False
+    except ValueError:
+        try:
+            return *read_snapshot(blob, _KIND, _BEFORE, size_max), True
+        except ValueError:
+            pass
+        raise
+
+
+def _column(arrays: dict[str, Any], name: str, count: int, width: int, narrow: bool) -> npt.NDArray[np.float64]:
+    if not narrow or name not in _WIDENED:
+        return require_array(arrays, name, "<f8", (count, width) if width > 1 else (count,))
+    column = np.zeros((count, width))
+    column[:, _WIDENED[name]] = require_array(arrays, name, "<f8", (count, len(_WIDENED[name])))
+    return column
+
+
 def _checked(name: Any) -> EntityWords:
-    kind, first, second, span_kind = name
-    if [type(kind), type(first), type(second), type(span_kind)] != [int, str, str, int]:
-        raise ValueError(f"entity {name!r} is not (kind, name, name, span kind)")
-    if kind not in (EDGE, OPERATION, 1) or not 0 <= span_kind < 2 * _WITHIN:
+    whole = (*name, *_NO_CALL) if len(name) == 4 else tuple(name)
+    if [type(word) for word in whole] != [int, str, str, int, str, str, int]:
+        raise ValueError(f"entity {name!r} is not (kind, name, name, span kind), with or without a call")
+    kind, span_kind, callee_kind = whole[0], whole[3], whole[6]
+    if kind not in (EDGE, OPERATION, 1) or not 0 <= span_kind < 2 * _WITHIN or not 0 <= callee_kind < _WITHIN:
         raise ValueError(f"entity {name!r} is of a kind that is not kept")
-    return kind, first, second, span_kind
+    found: EntityWords = whole
+    return found
 
 
 def _words(key: int, vocabulary: Vocabulary) -> EntityWords:
     kind, high, low = key >> 62, (key >> 31) & _LOW, key & _LOW
     text = vocabulary.strings.text
     if kind == EDGE:
-        return EDGE, text(high), text(low), 0
+        return EDGE, text(high), text(low), 0, *_NO_CALL
     if kind == OPERATION:
         service, name, span_kind = vocabulary.operations.key(low)
-        return OPERATION, text(service), text(name), span_kind + (_WITHIN if high else 0)
-    return kind, text(low), "", 0
+        if high < FIRST_CALL:
+            return OPERATION, text(service), text(name), span_kind + (_WITHIN if high else 0), *_NO_CALL
+        callee, called, callee_kind = vocabulary.operations.key(high - 1)
+        return OPERATION, text(service), text(name), span_kind, text(callee), text(called), callee_kind
+    return kind, text(low), "", 0, *_NO_CALL
 
 
 def _key(words: EntityWords, vocabulary: Vocabulary) -> int:
     """The key of an entity in this vocabulary; 0 when a table is full."""
-    kind, first, second, span_kind = words
+    kind, first, second, span_kind, *call = words
     intern = vocabulary.strings.intern
     if kind == EDGE:
         return (intern(first.encode()) << 31) | intern(second.encode())
     if kind == OPERATION:
         within, span_kind = divmod(span_kind, _WITHIN)
-        operation = vocabulary.operations.intern(intern(first.encode()), intern(second.encode()), span_kind)
-        return (OPERATION << 62) | (INNER if within else 0) | operation if operation else 0
+        intern_operation = vocabulary.operations.intern
+        operation = intern_operation(intern(first.encode()), intern(second.encode()), span_kind)
+        high = INNER if within else 0
+        if tuple(call) != _NO_CALL:
+            callee = intern_operation(intern(call[0].encode()), intern(call[1].encode()), call[2])
+            operation, high = (operation if callee else 0), (callee + 1) << 31
+        return (OPERATION << 62) | high | operation if operation else 0
     return (kind << 62) | intern(first.encode())

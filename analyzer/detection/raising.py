@@ -12,9 +12,9 @@ import numpy.typing as npt
 
 from analyzer.detection.change_points import cusum
 from analyzer.detection.config import DetectionConfig
-from analyzer.detection.entities import DOWN, ERRORS, LATENCY, LOST, UP, Entities
+from analyzer.detection.entities import BET_STREAM, DOWN, ERRORS, LATENCY, LOST, STREAMS, UP, Entities
 from analyzer.detection.evidence import log_bet
-from analyzer.detection.history import SLOW, SLOWEST, share_counts, usual_shares
+from analyzer.detection.history import FARTHEST, SLOW, SLOWEST, share_counts, usual_shares
 from analyzer.detection.windows import GONE, MORE, SHARE_OF, Seen
 from analyzer.kernels.detection import CALLS
 
@@ -22,6 +22,7 @@ Floats = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.intp]
 Marks = npt.NDArray[np.bool_]
 
+_BETS_ON = [[bet for bet, on in enumerate(BET_STREAM) if on == stream] for stream in range(STREAMS)]
 _QUIET_P = 0.05
 _RELIEF = 7.0  # log likelihood ratio of "over" to "as it was" that ends an alarm
 _NOTHING_SEEN = 0.2  # a window without calls is a fifth of a usual one
@@ -49,8 +50,16 @@ class Behind:
 
 
 def standing(entities: Entities, rows: Rows) -> Floats:
-    """float64[m, STREAMS]: log of the mean of both e-processes; 0 is the floor, where nothing speaks for a change."""
-    mean: Floats = np.logaddexp(entities["log_e"][rows], entities["log_ratio"][rows]) - np.log(2.0)
+    """float64[m, STREAMS]: log of the mean of the e-processes; 0 is the floor, where nothing speaks for a change.
+
+    The mean of what several bets have won is worth as much as any of them less the log of their number, however long
+    they run; bets that were mixed in each window would lose that much in each.
+    """
+    won = entities["log_ratio"][rows]
+    by_bets = np.stack(
+        [np.logaddexp.reduce(won[:, on], axis=1) - np.log(len(on)) for on in _BETS_ON], axis=1
+    )  # fmt: skip
+    mean: Floats = np.logaddexp(entities["log_e"][rows], by_bets) - np.log(2.0)
     return mean
 
 
@@ -73,11 +82,11 @@ def add_evidence(
     most = height[:, None] / config.persistence
     # An alarm that has been raised needs no more evidence; without a cap it would take hours to cool down.
     cap = np.where(alarmed, height[:, None], _HEIGHT_MAX)
-    for name, gain in (
-        ("log_e", log_bet(seen.p, config.bet)),
-        ("log_ratio", np.where(np.isnan(seen.ratio), 0.0, seen.ratio)),
+    for name, gain, highest in (
+        ("log_e", log_bet(seen.p, config.bet), cap),
+        ("log_ratio", np.where(np.isnan(seen.ratio), 0.0, seen.ratio), cap[:, BET_STREAM]),
     ):
-        entities[name][rows] = np.clip(entities[name][rows] + np.minimum(gain, most), 0.0, cap)
+        entities[name][rows] = np.clip(entities[name][rows] + np.minimum(gain, most), 0.0, highest)
     after = standing(entities, rows)
     began = tick - entities["wait_ticks"][rows]
     fresh = (before <= 0) & (after > 0)
@@ -113,7 +122,8 @@ def end(entities: Entities, slots: Rows, streams: Rows) -> None:
     """Arm streams again."""
     entities["alarmed"][slots, streams] = 0.0
     entities["log_e"][slots, streams] = 0.0
-    entities["log_ratio"][slots, streams] = 0.0
+    for bet, stream in enumerate(BET_STREAM):
+        entities["log_ratio"][slots[streams == stream], bet] = 0.0
 
 
 def hold(entities: Entities, rows: Rows, n: Floats, k: Floats, calls: Floats, season: Floats, ticks: Floats) -> None:
@@ -162,8 +172,8 @@ def accept(entities: Entities, slots: Rows, streams: Rows) -> None:
         entities["ratio_calls"][rate] = entities["ratio_asked"][rate] = 0.0  # by the rate until it is learned anew
     late = slots[streams == LATENCY]
     n, k = held[0][late, LATENCY], held[1][late, LATENCY]
-    rarest = np.minimum(entities["near_k"][late, SLOWEST] / np.maximum(entities["near_n"][late, SLOWEST], 1.0), 1.0)
-    for share, hits in ((SLOW, k), (SLOWEST, n * rarest)):
+    lately = np.minimum(entities["near_k"][late] / np.maximum(entities["near_n"][late], 1.0), 1.0)
+    for share, hits in ((SLOW, k), (SLOWEST, n * lately[:, SLOWEST]), (FARTHEST, n * lately[:, FARTHEST])):
         entities["share_n"][late, share] = n
         entities["share_k"][late, share] = hits
         for name in ("share_z", "share_one", "share_size"):

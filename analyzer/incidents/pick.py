@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from analyzer.analysis import Analysis, Score, StructureScore
+from analyzer.analysis import Analysis, Score, StructureScore, no_calls
 from analyzer.forest import Forest
 from analyzer.spans import TraceBatch
 
@@ -78,6 +78,8 @@ def pick_traces(analysis: Analysis, chosen: npt.NDArray[np.intp]) -> Analysis:
             repeated=analysis.structure.repeated[nodes],
             repeated_usual=analysis.structure.repeated_usual[nodes],
             server_share=analysis.structure.server_share[nodes],
+            wait_p=analysis.structure.wait_p[nodes],
+            calls=no_calls(),  # of the batch the traces were taken from
         ),
     )
 

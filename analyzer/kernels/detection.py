@@ -2,7 +2,8 @@
 
 An entity is one word: kind in the top two bits, two ids of 31 bits below (an edge has a caller and a callee,
 the others have one id, in the lower half; an operation that is called within traces has INNER set, so that what
-begins traces stands apart). A tick's counts are one row per entity.
+begins traces stands apart; a call that an operation usually makes has the callee's operation, plus one, in the upper
+half). A tick's counts are one row per entity.
 
 Truth: tests/support/naive/detection.py.
 """
@@ -20,8 +21,9 @@ from analyzer.spans import SPAN_DTYPE
 
 EDGE, SERVICE, OPERATION, INSTANCE = 0, 1, 2, 3
 INNER = 1 << 31  # of the key of an operation: it was called by another service
-CALLS, FAILURES, SERVED, SCORED, RARE, RAREST = range(6)
-COLUMNS = 6
+FIRST_CALL = 2  # upper half of the key of a call: its callee's operation plus one, from here on
+CALLS, FAILURES, SERVED, SCORED, RARE, RAREST, EXTREME = range(7)
+COLUMNS = 7
 USED, REFUSED, FREE, CALLEES, CALLEES_REFUSED = range(5)  # places of `header`
 HEADER = 5
 
@@ -33,7 +35,7 @@ _FOLD = np.uint64(32)
 _ZERO = np.uint64(0)
 _ONE = np.uint64(1)
 _SERVER, _CLIENT, _PRODUCER, _CONSUMER = 2, 3, 4, 5
-_RARE_P, _RAREST_P = np.float32(0.05), np.float32(0.01)
+_RARE_P, _RAREST_P, _EXTREME_P = np.float32(0.05), np.float32(0.01), np.float32(0.002)
 _TINY = 1e-300
 
 
@@ -91,13 +93,15 @@ def _callee_of(key, seen, callee_keys, callees, header):
 
 @njit(types.void(types.int32[:, ::1], types.int64, types.float32, types.uint8), **INLINED)
 def _count_time(counts, slot, p, level):
-    """Count a scored time: how many, how many rare, how many of the rarest."""
+    """Count a scored time: how many, how many rare, how many of the rarest, how many rarer than these."""
     if level > 0:
         counts[slot, SCORED] += 1
         if p <= _RARE_P:
             counts[slot, RARE] += 1
             if p <= _RAREST_P:
                 counts[slot, RAREST] += 1
+                if p <= _EXTREME_P:
+                    counts[slot, EXTREME] += 1
 
 
 @njit(
@@ -115,6 +119,7 @@ def _count_time(counts, slot, p, level):
             types.uint8[::1],
             types.float32[::1],
             types.uint8[::1],
+            types.float32[::1],
             types.float32[::1],
             types.uint64[::1],
             types.int32[::1],
@@ -145,6 +150,7 @@ def count_entities(
     duration_p,
     duration_level,
     missing,
+    wait_p,
     table_keys,
     table_slots,
     keys,
@@ -166,8 +172,9 @@ def count_entities(
         Flags of roots that are none: their parent was lost.
     own_p, own_level, duration_p, duration_level : float32[m], uint8[m]
         As in `Score`; level 0: nothing is known.
-    missing : float32[m]
-        As in `StructureScore`; an operation without missing calls counts as SERVED.
+    missing, wait_p : float32[m]
+        As in `StructureScore`; an operation without missing calls counts as SERVED, and the time of an edge that
+        carries messages is how long they wait.
     table_keys, table_slots : uint64[size], int32[size]
         Open addressing, a power of two of places, at least twice the capacity.
     keys : uint64[capacity]
@@ -244,10 +251,12 @@ def count_entities(
         elsewhere = False
         if kind in (_CLIENT, _PRODUCER):
             callee = np.uint32(0)
+            taker = np.int64(-1)
             for k in range(child_ptr[i], child_ptr[i + 1]):
                 below = rows[node_row[child[k]]]["service"]
                 if below != service:
                     callee = below
+                    taker = np.int64(child[k])
                     break
             served = callee != 0
             lost = False
@@ -268,7 +277,9 @@ def count_entities(
                     counts[slot, SERVED] += served
                     counts[slot, FAILURES] += failed[i]
                     # Nothing covers a call whose server span was lost: all of it would look like the way there.
-                    if not lost:
+                    if kind == _PRODUCER and served:
+                        _count_time(counts, slot, wait_p[taker], np.uint8(wait_p[taker] >= 0))
+                    elif not lost:
                         _count_time(counts, slot, own_p[i], own_level[i])
         # The time on the way to another is told by the edge; among it, the service's own would be lost to sight.
         if home_slot >= 0 and not elsewhere:

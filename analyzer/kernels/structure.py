@@ -13,13 +13,11 @@ from __future__ import annotations
 import numpy as np
 from numba import njit, types
 
-from analyzer.kernels.bins import BINS_PER_OCTAVE, bin_of
 from analyzer.kernels.call_shapes import (
     CLIENT,
     CONSUMER,
     FAST,
     FAST_MISSED,
-    GAPS,
     OVERLAPPED,
     PRESENT,
     PRODUCER,
@@ -33,6 +31,7 @@ from analyzer.kernels.call_shapes import (
 )
 from analyzer.kernels.expected_calls import RISE, RISE_COUNT
 from analyzer.kernels.options import ARRAYS_ONLY
+from analyzer.kernels.waits import learn_wait, wait_p
 
 # Absences found in bad traces are learned while they are this rare, and few of late: a rare healthy branch is
 # found once or twice and then known, a fault never teaches itself.
@@ -59,6 +58,9 @@ _REALS = types.float32[::1]
         _FLAGS,
         _NODES,
         _NODES,
+        _NODES,
+        types.boolean[::1],
+        types.int64[:, ::1],
         _SLOTS,
         _SLOTS,
         _ROWS,
@@ -68,10 +70,13 @@ _REALS = types.float32[::1]
         _SLOTS,
         _SLOTS,
         _REALS,
+        _SLOTS,
+        _SLOTS,
         _COUNTS,
         _COUNTS,
         types.float32[:, ::1],
         types.int32[::1],
+        types.int32[:, ::1],
     ),
     **ARRAYS_ONLY,
 )
@@ -80,8 +85,11 @@ def score(
     callee,
     kind,
     failed,
+    parent,
     child_ptr,
     child,
+    timed,
+    times_ns,
     own,
     pair,
     rows,
@@ -91,10 +99,13 @@ def score(
     first,
     pairs,
     surprise,
+    usual_first,
+    usual_pairs,
     counted,
     stamp,
     out,
     repeated,
+    calls,
 ):
     """Say what is odd in the shape below each node.
 
@@ -103,7 +114,11 @@ def score(
     operation, callee : uint32[m]
     kind : uint8[m]
     failed : bool[m]
-    child_ptr, child : int32[m + 1], int32[...]
+    parent, child_ptr, child : int32[m], int32[m + 1], int32[...]
+    timed : bool[m]
+        Both times can be used.
+    times_ns : int64[2, m]
+        Start and end.
     own, pair : int32[m]
         From `find_edges`.
     rows, mass : the counts
@@ -113,25 +128,36 @@ def score(
     keys : uint64[capacity]
     first, pairs, surprise
         From `expect`.
+    usual_first, usual_pairs
+        The same for calls that are made in most executions, if not in nearly all.
     counted, stamp : int32[more than the largest callee]
         Room to count in (`call_shapes.tally`): zeros, -1.
-    out : float32[3, m]
-        Written: surprise of missing calls (nats), usual number of the like calls, share of SERVER children.
+    out : float32[4, m]
+        Written: surprise of missing calls (nats), usual number of the like calls, share of SERVER children, upper
+        tail p of the wait of a message.
     repeated : int32[m]
         Written: number of like calls, of those that stand out most from their usual number.
+    calls : int32[2, len(usual_pairs)]
+        Added to: executions that could have made the usual call, and those that left it out.
     """
     for i in range(operation.shape[0]):
         out[0, i] = 0.0
         out[1, i] = np.nan
         out[2, i] = np.nan
+        out[3, i] = np.nan
         repeated[i] = 0
         begin, end = child_ptr[i], child_ptr[i + 1]
         slot = own[i]
+        above = parent[i]
+        if kind[i] == CONSUMER and above >= 0 and kind[above] == PRODUCER and timed[i] and timed[above]:
+            out[3, i] = wait_p(rows, pair[i], times_ns[0, i] - times_ns[1, above], limits)
         executions = mass[slot, PRESENT] / limits[2] if slot >= 0 else 0.0
         if kind[i] == CLIENT and executions >= limits[1] and executions > 0.0:
             out[2, i] = mass[slot, SERVER] / limits[2] / executions
-        expected = first[slot + 1] - first[slot] if slot >= 0 and slot + 1 < first.shape[0] else 0
-        if begin == end and expected == 0:
+        listed = slot >= 0 and slot + 1 < first.shape[0]
+        expected = first[slot + 1] - first[slot] if listed else 0
+        usually = usual_first[slot + 1] - usual_first[slot] if listed else 0
+        if begin == end and expected == 0 and usually == 0:
             continue
         explained = failed[i]
         for k in range(begin, end):
@@ -157,11 +183,17 @@ def score(
                 best = ratio
                 repeated[i] = count
                 out[1, i] = usual
-        if expected > 0 and not explained and kind[i] != CLIENT and kind[i] != PRODUCER:
+        if explained or kind[i] == CLIENT or kind[i] == PRODUCER:
+            continue
+        if expected > 0:
             for e in range(first[slot], first[slot + 1]):
                 op = np.int64(keys[pairs[e]] & _LOW)
                 if surprise[e] > 0.0 and not is_called(op, i, stamp):
                     out[0, i] += surprise[e]
+        if usually > 0:
+            for e in range(usual_first[slot], usual_first[slot + 1]):
+                calls[0, e] += 1
+                calls[1, e] += not is_called(np.int64(keys[usual_pairs[e]] & _LOW), i, stamp)
 
 
 @njit(
@@ -285,5 +317,4 @@ def learn(
                         rows[s, 0, count_bin(counted[op])] += np.float32(slow)
                     counted[op] = 0
                 if teaches and kind[i] == PRODUCER and kind[c] == CONSUMER:
-                    gap = bin_of(times_ns[0, c] - times_ns[1, i]) // BINS_PER_OCTAVE
-                    rows[s, 0, GAPS + gap] += np.float32(slow)
+                    learn_wait(rows, s, times_ns[0, c] - times_ns[1, i], slow)

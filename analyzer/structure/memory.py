@@ -20,14 +20,15 @@ import numpy.typing as npt
 from analyzer.analysis import StructureScore
 from analyzer.config import AnalysisConfig
 from analyzer.decayed_rows import DecayedRows
-from analyzer.forest import Forest
-from analyzer.kernels import call_shapes, expected_calls, structure
+from analyzer.forest import Forest, NodeFlag
+from analyzer.kernels import call_shapes, structure
 from analyzer.kernels.bins import FIRST_OCTAVE
 from analyzer.like_calls import callees
 from analyzer.new_normal import Announcements, CallGone
 from analyzer.pair_table import Slots, pack
 from analyzer.spans import SpanKind, TraceBatch
 from analyzer.structure.acceptance import accept_counts, accept_lost_calls
+from analyzer.structure.usual_calls import USUAL_SHARE, count_calls, list_calls
 
 Operations = npt.NDArray[np.uint32]
 
@@ -76,6 +77,7 @@ class StructureMemory:
         self._first: Slots = np.zeros(1, np.int32)
         self._pairs: Slots = np.zeros(0, np.int32)
         self._surprise = np.zeros(0, np.float32)
+        self._usual_first, self._usual_pairs = self._first, self._pairs
         self._keyed: _Keyed | None = None
 
     def __len__(self) -> int:
@@ -113,9 +115,8 @@ class StructureMemory:
         self._expect(included)
         keyed = self._look_up(traces, forest)
         operation, callee, kind = keyed.operation, keyed.callee, keyed.kind
-        count = len(operation)
-        out = np.empty((3, count), np.float32)
-        repeated = np.empty(count, np.int32)
+        out, repeated = np.empty((4, len(operation)), np.float32), np.empty(len(operation), np.int32)
+        calls = np.zeros((2, len(self._usual_pairs)), np.int32)
         config = self.config
         known = [config.baseline_count_min, config.context_count_min]
         limits = np.array([*known, self._store.scales[0], config.repeated_calls_ratio])
@@ -124,8 +125,11 @@ class StructureMemory:
             callee,
             kind,
             np.ascontiguousarray(failed, np.bool_),
+            forest.parent,
             forest.child_ptr,
             forest.child,
+            (forest.flags & int(NodeFlag.NO_TIME)) == 0,
+            np.stack([forest.start_ns, forest.end_ns]),
             keyed.own,
             keyed.pair,
             self._store.rows,
@@ -135,11 +139,21 @@ class StructureMemory:
             self._first,
             self._pairs,
             self._surprise,
+            self._usual_first,
+            self._usual_pairs,
             *_room(callee),
             out,
             repeated,
+            calls,
         )
-        return StructureScore(missing=out[0], repeated=repeated, repeated_usual=out[1], server_share=out[2])
+        return StructureScore(
+            missing=out[0],
+            repeated=repeated,
+            repeated_usual=out[1],
+            server_share=out[2],
+            wait_p=out[3],
+            calls=count_calls(self._store, self._usual_pairs, calls),
+        )
 
     def learn(
         self,
@@ -356,22 +370,9 @@ class StructureMemory:
         grown = self._executions > _REBUILD_GROWTH * self._expected_at
         if not (now or grown or left_out != self._left_out):
             return
-        store, used = self._store, self._store.table.used
-        self._first = np.zeros(used + 1, np.int32)
-        self._pairs, self._surprise = np.zeros(used, np.int32), np.zeros(used, np.float32)
-        limits = [float(self.config.baseline_count_min), self.config.missing_call_q, SURPRISE_MIN, float(left_out)]
-        total = expected_calls.expect(
-            store.table.keys,
-            *store.table.arrays,
-            used,
-            store.mass,
-            np.array(store.scales),
-            np.array(limits),
-            self._first,
-            self._pairs,
-            self._surprise,
-        )
-        self._pairs, self._surprise = self._pairs[:total].copy(), self._surprise[:total].copy()
+        limits = float(self.config.baseline_count_min), SURPRISE_MIN, float(left_out)
+        self._first, self._pairs, self._surprise = list_calls(self._store, self.config.missing_call_q, *limits)
+        self._usual_first, self._usual_pairs, _ = list_calls(self._store, USUAL_SHARE, *limits)
         self._expected_at, self._left_out = self._executions, left_out
 
     def _accept(self, now_ns: int) -> None:

@@ -13,7 +13,7 @@ from analyzer.detection.entities import SEASONS, Entities
 from analyzer.detection.evidence import Budget, log_bet
 from analyzer.detection.history import likelihood_ratio, lower, upper
 from analyzer.detection.load import mix_moved, season_of
-from analyzer.detection.windows import is_inner
+from analyzer.detection.windows import is_within
 from tests.support.drawing import batch, draw
 from tests.support.measured import measure
 from tests.support.naive import detection as naive
@@ -194,7 +194,7 @@ def in_words(entities: Entities, words) -> dict[tuple[str | int, ...], list[int]
     for slot in np.flatnonzero(entities.keys):
         name = entity_name(int(entities.keys[slot]), words)
         service = "" if name.service == "unknown_service" else name.service
-        kind = "inner" if is_inner(entities.keys[[slot]])[0] else "operation"
+        kind = "inner" if is_within(entities.keys[[slot]])[0] else "operation"
         place: tuple[str | int, ...] = {
             "edge": ("edge", service, name.callee),
             "service": ("service", service),
@@ -203,7 +203,7 @@ def in_words(entities: Entities, words) -> dict[tuple[str | int, ...], list[int]
         }[name.kind]
         counts = entities.counts[slot].tolist()
         if any(counts):
-            found[place] = [a + b for a, b in zip(found.get(place, [0] * 6), counts, strict=True)]
+            found[place] = [a + b for a, b in zip(found.get(place, [0] * 7), counts, strict=True)]
     return found
 
 
@@ -225,9 +225,10 @@ def test_random_traces_are_counted_as_the_twin_counts_them(seed: int):
         analysis = measure(batch([random_trace(100 * seed + 10 * part + i, 40) for i in range(5)], words))
         rng = np.random.default_rng(seed)
         for score in (analysis.own, analysis.duration):
-            score.p[:] = rng.choice([0.004, 0.01, 0.03, 0.05, 0.8], len(score.p))
+            score.p[:] = rng.choice([0.001, 0.004, 0.01, 0.03, 0.05, 0.8], len(score.p))
             score.level[:] = rng.integers(0, 3, len(score.level))
         analysis.structure.missing[:] = rng.choice([0.0, 2.5], len(analysis.structure.missing))
+        analysis.structure.wait_p[:] = rng.choice([np.nan, 0.001, 0.03, 0.8], len(analysis.structure.missing))
         entities.count(analysis)
         twin.add(analysis)
 

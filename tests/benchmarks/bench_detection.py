@@ -66,7 +66,8 @@ def ticking(quick: bool) -> dict[str, float]:
         for _ in range(ticks):
             calls = rng.poisson(per_tick)
             rare = rng.binomial(calls, 0.05)
-            columns = [calls, rng.binomial(calls, errors), calls, calls, rare, rng.binomial(rare, 0.2)]
+            rarest = rng.binomial(rare, 0.2)
+            columns = [calls, rng.binomial(calls, errors), calls, calls, rare, rarest, rng.binomial(rarest, 0.2)]
             detector.add_counts(packed, np.stack(columns, axis=1).astype(np.int32), now_ns)
             now_ns += TICK_NS
             began = time.thread_time()

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from analyzer.analysis import Analysis, Score, StructureScore
+from analyzer.analysis import Analysis, Score, StructureScore, no_calls
 from analyzer.forest import Forest, build_forest
 from analyzer.kernels.critical_path import critical_time, own_time
 from analyzer.spans import NO_RPC_STATUS, TraceBatch, Vocabulary
@@ -69,6 +69,8 @@ class Learned:
                 repeated=np.array([repeated(traces, forest, node) for node in range(count)], np.int32),
                 repeated_usual=np.array([np.quantile(one, 0.95) if one else np.nan for one in usual], np.float32),
                 server_share=np.array([np.mean(one) if one else np.nan for one in answered], np.float32),
+                wait_p=np.full(count, np.nan, np.float32),
+                calls=no_calls(),
             ),
         )
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from analyzer.analysis import Analysis, Score, StructureScore
+from analyzer.analysis import Analysis, Score, StructureScore, no_calls
 from analyzer.forest import Forest, build_forest
 from analyzer.spans import TraceBatch
 
@@ -28,7 +28,7 @@ def measure(traces: TraceBatch) -> Analysis:
         np.zeros(count, np.float32),
         np.zeros(count, np.uint8),
     )
-    nothing = np.zeros(count, np.float32)
+    nothing, nan = np.zeros(count, np.float32), np.full(count, np.nan, np.float32)
     return Analysis(
         traces=traces,
         forest=forest,
@@ -39,9 +39,7 @@ def measure(traces: TraceBatch) -> Analysis:
         error_class=np.zeros(count, np.uint8),
         own=unknown,
         duration=unknown,
-        structure=StructureScore(
-            nothing, np.zeros(count, np.int32), np.full(count, np.nan, np.float32), np.full(count, np.nan, np.float32)
-        ),
+        structure=StructureScore(nothing, np.zeros(count, np.int32), nan, nan.copy(), nan.copy(), no_calls()),
     )
 
 

@@ -34,6 +34,7 @@ class System:
         """`errors`: share of failed calls; `spread`: variance between ticks; `day`: log amplitude of the day."""
         self.words = words or vocabulary()
         self.rng = np.random.default_rng(seed)
+        self.tail = np.random.default_rng([seed, 1])
         self.detector = Detector(config or DetectionConfig(tick_s=tick_s))
         self.detector.meet(self.words)
         self.count = len(rates)
@@ -64,7 +65,9 @@ class System:
         wild = change.get("slow", 1.0) * self._around(1.0, shape, 0.1)  # rare durations come in bunches
         rare = rng.binomial(calls, np.clip(0.05 * wild, 0, 1))
         served = calls - rng.binomial(calls, np.broadcast_to(change.get("lost", 0.02), shape))
-        return np.stack([calls, failures, served, calls, rare, rng.binomial(rare, 0.2)], axis=1).astype(np.int32)
+        rarest = rng.binomial(rare, 0.2)
+        columns = [calls, failures, served, calls, rare, rarest, self.tail.binomial(rarest, 0.2)]
+        return np.stack(columns, axis=1).astype(np.int32)
 
     def tick(self, **change: float | np.ndarray) -> list[Alarm]:
         self.detector.add_counts(self.keys, self.counts(**change), self.now_ns)
@@ -100,11 +103,12 @@ class Instances:
     def tick(self, shares: Mapping[str, tuple[float, float]], calls: int = 100) -> list[Alarm]:
         """`shares`: instance -> (failed, rare)."""
         system, rng = self.system, self.system.rng
-        keys, counts = [self.service], [np.zeros(6, np.int64)]
+        keys, counts = [self.service], [np.zeros(7, np.int64)]
         for name, (failed, rare) in shares.items():
             n = int(rng.poisson(calls / len(shares)))
             slow = rng.binomial(n, rare)
-            row = np.array([n, rng.binomial(n, failed), 0, n, slow, rng.binomial(slow, 0.2)])
+            slowest = rng.binomial(slow, 0.2)
+            row = np.array([n, rng.binomial(n, failed), 0, n, slow, slowest, system.tail.binomial(slowest, 0.2)])
             keys.append((INSTANCE << 62) | self._resource(name))
             counts.append(row)
             counts[0] = counts[0] + row

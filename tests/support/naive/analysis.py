@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from analyzer.analysis import Analysis, Score, StructureScore
+from analyzer.analysis import Analysis, Score, StructureScore, no_calls
 from analyzer.forest import build_forest
 from analyzer.origins import StringClasses, classify
 from analyzer.spans import TraceBatch
@@ -40,6 +40,8 @@ def measure(traces: TraceBatch, classes: StringClasses | None = None) -> Analysi
         repeated=np.zeros(count, np.int32),
         repeated_usual=np.full(count, np.nan, np.float32),
         server_share=np.full(count, np.nan, np.float32),
+        wait_p=np.full(count, np.nan, np.float32),
+        calls=no_calls(),
     )
     return Analysis(
         traces=traces,

@@ -67,10 +67,10 @@ def season_of(weekday: int, hour: int) -> int:
 
 
 class Counts:
-    """Counts per entity of everything added: calls, failures, served, scored, rare, rarest."""
+    """Counts per entity of everything added: calls, failures, served, scored, rare, rarest, extreme."""
 
     def __init__(self) -> None:
-        self.sums: dict[tuple[str | int, ...], list[int]] = defaultdict(lambda: [0, 0, 0, 0, 0, 0])
+        self.sums: dict[tuple[str | int, ...], list[int]] = defaultdict(lambda: [0] * 7)
         self.reached: dict[tuple[int, str], str] = {}
 
     def add(self, analysis: Analysis) -> None:
@@ -111,6 +111,7 @@ class Counts:
         """Count a call at its edge; false when nobody knows whom it was meant for."""
         forest, rows = analysis.forest, analysis.traces.rows
         row, text = rows[forest.row[node]], analysis.traces.vocabulary.strings.text
+        kind = int(row["kind"])
         below = [text(int(rows[forest.row[child]]["service"])) for child in forest.children(node)]
         others = [name for name in below if name != service]
         peer = text(int(row["peer"]))
@@ -124,7 +125,13 @@ class Counts:
             callee = peer
         if callee and callee != service:
             self._call("edge", service, callee, failed=failed, served=int(bool(others)))
-            if not lost:
+            if kind == SpanKind.PRODUCER and others:
+                taker = next(
+                    child for child in forest.children(node) if text(int(rows[forest.row[child]]["service"])) != service
+                )
+                wait_p = float(analysis.structure.wait_p[taker])
+                self._time(("edge", service, callee), wait_p, int(wait_p >= 0))
+            elif not lost:
                 self._time(("edge", service, callee), analysis.own.p[node], analysis.own.level[node])
             return True
         return False
@@ -141,3 +148,4 @@ class Counts:
             sums[3] += 1
             sums[4] += int(p <= 0.05)
             sums[5] += int(p <= 0.01)
+            sums[6] += int(p <= 0.002)

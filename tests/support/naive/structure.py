@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from analyzer.forest import Forest
+from analyzer.forest import Forest, NodeFlag
 from analyzer.spans import SpanKind, TraceBatch
 
 
@@ -25,6 +25,7 @@ class PlainStructure:
     present: Counter[tuple[int, int]] = field(default_factory=Counter)
     counts: dict[tuple[int, int], list[int]] = field(default_factory=lambda: defaultdict(list))
     known: set[int] = field(default_factory=set)
+    waits: dict[tuple[int, int], list[int]] = field(default_factory=lambda: defaultdict(list))  # octaves
 
     def learn(self, traces: TraceBatch, forest: Forest, failed: np.ndarray) -> None:
         """An operation is known from the batch on in which it first had a child (or is a CLIENT)."""
@@ -42,6 +43,10 @@ class PlainStructure:
             self.served[here] += any(kind(traces, forest, child) == SpanKind.SERVER for child in children)
             if kind(traces, forest, node) == SpanKind.CLIENT:
                 continue
+            for child in children:
+                if kind(traces, forest, node) == SpanKind.PRODUCER and kind(traces, forest, child) == SpanKind.CONSUMER:
+                    gap = octave(int(forest.start_ns[child] - forest.end_ns[node]))
+                    self.waits[here, operation(traces, forest, child)].append(gap)
             for called, count in Counter(callee(traces, forest, child) for child in children).items():
                 if called:
                     self.present[here, called] += 1
@@ -64,6 +69,40 @@ class PlainStructure:
                         if n - there < 1.5 and surprise >= self.surprise_min:
                             nats += surprise
             found.append(nats)
+        return found
+
+    def calls(
+        self, traces: TraceBatch, forest: Forest, failed: np.ndarray, usual: float
+    ) -> dict[tuple[int, int], list[int]]:
+        """Of calls made in a usual share of executions: how many could have made it now, and how many did not."""
+        found: dict[tuple[int, int], list[int]] = defaultdict(lambda: [0, 0])
+        for node in range(len(forest.parent)):
+            children = forest.children(node).tolist()
+            here = operation(traces, forest, node)
+            n = self.executions[here]
+            explained = failed[node] or any(failed[child] or self.lost(traces, forest, child) for child in children)
+            silent = kind(traces, forest, node) in (SpanKind.CLIENT, SpanKind.PRODUCER)
+            if here == 0 or n < self.count_min or explained or silent:
+                continue
+            made = {callee(traces, forest, child) for child in children}
+            for (above, called), there in self.present.items():
+                if above == here and wilson(there, n) >= usual:
+                    found[here, called][0] += 1
+                    found[here, called][1] += called not in made
+        return dict(found)
+
+    def wait_p(self, traces: TraceBatch, forest: Forest) -> list[float]:
+        """Share of waits that were as long, to an octave."""
+        found = []
+        for node in range(len(forest.parent)):
+            above, p = int(forest.parent[node]), math.nan
+            if kind(traces, forest, node) == SpanKind.CONSUMER and above >= 0:
+                known = self.waits.get((operation(traces, forest, above), operation(traces, forest, node)), [])
+                timed = not int(forest.flags[node] | forest.flags[above]) & int(NodeFlag.NO_TIME)
+                if timed and len(known) >= self.server_count_min:
+                    gap = octave(int(forest.start_ns[node] - forest.end_ns[above]))
+                    p = (1 + sum(other >= gap for other in known)) / (1 + len(known))
+            found.append(p)
         return found
 
     def lost(self, traces: TraceBatch, forest: Forest, node: int) -> bool:
@@ -105,6 +144,10 @@ def callee(traces: TraceBatch, forest: Forest, node: int) -> int:
             if kind(traces, forest, child) == SpanKind.SERVER and operation(traces, forest, child):
                 return operation(traces, forest, child)
     return operation(traces, forest, node)
+
+
+def octave(wait_ns: int) -> int:
+    return min(40, max(9, wait_ns.bit_length() - 1 if wait_ns > 0 else 0))
 
 
 def wilson(there: int, n: int) -> float:
