@@ -141,7 +141,7 @@ def _words(key: int, vocabulary: Vocabulary) -> EntityWords:
 
 def _key(words: EntityWords, vocabulary: Vocabulary) -> int:
     """The key of an entity in this vocabulary; 0 when a table is full."""
-    kind, first, second, span_kind, *call = words
+    kind, first, second, span_kind, service, name, called_kind = words
     intern = vocabulary.strings.intern
     if kind == EDGE:
         return (intern(first.encode()) << 31) | intern(second.encode())
@@ -150,8 +150,8 @@ def _key(words: EntityWords, vocabulary: Vocabulary) -> int:
         intern_operation = vocabulary.operations.intern
         operation = intern_operation(intern(first.encode()), intern(second.encode()), span_kind)
         high = INNER if within else 0
-        if tuple(call) != _NO_CALL:
-            callee = intern_operation(intern(call[0].encode()), intern(call[1].encode()), call[2])
+        if (service, name, called_kind) != _NO_CALL:
+            callee = intern_operation(intern(service.encode()), intern(name.encode()), called_kind)
             operation, high = (operation if callee else 0), (callee + 1) << 31
         return (OPERATION << 62) | high | operation if operation else 0
     return (kind << 62) | intern(first.encode())
