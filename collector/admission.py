@@ -17,8 +17,9 @@ from collections.abc import Callable
 from enum import Enum
 
 from collector.clock import SystemClock
-from collector.contracts import Admission, Clock, Encoding, Handover, Intake, Signal
+from collector.contracts import Admission, Clock, Encoding, Intake, Signal
 from collector.errors import BadRequestError, OverloadedError, RefusedError, TooLargeError
+from collector.handover import Handover
 from collector.telemetry import Snapshot, sample
 from collector.wire.request_limits import Prescan, RequestLimits
 from collector.wire.stamp import stamp_tenant

@@ -11,17 +11,8 @@ from analyzer.errors.group_words import ErrorGroup
 from analyzer.errors.trace_groups import Explained
 from analyzer.findings import Answer
 from analyzer.spans import TraceBatch
-from collector.contracts import (
-    Clock,
-    EdgeRollup,
-    OutboxItem,
-    Position,
-    Released,
-    Rollup,
-    Signal,
-    StoredIncident,
-    StoredTrace,
-)
+from collector.contracts import Clock, EdgeRollup, OutboxItem, Released, Rollup, Signal, StoredIncident, StoredTrace
+from collector.handover import Position
 from collector.recall import Recalled
 
 

@@ -19,7 +19,7 @@ from typing import Any, Protocol
 import orjson
 
 from collector.config import Config, check
-from collector.contracts import OpenTraces, Position, Signal
+from collector.contracts import OpenTraces, Signal
 from collector.control import (
     ControlClient,
     ControlServer,
@@ -28,6 +28,7 @@ from collector.control import (
     Responder,
     answer_decision,
 )
+from collector.handover import Position
 from collector.logs import set_up_logging
 from collector.ring import RingReader, RingWriter, wait_any
 from collector.supervisor import socket_path

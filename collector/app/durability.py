@@ -7,7 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from collector.config import Config
-from collector.contracts import Handover, NumberedHandover, Signal
+from collector.contracts import Signal
+from collector.handover import Handover, NumberedHandover
 from collector.journal.writer import GroupCommit, JournalSettings
 from collector.telemetry import Snapshot
 

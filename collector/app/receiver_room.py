@@ -9,8 +9,8 @@ from collector.app import warming
 from collector.app.doors import ingest_tenant, receiver_guard, server_tls
 from collector.app.endpoints import host_port, is_loopback
 from collector.config import Config
-from collector.contracts import Handover
 from collector.guarded_protocol import ServerLimits
+from collector.handover import Handover
 from collector.receivers.cors import CorsSettings
 from collector.receivers.otlp_grpc import GrpcReceiver, GrpcSettings
 from collector.receivers.otlp_http import HttpReceiver, HttpSettings

@@ -5,7 +5,8 @@ from __future__ import annotations
 import queue
 import threading
 
-from collector.contracts import Position, Signal
+from collector.contracts import Signal
+from collector.handover import Position
 from collector.telemetry import Snapshot
 
 

@@ -20,8 +20,9 @@ from pathlib import Path
 
 from backports import zstd
 
-from collector.contracts import Handover, NumberedHandover, Signal
+from collector.contracts import Signal
 from collector.errors import OverloadedError
+from collector.handover import Handover, NumberedHandover
 from collector.journal.disk import Disk
 from collector.journal.folder import segment_path, used_bytes
 from collector.journal.records import HEADER_BYTES, PLAIN, ZSTD, record_header, segment_header

@@ -6,7 +6,8 @@ from collections import deque
 from pathlib import Path
 from typing import Any
 
-from collector.contracts import Position, Signal
+from collector.contracts import Signal
+from collector.handover import Position
 from collector.recall import join
 from tests.collector.test_pipeline import FAILING, House
 from tests.support.drawing import Drawing, draw
