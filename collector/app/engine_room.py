@@ -81,7 +81,8 @@ CHANGES_SHOWN = 20  # of those told of around an incident, the newest
 class EngineRoom:
     """Everything behind the source. `start` and `stop` by the owner; `ask` from any thread."""
 
-    def __init__(self, config: Config, source: Source) -> None:
+    def __init__(self, config: Config, source: Source, is_stopping: Callable[[], bool] = lambda: False) -> None:
+        self._is_stopping = is_stopping
         clock = SystemClock()
         self._config = config
         self._store = SqliteStore.open(
@@ -154,9 +155,10 @@ class EngineRoom:
         if self._exporter is not None:
             self._exporter.start()
         if self._replay is not None:
-            self._pipeline.replay(self._replay)
-        self._pipeline.start()
-        self._ready = True
+            self._pipeline.replay(self._replay, self._is_stopping)
+        if not self._is_stopping():  # behind a replay that was cut short nothing may be taken: it would count as passed
+            self._pipeline.start()
+            self._ready = True
 
     def stop(self, timeout_s: float) -> bool:
         """Decide what is open, write it, send what can be sent in time."""
