@@ -43,10 +43,11 @@ from collector.contracts import (
 )
 from collector.desk import Desk, Source
 from collector.errors import OverloadedError
+from collector.exporters.breaker import CircuitBreaker
 from collector.exporters.findings import ExportSettings, finding_exports
 from collector.exporters.groups import group_exports
 from collector.exporters.incidents import incident_exports
-from collector.exporters.otlp import OtlpExporter, connect
+from collector.exporters.otlp import OtlpExporter, Tuning, connect
 from collector.exporters.transport import OtlpSettings
 from collector.groups import GroupRoom
 from collector.incidents import IncidentRoom
@@ -250,7 +251,15 @@ def _exporter(section: OtlpExporterConfig | None, store: SqliteStore, clock: Sys
         compression=section.compression,
         timeout_s=section.timeout_s,
     )
-    return OtlpExporter(store, connect(settings, clock), clock, destination=DESTINATION)
+    return OtlpExporter(
+        store,
+        connect(settings, clock),
+        clock,
+        destination=DESTINATION,
+        # Whoever is back has the whole backlog at once: not some minute later.
+        breaker=CircuitBreaker(clock, open_s=section.retry_wait_max_s),
+        tuning=Tuning(backoff_max_s=section.retry_wait_max_s),
+    )
 
 
 def _exports(section: OtlpExporterConfig | None) -> Callable[..., list[OutboxItem]]:
