@@ -229,6 +229,8 @@ class _Many:
 
     def cut_off(self) -> None:
         self._supervisor.cut_off()
+        shutil.rmtree(self._folder, ignore_errors=True)
+        os._exit(1)
 
     def stop(self) -> bool:
         clean = self._supervisor.stop()

@@ -32,9 +32,7 @@ def test_the_planted_are_found_and_nobody_else():
     """Without anything learned before: so a server may be asked at once."""
     plan = Plan(5)
     numbers = range(7 * EVERY)
-    answers = {
-        answer.trace_id: answer for answer in analyze_bytes(None, [(plan.request(numbers)[0], Signal.TRACES)])
-    }
+    answers = {answer.trace_id: answer for answer in analyze_bytes(None, [(plan.request(numbers)[0], Signal.TRACES)])}
 
     for number in numbers:
         answer, fault = answers[plan.trace_id(number).hex()], plan.fault(number)

@@ -57,7 +57,10 @@ def delivered(*sinks: Sink) -> dict[Signal, set[bytes]]:
         if request.signal is Signal.TRACES:
             traces = ExportTraceServiceRequest.FromString(request.payload)
             found[Signal.TRACES] |= {
-                span.trace_id for resource in traces.resource_spans for scope in resource.scope_spans for span in scope.spans
+                span.trace_id
+                for resource in traces.resource_spans
+                for scope in resource.scope_spans
+                for span in scope.spans
             }
         else:
             logs = ExportLogsServiceRequest.FromString(request.payload)
@@ -93,7 +96,9 @@ class Outage:
         assert len(self._load.acked) > acked, f"ingest stands while the exporter {what}"
 
 
-def through_outages(folder: Path, *, phase_s: float, rate: float, processes: int, retry_wait_max_s: float) -> dict[str, Any]:
+def through_outages(
+    folder: Path, *, phase_s: float, rate: float, processes: int, retry_wait_max_s: float
+) -> dict[str, Any]:
     port = free_port()
     plan = Plan(6, PLANTED_EVERY)
     changes = {"exporters": {"otlp": {"timeout_s": 1.0, "retry_wait_max_s": retry_wait_max_s}}}
@@ -124,9 +129,11 @@ def through_outages(folder: Path, *, phase_s: float, rate: float, processes: int
             began = time.monotonic()
             load.stop()
             server.until(
-                lambda: (now := server.metrics())["exporter_queue_size"] == 0
-                and now["assembly_open_traces"] == 0
-                and now["store_queued_batches"] == 0,
+                lambda: (
+                    (now := server.metrics())["exporter_queue_size"] == 0
+                    and now["assembly_open_traces"] == 0
+                    and now["store_queued_batches"] == 0
+                ),
                 "the backlog to drain",
                 120,
             )
