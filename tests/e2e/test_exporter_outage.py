@@ -118,7 +118,7 @@ def through_outages(
             sink.always(None)
             for _ in range(3):
                 sink.plan(*[Reply.down()] * 7, *[Reply()] * 3)
-            sink.wait_for(len(sink.requests) + 10, 40)
+            sink.wait_for(len(sink.requests) + 10, 300)  # the breaker rests in between
             sink.plan(*[Reply.down()] * 20)  # what is left of the backlog waits for what comes now
             sink.always(Reply(hang=True))
             outage.last("is left hanging")
