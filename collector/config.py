@@ -135,6 +135,7 @@ class OtlpExporterConfig(ClientTls):
     headers: dict[str, SecretStr] = Field({}, description="sent with every request; shown masked")
     compression: Literal["none", "gzip"] = "gzip"
     timeout_s: float = Field(10.0, gt=0)
+    retry_wait_max_s: float = Field(15.0, gt=0, le=3600, description="a destination that is away is tried this often")
     annotation_spans: bool = Field(True, description="send annotation spans (docs: write back, B)")
     log_events: bool = Field(True, description="send log events (docs: write back, A)")
     attribute_prefix: str = Field("firstfault.", pattern=r"^[a-z][a-z0-9_]*\.$")

@@ -191,6 +191,11 @@ METRICS: dict[str, Metric] = {
     "store_queued_batches": _gauge("Batches waiting for the store."),
     "store_expired_traces": _counter("Answers that retention or quota took."),
     "store_quarantined_files": _counter("Damaged files set aside."),
+    "store_unpackable_traces": _counter("Answers that cannot be written at all; the log names them."),
+    # the way out: added + restored = sent + dead letters + dropped + queued
+    "outbox_added_messages": _counter("Messages put into the outbox with their findings."),
+    "outbox_restored_messages": _counter("Messages that waited in the outbox at the start."),
+    "outbox_dropped_messages": _counter("Messages that left undelivered: retention, quota or damage."),
     "store_bytes": _gauge("Bytes of all files of the store."),
     "changes_told": _counter("Changes kept that somebody told of."),
     "changes_forgotten": _counter("Told changes that left, by age or over the bound."),

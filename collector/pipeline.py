@@ -61,14 +61,15 @@ class Pipeline:
         self._requests_wait = False
         self._overloaded = False
 
-    def replay(self, source: Source) -> None:
+    def replay(self, source: Source, is_stopping: Callable[[], bool] = lambda: False) -> None:
         """Take what a journal kept, before `start`: acknowledged, and perhaps not decided.
 
+        Cut short when it is time to stop; what was not taken stays in the journal.
         What of it was decided already is known again when it is put into words; see `Teller`.
         """
         self._teller.doubt_until(self._desk.clock.monotonic_ns() + DOUBT_NS)
         received = 0
-        while (item := source.take()) is not None:
+        while not is_stopping() and (item := source.take()) is not None:
             payload, signal = item
             now_ms = self._assembly_ms(self._desk.clock.monotonic_ns())
             try:
@@ -94,7 +95,8 @@ class Pipeline:
     def stop(self, timeout_s: float) -> bool:
         """Drain the source, decide what is open (without a journal), save the baselines. False: the time ran out."""
         self._stopping.set()
-        self._thread.join(timeout_s)
+        if self._thread.ident is not None:
+            self._thread.join(timeout_s)
         return not self._thread.is_alive()
 
     @property
@@ -292,13 +294,13 @@ class Pipeline:
 
         With a journal, open traces are not cut short: they are on disk, and the next start goes on with them.
         """
-        self._take_requests()
         if self._desk.journal is None:
+            while not self._take_requests():  # nobody else has them
+                if self._overloaded:
+                    self._overloaded = False
+                    self._decide(lambda: self._desk.assembler.flush(RELEASE_TRACES_MAX))
+                self._answer_asks()
             self._decide(lambda: self._desk.assembler.flush(RELEASE_TRACES_MAX))
-            if self._overloaded:
-                self._overloaded = False
-                self._take_requests()
-                self._decide(lambda: self._desk.assembler.flush(RELEASE_TRACES_MAX))
         self._answer_asks()
         self._put_rollups()
         self._save_state()

@@ -98,7 +98,7 @@ def main(role: str, told: Mapping[str, Any]) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())
     try:
-        room, snapshots, responders = _room(role, told, config)
+        room, snapshots, responders = _room(role, told, config, stopping.is_set)
         responders["ready"] = lambda _: b"false" if room.not_ready() else b"true"
         responders["stats"] = lambda _: orjson.dumps(merge([read() for read in (*snapshots, _process_snapshot)]))
         responders["ports"] = lambda _: orjson.dumps(getattr(room, "ports", {}))
@@ -109,20 +109,20 @@ def main(role: str, told: Mapping[str, Any]) -> int:
         logger.error("cannot start: %s", error)
         return 1
     stopping.wait()
-    room.stop(config.service.stop_timeout_s)
+    room.stop(told["stop_s"])
     control.stop()
     return 0
 
 
 def _room(
-    role: str, told: Mapping[str, Any], config: Config
+    role: str, told: Mapping[str, Any], config: Config, is_stopping: Callable[[], bool]
 ) -> tuple[Room, list[Callable[[], Snapshot]], dict[str, Responder]]:
     """Build what this process is: the room, what it counts, what it answers. Each loads only what it needs."""
     if role == "engine":
         from collector.app.engine_room import EngineRoom
 
         source = RingSource({name: RingReader(memory, wake) for name, memory, wake in told["rings"]})
-        engine = EngineRoom(config, source)
+        engine = EngineRoom(config, source, is_stopping)
         return (
             engine,
             [engine.snapshot, source.snapshot],
@@ -172,4 +172,9 @@ def _process_snapshot() -> Snapshot:
 if __name__ == "__main__":
     with os.fdopen(int(sys.argv[2]), "rb") as pipe:
         given = orjson.loads(pipe.read())
-    sys.exit(main(sys.argv[1], given))
+    status = main(sys.argv[1], given)
+    # All is written and closed. What libraries still tear down takes seconds on a busy machine, which others need.
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)

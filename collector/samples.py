@@ -83,6 +83,10 @@ def shelf_samples(shelf: ShelfWriter, counters: Mapping[str, int]) -> Snapshot:
         "store_queued_batches": shelf.queued,
         "store_quarantined_files": counters.get("quarantined_files", 0),
         "store_expired_traces": counters.get("expired_traces", 0),
+        "store_unpackable_traces": counters.get("unpackable_traces", 0),
+        "outbox_added_messages": counters.get("outbox_added", 0),
+        "outbox_restored_messages": counters.get("outbox_restored", 0),
+        "outbox_dropped_messages": counters.get("outbox_dropped", 0),
     }
 
 

@@ -25,12 +25,14 @@ from collector.floors import check_floors
 from collector.health import Health, health_server, metrics_server
 from collector.logs import set_up_logging
 from collector.ring import create_ring
-from collector.supervisor import ChildSpec, Supervisor
+from collector.supervisor import ChildSpec, Supervisor, own_stop_s
 from collector.telemetry import Snapshot, Telemetry, merge
 
 logger = logging.getLogger(__name__)
 
 RECEIVER = "receiver-0"  # in one process
+LAST_QUESTIONS_S = 0.5  # for who asks for health or metrics while we stop
+BODY_SHARE = 0.9  # of the time for a stop; the rest is for health and metrics
 
 
 class Body(Protocol):
@@ -41,13 +43,22 @@ class Body(Protocol):
     def wait(self) -> None:
         """Return when it is time to stop."""
 
+    def request_stop(self) -> None:
+        """End `start` and `wait` early. Safe in a signal handler."""
+
     def stop(self) -> bool: ...
+
+    def cut_off(self) -> None:
+        """End at once. Safe in a signal handler."""
 
     def watch(self, health: Health, telemetry: Telemetry) -> None: ...
 
 
 def run(tree: Mapping[str, Any]) -> int:
-    """Serve until SIGTERM or SIGINT; the exit status (0: stopped cleanly)."""
+    """Serve until SIGTERM or SIGINT; the exit status (0: stopped cleanly).
+
+    A second signal ends everything at once, with status 1. What was acknowledged is in the journal.
+    """
     config = check(dict(tree))
     set_up_logging(config.service.telemetry.logs, "server")
     try:
@@ -59,13 +70,21 @@ def run(tree: Mapping[str, Any]) -> int:
         return 2
     warn_of_open_doors(config)
     stopping = threading.Event()
+    body: Body | None = None
+
+    def asked_to_stop(*_: object) -> None:
+        if stopping.is_set() and body is not None:
+            body.cut_off()
+        stopping.set()
+        if body is not None:
+            body.request_stop()
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stopping.set())
+        signal.signal(number, asked_to_stop)
     up = threading.Event()
     health, telemetry = Health(), Telemetry()
     health.ready("server", lambda: "stopping" if stopping.is_set() else "" if up.is_set() else "starting")
     telemetry.register("server", _uptime(time.monotonic()))
-    body: Body | None = None
     with ExitStack() as doors:
         try:
             for door in (
@@ -73,17 +92,20 @@ def run(tree: Mapping[str, Any]) -> int:
                 metrics_server(telemetry, *host_port(config.service.telemetry.metrics.endpoint)),
             ):
                 door.start()
-                doors.callback(door.stop, 1.0)
+                doors.callback(door.stop, LAST_QUESTIONS_S)
             body = _OneProcess(config, stopping) if config.service.processes == 1 else _Many(tree, config, stopping)
             body.watch(health, telemetry)
+            if stopping.is_set():
+                body.request_stop()
             body.start()
         except (OSError, RuntimeError) as error:  # a port or a directory that somebody else has
             logger.error("cannot start: %s", error)
             if body is not None:
                 body.stop()
             return 1
-        up.set()
-        _say_hello(config)
+        if not stopping.is_set():
+            up.set()
+            _say_hello(config)
         body.wait()
         logger.info("stopping")
         clean = body.stop()
@@ -126,11 +148,11 @@ class _OneProcess:
         from collector.app.source import DirectSource
 
         self._stopping = stopping
-        self._timeout_s = config.service.stop_timeout_s
+        self._timeout_s = config.service.stop_timeout_s * BODY_SHARE
         grpc, http = config.receivers.otlp.protocols.grpc, config.receivers.otlp.protocols.http
         self._source = DirectSource(RECEIVER, 2 * max(grpc.message_bytes_max, http.message_bytes_max))
         way, self._journal_counts = handover(config, RECEIVER, self._source, 1)
-        self._engine = EngineRoom(config, self._source)
+        self._engine = EngineRoom(config, self._source, stopping.is_set)
         self._query = QueryRoom(
             config, self._engine.open_traces, self._engine.decisions, lambda: self._telemetry.snapshot()
         )
@@ -139,23 +161,31 @@ class _OneProcess:
         self._running: list[str] = []
 
     def start(self) -> None:
-        self._engine.start()
-        self._running.append("engine")
-        self._query.start()
-        self._running.append("query")
-        self._receivers.start()
-        self._running.append("receivers")
+        for name, room in (("engine", self._engine), ("query", self._query), ("receiver", self._receivers)):
+            if self._stopping.is_set():
+                return
+            room.start()
+            self._running.append(name)
 
     def wait(self) -> None:
         self._stopping.wait()
 
+    def request_stop(self) -> None:
+        """Everything here looks at `stopping` itself."""
+
     def stop(self) -> bool:
-        if "receivers" in self._running:
-            self._receivers.stop(self._timeout_s)
-        clean = self._engine.stop(self._timeout_s) if "engine" in self._running else True
+        def time_of(role: str) -> float:
+            return own_stop_s(role, self._timeout_s)
+
+        if "receiver" in self._running:
+            self._receivers.stop(time_of("receiver"))
+        clean = self._engine.stop(time_of("engine")) if "engine" in self._running else True
         if "query" in self._running:
-            self._query.stop(self._timeout_s)
+            self._query.stop(time_of("query"))
         return clean
+
+    def cut_off(self) -> None:
+        os._exit(1)
 
     def watch(self, health: Health, telemetry: Telemetry) -> None:
         self._telemetry = telemetry
@@ -195,7 +225,7 @@ class _Many:
             core = frozenset({cores[number % len(cores)]}) if len(cores) > 1 else None
             given = told | {"ring": (ring.memory, ring.wake_write)}
             specs.append(ChildSpec(name, "receiver", given, (ring.memory, ring.wake_write), core))
-        self._supervisor = Supervisor(specs, self._folder, config.service.stop_timeout_s)
+        self._supervisor = Supervisor(specs, self._folder, config.service.stop_timeout_s * BODY_SHARE)
 
     def start(self) -> None:
         self._supervisor.start()
@@ -206,6 +236,14 @@ class _Many:
         self._stopping.wait()
         self._supervisor.request_stop()
         watcher.join()
+
+    def request_stop(self) -> None:
+        self._supervisor.request_stop()
+
+    def cut_off(self) -> None:
+        self._supervisor.cut_off()
+        shutil.rmtree(self._folder, ignore_errors=True)
+        os._exit(1)
 
     def stop(self) -> bool:
         clean = self._supervisor.stop()

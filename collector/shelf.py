@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import queue
 import threading
+import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -99,8 +100,10 @@ class ShelfWriter:
 
     def stop(self, timeout_s: float) -> bool:
         """Write what is queued; False when the time ran out (the rest is counted as lost)."""
-        self._queue.put(None)
-        self._thread.join(timeout_s)
+        deadline = time.monotonic() + timeout_s
+        with suppress(queue.Full):  # a store that refuses for long leaves no room even for this
+            self._queue.put(None, timeout=timeout_s / 2)
+        self._thread.join(max(0.0, deadline - time.monotonic()))
         self._stopping.set()
         return not self._thread.is_alive()
 

@@ -33,6 +33,9 @@ logger = logging.getLogger(__name__)
 
 READY_TIMEOUT_S = 240.0  # a fresh install compiles its kernels once: 40 s on two fast cores, more on a busy machine
 BACKOFF_MAX_S = 30.0
+# Shares of the time for a stop. A process is told a little less than its share, so that it ends by itself.
+STOP_SHARES = {"receiver": 0.25, "query": 0.1, "engine": 0.65}
+_OWN_SHARE = 0.85
 CALM_S = 60.0  # a process that lived this long starts at once when it dies
 POLL_S = 0.1
 
@@ -70,7 +73,7 @@ class Supervisor:
     _stopping: threading.Event = field(default_factory=threading.Event)
 
     def start(self) -> None:
-        """Start every process and wait until each is ready.
+        """Start every process and wait until each is ready, or until `request_stop`.
 
         Raises
         ------
@@ -83,6 +86,8 @@ class Supervisor:
             self._spawn(child)
         for child in self._children:
             if not self._wait_ready(child):
+                if self._stopping.is_set():
+                    return
                 spec = child.spec
                 self.stop()
                 raise RuntimeError(f"{spec.name} did not become ready within {READY_TIMEOUT_S:.0f} s; its log says why")
@@ -103,22 +108,33 @@ class Supervisor:
         self._stopping.set()
 
     def stop(self) -> bool:
-        """Stop front to back, each bounded in time; False when one had to be killed."""
+        """Stop front to back, all within `stop_timeout_s`; False when one had to be killed.
+
+        Each role has its share of the time (`STOP_SHARES`); what one leaves over is the next one's.
+        """
         self._stopping.set()
         clean = True
+        deadline = time.monotonic()
         groups: dict[str, list[_Child]] = {}
         for child in reversed(self._children):
             groups.setdefault(child.spec.role, []).append(child)
-        for group in groups.values():
+        for role, group in groups.items():
             for child in group:
                 if child.process is not None:
                     child.process.terminate()
-            deadline = time.monotonic() + self.stop_timeout_s
+            deadline += self.stop_timeout_s * STOP_SHARES.get(role, 1.0)
             for child in group:
                 clean = self._wait_end(child, deadline) and clean
         for child in self._children:
             child.control.close()
         return clean
+
+    def cut_off(self) -> None:
+        """Kill every process now: somebody asked a second time. Safe in a signal handler."""
+        self._stopping.set()
+        for child in self._children:
+            if child.process is not None:
+                child.process.kill()
 
     def ask_all(self, word: str) -> dict[str, dict[str, object]]:
         """Put one question to every process; those that do not answer are left out."""
@@ -146,7 +162,8 @@ class Supervisor:
         child.started_at = time.monotonic()
         os.close(read_fd)
         with os.fdopen(write_fd, "wb") as pipe:
-            pipe.write(orjson.dumps({"name": spec.name, **spec.told}))
+            stop_s = own_stop_s(spec.role, self.stop_timeout_s)
+            pipe.write(orjson.dumps({"name": spec.name, "stop_s": stop_s, **spec.told}))
         if spec.cores and hasattr(os, "sched_setaffinity"):
             os.sched_setaffinity(child.process.pid, spec.cores)
 
@@ -181,11 +198,16 @@ class Supervisor:
         try:
             child.process.wait(max(0.0, deadline - time.monotonic()))
         except subprocess.TimeoutExpired:
-            logger.error("%s did not stop within %.0f s and is killed", child.spec.name, self.stop_timeout_s)
+            logger.error("%s did not stop in its share of %.0f s and is killed", child.spec.name, self.stop_timeout_s)
             child.process.kill()
             child.process.wait()
             return False
         return child.process.returncode in (0, -signal.SIGTERM)
+
+
+def own_stop_s(role: str, stop_timeout_s: float) -> float:
+    """Seconds that a process of this role has for its own stop."""
+    return stop_timeout_s * STOP_SHARES.get(role, 1.0) * _OWN_SHARE
 
 
 def socket_path(folder: Path, name: str) -> Path:

@@ -26,7 +26,7 @@ logger = logging.getLogger(__name__)
 
 EXPLAIN_SHARE = 0.1
 HURRIED_SHARE = 0.05
-BRIEF_SHARE = 0.05
+BRIEF_SHARE = 0.5  # what this costs intake is refused and comes again; what is not told is lost
 SAVED_NS = 500_000_000  # what a quiet spell saves up: a burst of some hundred failures is told in full
 
 

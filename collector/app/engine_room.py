@@ -43,10 +43,11 @@ from collector.contracts import (
 )
 from collector.desk import Desk, Source
 from collector.errors import OverloadedError
+from collector.exporters.breaker import CircuitBreaker
 from collector.exporters.findings import ExportSettings, finding_exports
 from collector.exporters.groups import group_exports
 from collector.exporters.incidents import incident_exports
-from collector.exporters.otlp import OtlpExporter, connect
+from collector.exporters.otlp import OtlpExporter, Tuning, connect
 from collector.exporters.transport import OtlpSettings
 from collector.groups import GroupRoom
 from collector.incidents import IncidentRoom
@@ -81,7 +82,8 @@ CHANGES_SHOWN = 20  # of those told of around an incident, the newest
 class EngineRoom:
     """Everything behind the source. `start` and `stop` by the owner; `ask` from any thread."""
 
-    def __init__(self, config: Config, source: Source) -> None:
+    def __init__(self, config: Config, source: Source, is_stopping: Callable[[], bool] = lambda: False) -> None:
+        self._is_stopping = is_stopping
         clock = SystemClock()
         self._config = config
         self._store = SqliteStore.open(
@@ -154,9 +156,10 @@ class EngineRoom:
         if self._exporter is not None:
             self._exporter.start()
         if self._replay is not None:
-            self._pipeline.replay(self._replay)
-        self._pipeline.start()
-        self._ready = True
+            self._pipeline.replay(self._replay, self._is_stopping)
+        if not self._is_stopping():  # behind a replay that was cut short nothing may be taken: it would count as passed
+            self._pipeline.start()
+            self._ready = True
 
     def stop(self, timeout_s: float) -> bool:
         """Decide what is open, write it, send what can be sent in time."""
@@ -248,7 +251,15 @@ def _exporter(section: OtlpExporterConfig | None, store: SqliteStore, clock: Sys
         compression=section.compression,
         timeout_s=section.timeout_s,
     )
-    return OtlpExporter(store, connect(settings, clock), clock, destination=DESTINATION)
+    return OtlpExporter(
+        store,
+        connect(settings, clock),
+        clock,
+        destination=DESTINATION,
+        # Whoever is back has the whole backlog at once: not some minute later.
+        breaker=CircuitBreaker(clock, open_s=section.retry_wait_max_s),
+        tuning=Tuning(backoff_max_s=section.retry_wait_max_s),
+    )
 
 
 def _exports(section: OtlpExporterConfig | None) -> Callable[..., list[OutboxItem]]:

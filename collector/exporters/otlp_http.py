@@ -98,7 +98,10 @@ class HttpTransport:
         answer = response.read(ANSWER_BYTES_MAX + 1)
         if len(answer) > ANSWER_BYTES_MAX:
             self._drop()
-            return Outcome(Verdict.REFUSED, f"HTTP {response.status}: the answer is over {ANSWER_BYTES_MAX} bytes")
+            reason = f"HTTP {response.status}: the answer is over {ANSWER_BYTES_MAX} bytes"
+            if response.status in RETRYABLE:  # a proxy's page, say: nothing was taken, and nothing is wrong with it
+                return Outcome(Verdict.RETRY, reason, _retry_after_s(response.getheader("Retry-After")))
+            return Outcome(Verdict.REFUSED, reason)
         if response.length or self._broken:  # read(n) gives what there is when the other side breaks off
             raise http.client.IncompleteRead(answer, response.length)
         if response.will_close:

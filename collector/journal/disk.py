@@ -56,6 +56,14 @@ class Disk:
         os.ftruncate(descriptor, length)
         os.lseek(descriptor, length, os.SEEK_SET)
 
+    def remove(self, path: Path) -> bool:
+        """Delete a file that holds nothing; whether it is gone."""
+        try:
+            path.unlink()
+        except OSError:
+            return False
+        return True
+
     def close(self, descriptor: int) -> None:
         os.close(descriptor)
 

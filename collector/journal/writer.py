@@ -213,7 +213,8 @@ class GroupCommit(Handover):
             self._disk.write(self._descriptor, [segment_header(self._sequence + 1)])
         except OSError:
             self._leave_segment()
-            self._sequence += 1  # its name is taken
+            if not self._disk.remove(path):  # a disk that stays full must not fill up with empty segments too
+                self._sequence += 1  # its name is taken
             raise
         self._length = HEADER_BYTES
 

@@ -122,7 +122,7 @@ def app_of(desk: Desk, guard: Guard | None = None, hosts: frozenset[str] = froze
     install(app)
     stopping = app.state.stopping = threading.Event()
     for router in (
-        trace_routes(desk),
+        trace_routes(desk, stopping),
         held_routes(desk),
         list_routes(desk),
         incident_routes(desk, stopping),

@@ -7,6 +7,7 @@ expired or unknown (reliability.md, c).
 # No postponed annotations: FastAPI reads those of the routes, and they name bounds of the enclosing function.
 import asyncio
 import hashlib
+import threading
 from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
@@ -67,8 +68,8 @@ _WRITERS: dict[str, Callable[[Graph], bytes]] = {
 _REVALIDATE = {"Cache-Control": "no-cache"}  # a late span makes a new revision: keep, but ask
 
 
-def trace_routes(desk: Desk) -> APIRouter:
-    """Routes below /traces."""
+def trace_routes(desk: Desk, stopping: threading.Event) -> APIRouter:
+    """Routes below /traces; who waits for a verdict waits no longer when `stopping` is set."""
     router = APIRouter(prefix="/traces", tags=["traces"])
     settings = desk.settings
 
@@ -100,7 +101,7 @@ def trace_routes(desk: Desk) -> APIRouter:
         instance did not say whether it is there.
         """
         wait_s = min(wait, settings.wait_max_s)
-        found = await _wait_for(desk, request, read_trace_id(trace_id), wait_s, bool(asker))
+        found = await _wait_for(desk, request, read_trace_id(trace_id), wait_s, bool(asker), stopping)
         answer = require_answer(found, settings.retry_after_s)
         body = harmless(answer.model_dump_json().encode())
         if found.state == "open":
@@ -220,12 +221,14 @@ def choose_format(wanted: str | None, accept: str | None) -> str:
     return min(weighted)[2]
 
 
-async def _wait_for(desk: Desk, request: Request, trace_id: bytes, wait_s: float, alone: bool) -> Look:
+async def _wait_for(
+    desk: Desk, request: Request, trace_id: bytes, wait_s: float, alone: bool, stopping: threading.Event
+) -> Look:
     """Look until the verdict is there or the time is over; holds no thread while it waits."""
     loop = asyncio.get_running_loop()
     deadline = loop.time() + wait_s
     vigil = Vigil(desk, trace_id, alone=alone)
-    while wait_s > 0:
+    while wait_s > 0 and not stopping.is_set():
         over = await run_in_threadpool(vigil.over)
         left = deadline - loop.time()
         if over or left <= 0 or await request.is_disconnected():

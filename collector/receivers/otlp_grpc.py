@@ -45,6 +45,7 @@ GRPCIO_MIN = (1, 84)
 # A call whose message has not come yet holds a thread of the pool. Threads beyond the workers are for
 # those; they cost nothing until then, and only `workers` calls are taken in at once.
 _STALLED_CALLS_MAX = 64
+_LAST_ANSWERS_S = 0.25  # from the end of the last export until its answer is on the wire
 _DETAILS_KEY = "grpc-status-details-bin"  # read by the Collector's exporter
 _RETRY_KEY = "google.rpc.retryinfo-bin"  # the only one the Python exporter reads
 
@@ -111,6 +112,8 @@ class GrpcReceiver:
         self._turn = threading.BoundedSemaphore(self._settings.workers)
         self._server: grpc.Server | None = None
         self._pool: ThreadPoolExecutor | None = None
+        self._left = threading.Condition()
+        self._inside = 0  # exports that are being answered
         self._health = health.HealthServicer(experimental_non_blocking=True)
 
     def start(self) -> int:
@@ -159,10 +162,18 @@ class GrpcReceiver:
             self._health.set(name, status)
 
     def stop(self, grace_s: float = 5.0) -> None:
-        """Say NOT_SERVING, take no new calls, let running ones end for `grace_s`, cut what is left."""
+        """Say NOT_SERVING, take no new calls, let running exports end for `grace_s`, cut what is left.
+
+        Who only watches our health holds its call for ever: nobody waits for that.
+        """
         self.set_serving(False)
         if self._server is not None:
-            self._server.stop(grace_s).wait()
+            deadline = time.monotonic() + grace_s
+            ended = self._server.stop(grace_s)
+            with self._left:
+                self._left.wait_for(lambda: self._inside == 0, grace_s)
+            ended.wait(min(_LAST_ANSWERS_S, max(0.0, deadline - time.monotonic())))
+            self._server.stop(None).wait()
             self._server = None
         if self._pool is not None:
             self._pool.shutdown(wait=True)
@@ -175,6 +186,8 @@ class GrpcReceiver:
     def _export(self, signal: Signal) -> Callable[[bytes, grpc.ServicerContext], bytes]:
         def export(payload: bytes, context: grpc.ServicerContext) -> bytes:
             began = time.perf_counter()
+            with self._left:
+                self._inside += 1
             try:
                 tenant = self._check(context) if self._authorize is not None else ""
                 with self._turn:
@@ -189,6 +202,9 @@ class GrpcReceiver:
                 refusal = OverloadedError("the collector failed on this request; send it again", "internal")
             finally:
                 self._tally.answered(signal, len(payload), time.perf_counter() - began)
+                with self._left:
+                    self._inside -= 1
+                    self._left.notify_all()
             context.abort_with_status(_refusal(refusal))
             raise AssertionError("abort_with_status does not return")
 

@@ -19,5 +19,6 @@ class StoreCounters:
     expired_traces: int = 0
     expired_decisions: int = 0
     outbox_added: int = 0
+    outbox_restored: int = 0  # waited when the store was opened
     outbox_dropped: int = 0  # left with their hour before they were delivered
     quarantined_files: int = 0

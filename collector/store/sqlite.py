@@ -76,6 +76,7 @@ class SqliteStore(IncidentShelf, GroupShelf):
             if not read_only:
                 for hour in self._files.hours:
                     self._count_pending(hour)
+                self._counters.outbox_restored = sum(self._pending.values())
             self._retention = Retention(self._files, self._meta, quota, self._counters, self._pending)
         except BaseException:
             self._unlock()
@@ -179,6 +180,7 @@ class SqliteStore(IncidentShelf, GroupShelf):
                     items += found
                     if damaged:
                         self._counters.unreadable_rows += len(damaged)
+                        self._counters.outbox_dropped += len(damaged)
                         self._settle(damaged, OutboxState.DEAD, "its stored bytes are damaged")
         return items
 

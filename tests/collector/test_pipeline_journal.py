@@ -134,3 +134,17 @@ def test_with_a_journal_open_traces_are_not_cut_short_by_a_stop():
 
     assert house.shelf.traces == []
     assert house.assembler.counts().open_traces == 1
+
+
+def test_a_replay_is_cut_short_by_a_stop():
+    """What was not taken is not told as taken: it stays in the journal."""
+    house = House()
+    journal = Journal(draw(FAILING, seed=1), draw(FAILING, seed=2))
+
+    count = len(journal.items)
+
+    house.pipeline.replay(journal, lambda: len(journal.items) == 1)
+
+    assert house.pipeline.counts.replayed_requests == count - 1
+    assert len(journal.items) == 1
+    assert house.pipeline.stop(0.1), "a thread that never ran is no trouble"

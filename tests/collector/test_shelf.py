@@ -90,3 +90,17 @@ def test_retention_runs():
     write(store, [trace(1)])
 
     assert store.retained.is_set()
+
+
+def test_a_full_queue_does_not_hold_a_stop(monkeypatch: Any):
+    """A store that refuses for ever: the stop ends in its time all the same, and says that not all was written."""
+    monkeypatch.setattr("collector.shelf.BATCHES_MAX", 1)
+    monkeypatch.setattr("collector.shelf.RETRY_S", 0.01)
+    shelf = ShelfWriter(Store(refusals=10**9), SystemClock())  # type: ignore[arg-type]
+    shelf.start()
+    shelf.put([trace(1)], (), (), ())
+    while shelf.queued:  # the writer has taken it
+        threading.Event().wait(0.001)
+    shelf.put([trace(2)], (), (), ())
+
+    assert not shelf.stop(0.2)

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from collector import supervisor as module
-from collector.supervisor import ChildSpec, Supervisor, socket_path
+from collector.supervisor import STOP_SHARES, ChildSpec, Supervisor, own_stop_s, socket_path
 
 # A stand-in for collector.process: answers "ready", notes its end in a file, and dies when it is told to.
 CHILD = textwrap.dedent(
@@ -124,6 +124,33 @@ def test_one_that_does_not_listen_is_killed_in_time(folder: Path):
 
     assert not supervisor.stop()
     assert process.returncode == -signal.SIGKILL
+
+
+def test_asked_to_stop_it_does_not_go_on_starting(folder: Path):
+    spec = ChildSpec("engine", "engine", {"folder": str(folder)})
+    supervisor = Supervisor([spec], folder, stop_timeout_s=10.0)
+    supervisor.request_stop()
+
+    supervisor.start()  # neither waits nor complains
+
+    assert supervisor.stop()
+
+
+def test_cut_off_kills_all_at_once(started: Callable[..., Supervisor]):
+    supervisor = started("engine", "query")
+
+    supervisor.cut_off()
+
+    assert not supervisor.stop()
+    assert [child.process.returncode for child in supervisor._children if child.process] == [-signal.SIGKILL] * 2
+
+
+def test_a_process_has_less_than_its_share_for_its_own_stop():
+    """So that it ends by itself before it is killed."""
+    shares = [own_stop_s(role, 10.0) for role in STOP_SHARES]
+
+    assert sum(STOP_SHARES.values()) == pytest.approx(1.0)
+    assert sum(shares) < 10.0
 
 
 def test_a_socket_has_a_name_of_its_own(tmp_path: Path):

@@ -166,8 +166,9 @@ def test_the_engine_is_in_a_hurry_while_requests_wait(monkeypatch: pytest.Monkey
     assert hurried == [True, False]
 
 
-def test_in_a_hurry_the_engine_keeps_most_of_its_time():
-    assert telling.HURRIED_SHARE + telling.BRIEF_SHARE <= 0.2
+def test_in_a_hurry_the_engine_keeps_time_for_the_rest():
+    """Briefs may cost intake (what is refused comes again), but never all of it."""
+    assert telling.HURRIED_SHARE + telling.BRIEF_SHARE <= 0.6
 
 
 def test_what_was_told_in_brief_is_explained_when_it_is_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -187,6 +187,19 @@ def test_a_huge_answer_is_not_read(sink: Sink, dial: Dial):
     assert dial().send(Signal.LOGS, b"x").verdict is REFUSED
 
 
+def test_a_huge_page_of_a_proxy_that_is_overloaded_is_tried_again():
+    """503 with a page above the cap: the status counts, not the page."""
+    with HttpSink() as sink:
+        sink.plan(Reply("UNAVAILABLE", 3.0, body=b"<html>" + b" " * 2**20, content_type="text/html"))
+        transport = connect(OtlpSettings(sink.endpoint, "http"))
+        try:
+            outcome = transport.send(Signal.LOGS, b"x")
+        finally:
+            transport.close()
+
+    assert (outcome.verdict, outcome.retry_after_s) == (RETRY, 3.0)
+
+
 def test_success_of_something_else_is_no_delivery(sink: Sink, dial: Dial):
     """A wrong port, a login page: nothing was delivered, nothing may be thrown away."""
     sink.plan(Reply(body=b"<html>please log in</html>", content_type="text/html"))

@@ -167,6 +167,7 @@ def test_a_disk_that_is_full_from_the_start_is_no_end(tmp_path: Path):
     for _ in range(3):
         with pytest.raises(OverloadedError):
             journal.offer(b"x", Signal.TRACES)
+    assert list((tmp_path / "receiver-0").iterdir()) == []  # nor does it fill up with empty segments
     disk.room = 1000
 
     assert journal.offer(b"y", Signal.TRACES)

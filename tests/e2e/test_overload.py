@@ -1,0 +1,150 @@
+"""More than the server can take: it refuses in a way that loses nothing, answers all the while, and recovers (R5)."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.benchmarks.server_under_load import memory_bytes, rss_bytes
+from tests.support.planted import Load, Plan, Verdict, conserve, verify
+from tests.support.running import Server, serving
+
+pytestmark = pytest.mark.e2e
+
+MEMORY_BYTES = 2**30
+RECOVERED_S = 10.0
+# What of the gigabyte is told to assembly: the processes themselves and what they exchange need the rest.
+SMALL = {
+    "assembly": {"memory_bytes_max": 128 * 2**20},
+    "receivers": {
+        "otlp": {
+            "protocols": {"grpc": {"message_bytes_max": 8 * 2**20}, "http": {"message_bytes_max": 8 * 2**20}},
+        }
+    },
+}
+
+
+@dataclass
+class Seen:
+    """What a bystander saw."""
+
+    pss_max: int = 0
+    rss_max: int = 0
+    parts_mib: dict[str, int] = field(default_factory=dict)  # at the largest
+    slowest_s: float = 0.0
+    looks: int = 0
+    bad: list[str] = field(default_factory=list)
+
+
+@contextmanager
+def bystander(server: Server, known: bytes) -> Iterator[Seen]:
+    """Asks for readiness, metrics and a known trace, and weighs the processes, all the time."""
+    seen, stop = Seen(), threading.Event()
+    doors = (
+        (server.ports["health"], "/readyz"),
+        (server.ports["metrics"], "/metrics"),
+        (server.ports["rest"], f"/api/v1/traces/{known.hex()}/root-cause"),
+    )
+
+    def look() -> None:
+        with httpx.Client(timeout=20, trust_env=False) as client:
+            while not stop.wait(0.25):
+                for port, path in doors:
+                    began = time.monotonic()
+                    try:
+                        status = client.get(f"http://127.0.0.1:{port}{path}").status_code
+                    except httpx.TransportError as error:
+                        status = type(error).__name__
+                    seen.slowest_s = max(seen.slowest_s, time.monotonic() - began)
+                    if status != 200:
+                        seen.bad.append(f"{path}: {status}")
+                seen.looks += 1
+                seen.rss_max = max(seen.rss_max, rss_bytes(server.process.pid))
+                if (found := memory_bytes(server.process.pid)) > seen.pss_max:
+                    seen.pss_max = found
+                    seen.parts_mib = {
+                        role: sum(map(memory_bytes, pids)) >> 20 for role, pids in server.children().items()
+                    }
+
+    thread = threading.Thread(target=look, daemon=True)
+    thread.start()
+    try:
+        yield seen
+    finally:
+        stop.set()
+        thread.join(60)
+
+
+def overloaded(folder: Path, seconds: float, threads: int, traces: int) -> dict[str, Any]:
+    """Everything that `threads` senders can send, then a trickle."""
+    plan = Plan(5, every=200)
+    with serving(folder, processes=2, changes=SMALL) as server:
+        family = server.children()
+        for pid in family["engine"]:  # the generator is not five times as fast as it: then it is made slower
+            os.setpriority(os.PRIO_PROCESS, pid, 19)
+        server.send(plan.request([0])[0])
+        assert server.root_cause(plan.trace_id(0))["status"] == "finding"
+        with (
+            bystander(server, plan.trace_id(0)) as seen,
+            Load(server, plan, threads=threads, traces=traces, first=1) as load,
+        ):
+            time.sleep(seconds)
+            load.set_rate(500)
+            dropped = time.monotonic()
+            server.until(lambda: time.monotonic() - max(dropped, load.last_refusal_s) > 3.0, "calm", 60)
+            recovered_s = max(0.0, load.last_refusal_s - dropped)
+        server.until(
+            lambda: (now := server.metrics())["assembly_open_traces"] == 0 and now["store_queued_batches"] == 0,
+            "all traces to be decided",
+            60,
+        )
+        metrics = conserve(server)
+        refusals = load.refusals
+        found = {
+            "acked_spans": load.total("acked_spans"),
+            "refused_calls": sum(refusals.values()),
+            "pss_max_mib": seen.pss_max >> 20,
+            "rss_max_mib": seen.rss_max >> 20,
+            "parts_mib": seen.parts_mib,
+            "recovered_s": round(recovered_s, 1),
+            "slowest_answer_s": round(seen.slowest_s, 2),
+            "brief": metrics["analyzer_brief_traces"],
+            "untold": metrics["analyzer_untold_traces"],
+        }
+        print(found, refusals)
+        assert server.children() == family, server.said()  # nobody died
+        assert seen.bad == []
+        assert seen.looks >= seconds / 5
+        assert {says_when for _, says_when in refusals} <= {True}, refusals
+        assert {status for status, _ in refusals} <= {"UNAVAILABLE", "HTTP 503"}
+        assert recovered_s <= RECOVERED_S
+        assert seen.pss_max <= MEMORY_BYTES
+        assert verify(server, plan, [0, *load.acked], load.next_number, wait_s=0) == Verdict()
+        # One trace was sent beside the load.
+        wire = load.total("wire_spans") + plan.shape(0).span_count
+        assert wire == metrics["receiver_accepted_spans"] + metrics.get("receiver_refused_spans", 0)
+        assert server.stop() == 0, server.said()
+    return found
+
+
+def test_overload_is_refused_and_survived(tmp_path: Path):
+    found = overloaded(tmp_path, seconds=8.0, threads=6, traces=200)
+
+    assert found["refused_calls"] > 0
+
+
+@pytest.mark.deep
+@pytest.mark.timeout(900)
+def test_two_minutes_of_overload(tmp_path: Path):
+    found = overloaded(tmp_path, seconds=120.0, threads=10, traces=800)
+
+    assert found["refused_calls"] > 100
