@@ -47,7 +47,8 @@ def report_of_group(group: ErrorGroup, example: Report | None = None, lately: La
         scope.append(
             Claim(text=f"{group.users:,} users, estimated", level="inferred", numbers={"users": float(group.users)})
         )
-    if lately is not None and not (lately.state == "spike" and group.spike is not None):
+    told = lately.state if lately is not None else "too_little_traffic"
+    if lately is not None and told != "too_little_traffic" and not (told == "spike" and group.spike is not None):
         words = lately.state.replace("_", " ")
         numbers = {"now": float(lately.now), "usual": lately.usual, "calls": float(lately.calls), "p": lately.p}
         scope.append(Claim(text=f"lately {words}: {lately.sentence}", numbers=numbers))

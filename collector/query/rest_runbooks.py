@@ -94,7 +94,7 @@ def _add(router: APIRouter, desk: Desk, path: str, tag: str, id_type: Any, write
         openapi_extra={
             "requestBody": {
                 "required": True,
-                "content": {"application/json": {"schema": RunbookWords.model_json_schema(), "example": _PUT_EXAMPLE}},
+                "content": {"application/json": {"schema": _words_schema(), "example": _PUT_EXAMPLE}},
             }
         },
     )
@@ -115,6 +115,13 @@ def _add(router: APIRouter, desk: Desk, path: str, tag: str, id_type: Any, write
         """All of the runbook is generated again. What was written is not kept."""
         _log(desk)
         return _edit(desk, write, subject_id, if_match, [])
+
+
+def _words_schema() -> dict[str, Any]:
+    """JSON Schema of what is written, in one piece: OpenAPI knows no definitions of its own inside a body."""
+    schema = RunbookWords.model_json_schema()
+    schema["properties"]["sections"]["items"] = schema.pop("$defs")["SectionWords"]
+    return schema
 
 
 def _edit(

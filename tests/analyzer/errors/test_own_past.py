@@ -63,3 +63,9 @@ def test_a_report_of_a_group_says_it():
     report = report_of_group(one, lately=lately_of(one, calls(), EPOCH_NS))
 
     assert "lately no data: CardError in payment: 0 events where 20 are usual" in to_markdown(report)
+
+
+def test_a_report_says_nothing_of_too_little():
+    one = group(4, minutes=20)
+
+    assert "lately" not in to_markdown(report_of_group(one, lately=lately_of(one, calls(), EPOCH_NS)))

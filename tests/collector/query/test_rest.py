@@ -25,7 +25,7 @@ from tests.collector.query.answers import HOSTILE_TEXTS, OTHER, TRACE, full, row
 from tests.support.answers import error_group, incident
 from tests.support.drawing import Drawing, batch, draw
 from tests.support.fakes.clock import EPOCH_NS, HOUR_NS, ManualClock
-from tests.support.fakes.store import FakeChangeLog, FakeOpenTraces, FakeStore
+from tests.support.fakes.store import FakeChangeLog, FakeOpenTraces, FakeRunbookLog, FakeStore
 from tests.support.measured import measure
 
 SETTINGS = QuerySettings(poll_s=0.001, body_bytes_max=4_096, page_bytes_max=50_000)
@@ -85,6 +85,7 @@ class Room:
             stats=lambda: {"query_requests|rest|ok": 1.0},
             clock=ManualClock(),
             changes=FakeChangeLog(),
+            runbooks=FakeRunbookLog(),
         )
         self.client = Client(self.app)
 
@@ -568,6 +569,9 @@ def test_openapi_is_complete(room: Room):
         "/api/v1/traces/{trace_id}/report",
         "/api/v1/incidents/{incident_id}/report",
         "/api/v1/groups/{group_id}/report",
+        "/api/v1/traces/{trace_id}/runbook",
+        "/api/v1/incidents/{incident_id}/runbook",
+        "/api/v1/groups/{group_id}/runbook",
         "/api/v1/findings",
         "/api/v1/impact",
         "/api/v1/errors/top",
