@@ -153,5 +153,6 @@ class PipelineCounts:
     brief_traces: int = 0
     untold_traces: int = 0
     known_traces: int = 0
+    oldest_open_ms: int = 0
     replayed_requests: int = 0
     replayed_rows: int = 0

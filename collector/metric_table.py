@@ -99,6 +99,7 @@ METRICS: dict[str, Metric] = {
     "door_credentials": _counter("Requests by what became of their credential.", "outcome"),
     "redacted_values": _counter("Values masked before anything was kept.", "rule"),
     "journal_bytes": _gauge("Bytes in the journal."),
+    "journal_oldest_seconds": _gauge("Age of the oldest open trace, which the journal still needs.", merge="max"),
     "journal_fsync_seconds": _histogram("Time of one group commit."),
     "journal_recovery_lost_records": _counter("Damaged records found when the journal was replayed."),
     "journal_replayed_spans": _counter("Rows replayed from the journal at start."),

@@ -147,7 +147,7 @@ class Pipeline:
                 self._save_state()
             if now >= self._next_journal_ns:
                 self._next_journal_ns = now + JOURNAL_NS
-                self._keep_journal()
+                self._keep_journal(due_ms)
         self._answer_asks()
 
     def _assembly_ms(self, now_ns: int) -> int:
@@ -260,10 +260,12 @@ class Pipeline:
             ],
         )
 
-    def _keep_journal(self) -> None:
+    def _keep_journal(self, now_ms: int) -> None:
         desk = self._desk
         if desk.journal is not None:
-            desk.journal.keep_house(desk.assembler.oldest_ms(), desk.shelf.handed, desk.shelf.written)
+            oldest_ms = desk.assembler.oldest_ms()
+            self.counts.oldest_open_ms = max(0, now_ms - oldest_ms)
+            desk.journal.keep_house(oldest_ms, desk.shelf.handed, desk.shelf.written)
 
     def _save_state(self) -> None:
         self._desk.shelf.save_state(STATE_NAME, self._desk.analyzer.save())

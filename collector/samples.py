@@ -43,6 +43,7 @@ def pipeline_samples(counts: PipelineCounts) -> Snapshot:
         "analyzer_brief_traces": counts.brief_traces,
         "analyzer_untold_traces": counts.untold_traces,
         "analyzer_known_traces": counts.known_traces,
+        "journal_oldest_seconds": counts.oldest_open_ms / 1000,
         "journal_replayed_requests": counts.replayed_requests,
         "journal_replayed_spans": counts.replayed_rows,
         "analyzer_busy_seconds": counts.analysis_ns / 1e9,

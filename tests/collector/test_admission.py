@@ -254,16 +254,10 @@ def test_a_bug_is_logged_once_a_second(handover: RecordingHandover, caplog: pyte
 
 
 def test_many_threads_lose_no_count(gate: Gate, handover: RecordingHandover):
-    """wire = accepted + rejected + refused, to the span; the handover sees one thread at a time."""
-    busy = threading.Lock()
-    overlaps: list[int] = []
+    """wire = accepted + rejected + refused, to the span; the handover takes many threads at once."""
 
     def offer(payload: bytes, signal: Signal) -> bool:
-        if not busy.acquire(blocking=False):
-            overlaps.append(1)
-            return False
         handover.taken.append((signal, payload))
-        busy.release()
         return len(handover.taken) % 3 > 0
 
     handover.offer = offer  # type: ignore[method-assign]
@@ -276,5 +270,4 @@ def test_many_threads_lose_no_count(gate: Gate, handover: RecordingHandover):
         list(threads.map(send, range(1000)))
 
     counts = gate.snapshot()
-    assert overlaps == []
     assert sum(value for key, value in counts.items() if "_spans|" in key) == sum(n % 5 + 3 for n in range(1000))

@@ -240,7 +240,7 @@ def test_every_setting_that_may_be_a_secret_is_masked():
         and path != "receivers.otlp.protocols.http.cors.allowed_headers"
     }
 
-    assert set(secret) == {"auth.bearer.token", "exporters.otlp.headers"}
+    assert set(secret) == {"auth.bearer.token", "exporters.otlp.headers", "query.peers.headers"}
     assert all('"format": "password"' in json.dumps(found) for found in secret.values())
 
 
