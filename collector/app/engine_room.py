@@ -169,6 +169,7 @@ class EngineRoom:
         if self._journal is not None and clean:
             for _ in range(2):  # what the shelf wrote last has passed too: a restart reads back what is open, no more
                 self._journal.keep_house(self._assembler.oldest_ms(), self._shelf.handed, self._shelf.written)
+            self._journal.clear()
         if self._exporter is not None:
             self._exporter.stop(timeout_s * 0.2)
         self._store.close()

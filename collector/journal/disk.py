@@ -13,7 +13,9 @@ class Disk:
     """Files of a journal. Any thread; a file has one writer."""
 
     def make_folder(self, path: Path) -> None:
-        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        """Make a journal's folder, the root of all journals and the storage directory: each ours alone."""
+        for folder in (path.parent.parent, path.parent, path):
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
 
     def create(self, path: Path) -> int:
         """Open a new file (0600), never through a link; the name is on disk when it returns.

@@ -14,7 +14,8 @@ from collections import deque
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from collector.journal.folder import let_go, read_passed, write_passed
+from collector.journal.folder import let_go, read_passed, segments, write_passed
+from collector.journal.replay import last_sequence
 from collector.telemetry import Snapshot
 
 logger = logging.getLogger(__name__)
@@ -87,6 +88,14 @@ class Keeper:
             if decided > progress.passed:
                 self._waiting[name] = decided
         self._waiting_for = handed
+
+    def clear(self) -> None:
+        """Delete journals in which everything has passed; their writers are gone. What is raw must not stay for nothing."""
+        for progress in self._journals.values():
+            if progress.passed and last_sequence(progress.folder) <= progress.passed:
+                for segment in segments(progress.folder):
+                    if not segment.damaged:
+                        segment.path.unlink(missing_ok=True)
 
     def _decided(self, progress: _Progress, oldest_ms: int) -> int:
         if progress.newest_ms < oldest_ms:

@@ -167,6 +167,22 @@ def test_nothing_passes_that_the_shelf_has_not_written(tmp_path: Path):
     assert read_passed(kept.folder) == 10, "only what was decided when seven were handed"
 
 
+def test_at_the_end_a_journal_leaves_only_when_all_of_it_has_passed(tmp_path: Path):
+    kept = Kept(tmp_path)
+    kept.taken(1, 59)
+    assert kept.look(oldest=9) == 59
+    kept.keeper.clear()
+    assert [payload.split()[1] for payload, *_ in replayed(tmp_path)] == [b"59"]
+
+    kept.taken(10, 60)
+    assert kept.look(oldest=19) == 60
+    kept.keeper.clear()
+
+    assert segments(kept.folder) == []
+    assert GroupCommit(kept.folder, engine := Listening(), disk=QuickDisk()).offer(b"next", Signal.TRACES)
+    assert engine.taken == [(b"next", Signal.TRACES, 61)]
+
+
 def test_many_moments_are_noted_coarsely_and_in_order(tmp_path: Path):
     kept = Kept(tmp_path)
     for n in range(3 * NOTES_MAX):
