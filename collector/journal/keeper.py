@@ -90,7 +90,7 @@ class Keeper:
         self._waiting_for = handed
 
     def clear(self) -> None:
-        """Delete journals in which everything has passed; their writers are gone. What is raw must not stay for nothing."""
+        """Delete journals of which all has passed; their writers are gone. Raw requests must not stay for nothing."""
         for progress in self._journals.values():
             if progress.passed and last_sequence(progress.folder) <= progress.passed:
                 for segment in segments(progress.folder):
