@@ -19,7 +19,7 @@ WORKERS ?= 2
 # What has no kernel of its own (it is numpy over facts, or whole cases) runs compiled only.
 NO_KERNELS := simulator* evaluation* incident_ranking onset recent tracker detection_false_alarms \
   report* patterns five_whys
-KERNEL_TESTS := tests/analyzer tests/collector/wire tests/collector/assembly \
+KERNEL_TESTS := tests/analyzer tests/collector/wire tests/collector/assembly tests/collector/test_needles.py \
   --ignore=tests/analyzer/errors --ignore=tests/analyzer/reports \
   $(foreach name,$(NO_KERNELS),--ignore-glob='*test_$(name).py')
 BOUNDS := NUMBA_BOUNDSCHECK=1 NUMBA_CACHE_DIR=.tools/numba-bounds

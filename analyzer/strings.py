@@ -126,6 +126,11 @@ class _Table:
 class _TextTable(_Table):
     """A table of byte strings."""
 
+    def __init__(self, block: TableBlock, header: np.uint64) -> None:
+        super().__init__(block, header)
+        # The table never moves: where it stands need not be looked up for every text.
+        self._records, self._text = self._word(hashing.RECORDS), self._word(hashing.TEXT)
+
     def intern(self, text: bytes) -> int:
         """Return the id of `text`, adding it when new; the `<other>` id when the table is full."""
         source = np.frombuffer(text + bytes(SLACK_BYTES), np.uint8)
@@ -144,8 +149,8 @@ class _TextTable(_Table):
         self._check(index)
         if index == 0:
             return b""
-        record = int(self.block.words[self._word(hashing.RECORDS) + index])
-        place = self._word(hashing.TEXT) + (record & 0xFFFFFFFF)
+        record = int(self.block.words[self._records + index])
+        place = self._text + (record & 0xFFFFFFFF)
         return self.block.text[place : place + (record >> 32 & 0x7FFFFFFF)].tobytes()
 
 
