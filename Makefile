@@ -89,11 +89,11 @@ serve: $(STAMP) ## run the server on loopback (ARGS="--config FILE")
 
 test: lint $(NODE_STAMP) $(GO_PROGRAM) $(DOCKERFILE_LINTER) $(OTELCOL) $(JAVA_STAMP) $(DEBIAN_STAMP) $(HELM_STAMP) ## lint, types, every test but the deep ones; kernels in three modes
 	$(PYTEST) -n $(WORKERS) -m "not deep and not e2e"
-	$(PYTEST) -m "e2e and not deep"
+	$(PYTEST) -n 2 --dist loadfile -m "e2e and not deep"
 	$(BOUNDS) $(PYTEST) -n $(WORKERS) -m "not deep" $(KERNEL_TESTS)
 	$(INTERPRETED) $(PYTEST) -n $(WORKERS) -m "not deep" $(KERNEL_TESTS)
 
-test-deep: $(STAMP) $(NODE_STAMP) $(GO_PROGRAM) ## what takes minutes: a million spans, long fuzzing, the demo
+test-deep: $(STAMP) $(NODE_STAMP) $(GO_PROGRAM) $(OTELCOL) $(JAVA_STAMP) $(DEBIAN_STAMP) $(HELM_STAMP) ## what takes minutes: a million spans, long fuzzing, the demo
 	$(PYTEST) -m deep --timeout 1800
 
 bench: $(STAMP) ## measure, beside the plain way to do the same work (ARGS=--quick)

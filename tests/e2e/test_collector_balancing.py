@@ -182,6 +182,7 @@ class Load:
         return looking
 
 
+@pytest.mark.deep
 def test_one_is_killed_and_comes_back_and_one_is_added_under_load(tmp_path: Path):
     """Every acknowledged trace is answered, by everyone alike; what was open at the kill is in the journal.
 

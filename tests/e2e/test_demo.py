@@ -79,7 +79,9 @@ def test_ten_of_ten(short_folder: Path):
     assert list(short_folder.iterdir()) == []
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "SIGTERM"])
+@pytest.mark.parametrize(
+    "number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.deep)], ids=["Ctrl-C", "SIGTERM"]
+)
 def test_an_interrupted_demo_leaves_nothing_behind(short_folder: Path, number: signal.Signals):
     """In the middle of the traffic: no process, no directory, no traceback."""
     with subprocess.Popen(

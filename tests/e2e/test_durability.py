@@ -149,6 +149,10 @@ def test_an_open_trace_outlives_the_process_that_holds_it(tmp_path: Path, role: 
         assert server.root_cause(drawing.trace_id)["root_causes"][0]["entity"]["service"] == "payment"
 
 
+def whole(answer: dict[str, Any]) -> dict[str, Any] | None:
+    return answer if answer["completeness"]["span_count"] == 3 else None
+
+
 def test_a_stop_leaves_open_traces_to_the_next_start(tmp_path: Path):
     """They are not cut short: the rest of the trace comes after the restart, and the answer is whole."""
     path, tree, ports = write_configuration(tmp_path, processes=2, changes=PATIENT)
@@ -162,9 +166,9 @@ def test_a_stop_leaves_open_traces_to_the_next_start(tmp_path: Path):
     with again(tmp_path, path, tree, ports) as server:
         assert server.metrics()["journal_replayed_spans"] == 2
         server.send(*Drawing(drawing.spans[2:], drawing.trace_id).requests())
-        answer = server.root_cause(drawing.trace_id)
+        # On a slow machine what was read back is decided before the rest is sent; then the answer is revised.
+        answer = server.until(lambda: whole(server.root_cause(drawing.trace_id)), "an answer of three spans")
 
-    assert answer["completeness"]["span_count"] == 3
     assert answer["root_causes"][0]["origin_spans"][0]["operation"] == "Charge"
 
 

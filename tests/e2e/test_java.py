@@ -58,7 +58,7 @@ def line_of(file: str, words: str) -> str:
     return f"{file}:{number}"
 
 
-@pytest.mark.parametrize("protocol", ["grpc", "http/protobuf"])
+@pytest.mark.parametrize("protocol", ["grpc", pytest.param("http/protobuf", marks=pytest.mark.deep)])
 def test_the_line_where_the_exception_began_is_named(tmp_path: Path, protocol: str):
     """Frontend asks payment over HTTP; payment's ledger throws, and the exception is wrapped three times on its way.
 

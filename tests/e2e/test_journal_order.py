@@ -103,7 +103,7 @@ def check(found: list[str]) -> int:
     return syncs
 
 
-@pytest.mark.parametrize("protocol", ["http", "grpc"])
+@pytest.mark.parametrize("protocol", [pytest.param("http", marks=pytest.mark.deep), "grpc"])
 def test_no_acknowledgement_before_its_sync(tmp_path: Path, protocol: str):
     """One client, one request after the other: all that is sent while one is written would be its answer."""
     with serving(tmp_path, processes=1) as server, sending(server, protocol) as send:

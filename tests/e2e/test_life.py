@@ -33,7 +33,7 @@ def ask_about(server: Server, seed: int) -> str:
     return name
 
 
-@pytest.mark.parametrize("processes", [1, 2])
+@pytest.mark.parametrize("processes", [pytest.param(1, marks=pytest.mark.deep), 2])
 def test_an_open_trace_is_decided_at_the_stop_and_found_after_the_restart(tmp_path: Path, processes: int):
     """Nothing is kept but in memory. SIGTERM: exit status 0 in time; the trace that was open stands in the store."""
     changes = PATIENT | {"durability": "memory"}
@@ -80,7 +80,12 @@ def test_a_process_that_dies_is_started_again(many: Server, role: str):
 
 
 @pytest.mark.parametrize(
-    ("processes", "door"), [(1, "otlp_grpc"), (1, "rest"), (1, "metrics"), (2, "otlp_http"), (2, "grpc")]
+    ("processes", "door"),
+    [
+        (1, "otlp_grpc"),
+        (2, "grpc"),
+        *(pytest.param(*one, marks=pytest.mark.deep) for one in ((1, "rest"), (1, "metrics"), (2, "otlp_http"))),
+    ],
 )
 def test_a_port_that_is_taken_is_said(tmp_path: Path, door: str, processes: int):
     """Exit status 1, the address in the message, no traceback, nobody left behind."""

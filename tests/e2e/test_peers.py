@@ -95,6 +95,7 @@ def test_two_instances_answer_as_one(tmp_path: Path):
         assert counts["query_peer_addresses"] == 1
 
 
+@pytest.mark.deep
 def test_of_three_one_dies_and_comes_back(tmp_path: Path):
     """While it is away nothing is called unknown; afterwards it answers for what it held."""
     with peers(tmp_path, 3) as (a, b, c):

@@ -52,7 +52,7 @@ def probe(local: Local, name: str) -> int:
     return httpx.get(f"http://{LOCAL}:{local.ports[ports[way['port']]]}{way['path']}", trust_env=False).status_code
 
 
-@pytest.mark.parametrize("name", ["default", "minimal"])
+@pytest.mark.parametrize("name", ["default", pytest.param("minimal", marks=pytest.mark.deep)])
 def test_it_starts_is_well_and_stops_in_time(name: str, tmp_path: Path):
     """Ready, alive, metrics; SIGTERM ends it within what is left of the grace after preStop."""
     local = Local(rendered(name), tmp_path)
@@ -97,6 +97,7 @@ def local_peers(objects: list[Object]) -> list[Object]:
     return objects
 
 
+@pytest.mark.deep
 def test_several_instances_ask_one_another(tmp_path: Path):
     """Of three, one is here: its peers' name leads to itself alone, and it answers."""
     local = Local(local_peers(rendered("replicas-with-collector")), tmp_path)
@@ -146,6 +147,7 @@ def spans_of(sink: GrpcSink) -> int:
     )
 
 
+@pytest.mark.deep
 def test_headers_of_the_secret_reach_the_backend(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """From mounted files and from the environment; neither stands in the ConfigMap."""
     monkeypatch.setenv("CLUSTER", "blue")
@@ -186,6 +188,7 @@ def test_with_certificates_on_every_door(tmp_path: Path):
     assert nobody.returncode == 1
 
 
+@pytest.mark.deep
 def test_with_tokens_asked_at_every_door(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """The server reads the secret's file, the test pod shows the token of its environment; without it, it is refused."""
     bearer = {"name": "test", "token_file": "/etc/firstfault/auth/tokens", "roles": ["ingest", "read"]}
