@@ -29,7 +29,7 @@ from analyzer.errors.sightings import Parse
 from analyzer.errors.stack_traces import parse_stack
 from analyzer.errors.trace_groups import Explained, Group, grouped
 from analyzer.findings import Answer, VerdictKind
-from analyzer.forest import Forest, build_forest
+from analyzer.forest import Defect, Forest, build_forest
 from analyzer.kernels.critical_path import critical_time, own_time
 from analyzer.latency import explain_latency, latency_candidates, put_back
 from analyzer.origins import ErrorStory, PropagationMemory, StringClasses, classify, explain_errors
@@ -58,6 +58,14 @@ class Verdicts:
     def suspicious(self) -> npt.NDArray[np.bool_]:
         """bool[T]: worth an explanation."""
         return self.failed | self.slow | self.odd
+
+    @property
+    def whole(self) -> npt.NDArray[np.bool_]:
+        """bool[T]: has spans, a root among them, and none is known to be missing."""
+        defects, traces = self.analysis.forest.defects, self.analysis.traces
+        missing = defects[:, Defect.ROOTLESS] + defects[:, Defect.MISSING_PARENT] + traces.dropped
+        found: npt.NDArray[np.bool_] = (missing == 0) & (np.diff(self.analysis.forest.trace_ptr) > 0)
+        return found
 
     def trace_id(self, trace: int) -> bytes:
         """Return the 16 bytes of a trace id, as on the wire."""

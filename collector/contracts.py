@@ -256,7 +256,8 @@ class EdgeRollup:
 class Found:
     """What the shelf knows of a trace id.
 
-    status : "stored" (answer is set), "clean" (analysed, nothing to say, bytes not kept),
+    status : "stored" (answer is set), "clean" (analysed, nothing to say, bytes not kept), "partial" (the same of
+        what came; spans are missing),
         "expired" (retention took it), "dropped" (never analysed), "unknown" (never seen)
     """
 
@@ -276,6 +277,7 @@ class Store(Protocol):
         clean_trace_ids: Sequence[bytes] = (),
         rollups: Sequence[Rollup] = (),
         edges: Sequence[EdgeRollup] = (),
+        partial_trace_ids: Sequence[bytes] = (),
     ) -> None:
         """Keep all of it in one transaction: answers and their outbox rows together, or nothing."""
 

@@ -53,6 +53,7 @@ class Shelf(Protocol):
         clean_trace_ids: Sequence[bytes],
         rollups: Sequence[Rollup],
         edges: Sequence[EdgeRollup],
+        partial_trace_ids: Sequence[bytes] = (),
     ) -> None: ...
 
     def put_incidents(self, incidents: Sequence[StoredIncident]) -> None: ...

@@ -31,6 +31,7 @@ class _Batch:
     clean_trace_ids: Sequence[bytes]
     rollups: Sequence[Rollup]
     edges: Sequence[EdgeRollup]
+    partial_trace_ids: Sequence[bytes]
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,9 +76,10 @@ class ShelfWriter:
         clean_trace_ids: Sequence[bytes],
         rollups: Sequence[Rollup],
         edges: Sequence[EdgeRollup],
+        partial_trace_ids: Sequence[bytes] = (),
     ) -> None:
-        if traces or clean_trace_ids or rollups or edges:
-            self._hand(_Batch(traces, clean_trace_ids, rollups, edges))
+        if traces or clean_trace_ids or rollups or edges or partial_trace_ids:
+            self._hand(_Batch(traces, clean_trace_ids, rollups, edges, partial_trace_ids))
 
     def put_incidents(self, incidents: Sequence[StoredIncident]) -> None:
         if incidents:
@@ -135,9 +137,9 @@ class ShelfWriter:
             ):
                 self._on_stored()
             return
-        if not (item.traces or item.clean_trace_ids or item.rollups or item.edges):
-            return
-        if self._kept(lambda: self._store.put(item.traces, item.clean_trace_ids, item.rollups, item.edges)):
+        if self._kept(
+            lambda: self._store.put(item.traces, item.clean_trace_ids, item.rollups, item.edges, item.partial_trace_ids)
+        ):
             self.stored_traces += len(item.traces)
             if any(trace.exports for trace in item.traces):
                 self._on_stored()

@@ -92,9 +92,10 @@ class Teller:
                 stored.append(told)
         if self._desk.groups is not None:
             self._desk.groups.rest(self._explained)
-        ids = _trace_ids(released.traces, clean)
-        self._counts.clean_traces += len(ids)
-        self._desk.shelf.put(stored, ids, (), ())
+        whole = verdicts.whole
+        ids, partial_ids = (_trace_ids(released.traces, chosen) for chosen in (clean & whole, clean & ~whole))
+        self._counts.clean_traces += len(ids) + len(partial_ids)
+        self._desk.shelf.put(stored, ids, (), (), partial_ids)
 
     def _told(self, released: Released, verdicts: Verdicts, index: int) -> StoredTrace | None:
         clock = self._desk.clock

@@ -97,10 +97,10 @@ def look_here(desk: Desk, trace_id: bytes, find: Callable[[bytes], Found] | None
 def _read(trace_id: str, found: Found) -> Look:
     if found.status == "stored" and found.answer is not None:
         return Look("answered", trace_id, found.answer, found)
-    if found.status == "clean":
+    if found.status in ("clean", "partial"):
         answer = Answer(
             trace_id=trace_id,
-            status="clean",
+            status=found.status,
             status_reason=found.reason or "analysed, nothing to say; its spans were not kept",
             revision=1,
             engine_version=__version__,

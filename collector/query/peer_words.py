@@ -16,8 +16,9 @@ from analyzer.findings import Answer, AskedPeer
 HEADER = "x-firstfault-peer"  # who asks; whoever is asked with it asks no others
 Part = Literal["sketch", "whole", "merged"]
 
-# A finding outweighs what is clean: the instance that holds the clean half cannot know of the other half.
-_RANKS = {"finding": 5, "unknown": 4, "in_progress": 3, "partial": 2, "clean": 1}
+# A finding outweighs what is clean: the instance that holds the clean half cannot know of the other half. What is
+# clean outweighs a part: it had a whole tree, and the part may be log records only, sent another way.
+_RANKS = {"finding": 5, "unknown": 4, "in_progress": 3, "clean": 2, "partial": 1}
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ are in the hour files and do not need it. Its owner (`SqliteStore`) calls it und
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -35,14 +35,13 @@ class Meta:
 
     def add(
         self,
-        stored: Sequence[bytes],
-        clean: Sequence[bytes],
+        decided: Mapping[Decision, Sequence[bytes]],
         rollups: Sequence[Rollup],
         edges: Sequence[EdgeRollup],
         now_ns: int,
     ) -> None:
-        self._decisions.add(Decision.STORED, stored, now_ns)
-        self._decisions.add(Decision.CLEAN, clean, now_ns)
+        for decision, trace_ids in decided.items():
+            self._decisions.add(decision, trace_ids, now_ns)
         if rollups:
             minutes.add_rollups(self.connection, rollups)
         if edges:
@@ -74,8 +73,9 @@ class Meta:
         self.incidents.forget(now_ns - keep_ns)
         self.groups.forget(now_ns)
         # An answer's id is remembered as long again as the answer, or nobody could be told it expired.
-        return self._decisions.forget(Decision.CLEAN, now_ns - keep_ns) + self._decisions.forget(
-            Decision.STORED, now_ns - 2 * keep_ns
+        return sum(
+            self._decisions.forget(decision, now_ns - keep_ns * (2 if decision is Decision.STORED else 1))
+            for decision in Decision
         )
 
     def used_bytes(self) -> int:

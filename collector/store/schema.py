@@ -20,6 +20,7 @@ class Decision(IntEnum):
 
     CLEAN = 0  # analysed, nothing to say, not kept
     STORED = 1  # kept; when no file has it any more, retention took it
+    PARTIAL = 2  # nothing to say of what came, but spans are missing, or all of them: only log records came
 
 
 # `tk` is the first 8 bytes of the trace id: an integer index is half the size and twice as fast.

@@ -116,6 +116,7 @@ class SqliteStore(IncidentShelf, GroupShelf):
         clean_trace_ids: Sequence[bytes] = (),
         rollups: Sequence[Rollup] = (),
         edges: Sequence[EdgeRollup] = (),
+        partial_trace_ids: Sequence[bytes] = (),
     ) -> None:
         """Keep all of it; on disk when it returns.
 
@@ -134,10 +135,14 @@ class SqliteStore(IncidentShelf, GroupShelf):
                 hour = now_ns // HOUR_NS
                 added = self._writer.write(hour, packed)
                 self._pending[hour] = self._pending.get(hour, 0) + added
-            if packed or clean_trace_ids or rollups or edges:
-                stored = [trace.trace_id for trace in packed]
-                self._meta.write(lambda meta: meta.add(stored, clean_trace_ids, rollups, edges, now_ns))
-            self._counters.clean_traces += len(clean_trace_ids)
+            if packed or clean_trace_ids or partial_trace_ids or rollups or edges:
+                decided = {
+                    Decision.STORED: [trace.trace_id for trace in packed],
+                    Decision.CLEAN: clean_trace_ids,
+                    Decision.PARTIAL: partial_trace_ids,
+                }
+                self._meta.write(lambda meta: meta.add(decided, rollups, edges, now_ns))
+            self._counters.clean_traces += len(clean_trace_ids) + len(partial_trace_ids)
 
     def _pack(self, trace: StoredTrace) -> Packed | None:
         """Compress outside the lock. One trace that cannot be written must not keep its neighbours out."""
@@ -257,6 +262,11 @@ class SqliteStore(IncidentShelf, GroupShelf):
                 return Found("expired", reason="it was kept, and has left: retention, or a file that could not be read")
             if self._meta.read(lambda meta: meta.holds(Decision.CLEAN, trace_id), False):
                 return Found("clean", reason="it was analysed and nothing was wrong with it; its spans were not kept")
+            # Behind "clean": who has seen the whole trace knows better than who had a part of it.
+            if self._meta.read(lambda meta: meta.holds(Decision.PARTIAL, trace_id), False):
+                return Found(
+                    "partial", reason="spans are missing; nothing was wrong with what came, which was not kept"
+                )
         return Found("unknown", reason="no span of this trace was seen within retention")
 
     def _unpacked(self, row: tuple[bytes, bytes | None, bytes | None]) -> Found:

@@ -66,13 +66,22 @@ class Queue:
 class Shelf:
     traces: list[StoredTrace] = field(default_factory=list)
     clean: list[bytes] = field(default_factory=list)
+    partial: list[bytes] = field(default_factory=list)
     rollups: list[Any] = field(default_factory=list)
     edges: list[Any] = field(default_factory=list)
     states: list[tuple[str, bytes]] = field(default_factory=list)
 
-    def put(self, traces: Sequence[StoredTrace], clean: Sequence[bytes], rollups: Any, edges: Any) -> None:
+    def put(
+        self,
+        traces: Sequence[StoredTrace],
+        clean: Sequence[bytes],
+        rollups: Any,
+        edges: Any,
+        partial: Sequence[bytes] = (),
+    ) -> None:
         self.traces += traces
         self.clean += clean
+        self.partial += partial
         self.rollups += rollups
         self.edges += edges
 
@@ -162,6 +171,19 @@ def test_a_clean_trace_leaves_its_id_only():
 
     assert house.shelf.traces == []
     assert house.shelf.clean == [drawing.trace_id]
+
+
+def test_of_a_trace_with_holes_it_is_not_said_that_it_is_clean():
+    """Nothing is wrong with what came: log records only, or spans without the one above them."""
+    house = House()
+    logged, headless = draw(CLEAN.replace("50..90", "50..90  log: \"sold\"")), draw(CLEAN, seed=2)
+    house.queue.items.append((logged.requests()[1], Signal.LOGS))
+    house.send(Drawing(headless.spans[1:], headless.trace_id))
+
+    house.after(30)
+
+    assert house.shelf.clean == []
+    assert sorted(house.shelf.partial) == sorted([logged.trace_id, headless.trace_id])
 
 
 def test_clean_traces_are_kept_whole_up_to_the_rate():

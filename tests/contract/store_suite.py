@@ -42,6 +42,13 @@ class StoreContract:
 
         assert [store.find(trace_id(number)).status for number in (0, 4, 5)] == ["clean", "clean", "unknown"]
 
+    def test_a_part_is_not_clean_until_the_whole_is(self, store: Store):
+        """Log records alone came first, the spans later."""
+        store.put([], partial_trace_ids=[trace_id(number) for number in range(2)])
+        store.put([], clean_trace_ids=[trace_id(1)])
+
+        assert [store.find(trace_id(number)).status for number in (0, 1)] == ["partial", "clean"]
+
     def test_a_finding_outweighs_an_earlier_clean(self, store: Store):
         """Late spans re-opened the trace, and then something was wrong with it."""
         store.put([], clean_trace_ids=[trace_id(1)])
