@@ -15,21 +15,15 @@ import os
 import re
 import signal
 import subprocess
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import grpc
 import httpx
-from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
-from opentelemetry.proto.collector.logs.v1.logs_service_pb2_grpc import LogsServiceStub
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2_grpc import TraceServiceStub
 
-from tests.support.running import LOCAL, environment, free_port, overlay
+from tests.support.running import LOCAL, environment, export, free_port, overlay, wait_until
 from tests.support.tools import built
 
 START_S = 60.0
@@ -92,11 +86,7 @@ class Collector:
 
     def send(self, traces: bytes | None = None, logs: bytes | None = None) -> None:
         """Send requests over OTLP/gRPC; each must be acknowledged."""
-        with grpc.insecure_channel(self.otlp_grpc) as channel:
-            if traces:
-                TraceServiceStub(channel).Export(ExportTraceServiceRequest.FromString(traces), timeout=20)
-            if logs:
-                LogsServiceStub(channel).Export(ExportLogsServiceRequest.FromString(logs), timeout=20)
+        export(self.otlp_grpc, traces, logs)
 
     def metrics(self) -> dict[str, float]:
         """Its own counters and gauges, summed, and once more by exporter: `exporter_sent_spans|otlp_grpc`."""
@@ -111,15 +101,7 @@ class Collector:
 
     def until(self, look: Callable[[], Any], what: str, timeout_s: float = WAIT_S) -> Any:
         """Look until it is true; what it gave."""
-        deadline = time.monotonic() + timeout_s
-        while time.monotonic() < deadline:
-            with suppress(httpx.TransportError):
-                if found := look():
-                    return found
-            status = self._processes[-1].poll()
-            assert status is None, f"the Collector ended with {status} while waiting for {what}:\n{self.said()}"
-            time.sleep(0.05)
-        raise AssertionError(f"waited {timeout_s:g} s for {what}\n{self.said()}")
+        return wait_until(look, what, timeout_s, self._processes[-1], self.said)
 
     def said(self) -> str:
         """The end of its log."""

@@ -64,6 +64,30 @@ def firstfault(*arguments: str | Path, **more: Any) -> subprocess.CompletedProce
     return subprocess.run([sys.executable, "-m", "collector", *map(str, arguments)], check=False, **more)
 
 
+def export(target: str, traces: bytes | None = None, logs: bytes | None = None) -> None:
+    """Send requests over OTLP/gRPC; each must be acknowledged."""
+    with grpc.insecure_channel(target) as channel:
+        if traces:
+            TraceServiceStub(channel).Export(ExportTraceServiceRequest.FromString(traces), timeout=20)
+        if logs:
+            LogsServiceStub(channel).Export(ExportLogsServiceRequest.FromString(logs), timeout=20)
+
+
+def wait_until(
+    look: Callable[[], Any], what: str, timeout_s: float, process: subprocess.Popen[bytes], said: Callable[[], str]
+) -> Any:
+    """Look until it is true, as long as the process lives; what it gave."""
+    deadline = time.monotonic() + timeout_s
+    while time.monotonic() < deadline:
+        with suppress(httpx.TransportError):
+            if found := look():
+                return found
+        status = process.poll()
+        assert status is None, f"it ended with {status} while waiting for {what}:\n{said()}"
+        time.sleep(0.03)
+    raise AssertionError(f"waited {timeout_s:g} s for {what}\n{said()}")
+
+
 @dataclass
 class Server:
     """A `firstfault serve` that runs, and how to talk to it."""
@@ -105,11 +129,7 @@ class Server:
 
     def send(self, traces: bytes | None = None, logs: bytes | None = None) -> None:
         """Send requests over OTLP/gRPC; each must be acknowledged."""
-        with grpc.insecure_channel(self.otlp_grpc) as channel:
-            if traces:
-                TraceServiceStub(channel).Export(ExportTraceServiceRequest.FromString(traces), timeout=20)
-            if logs:
-                LogsServiceStub(channel).Export(ExportLogsServiceRequest.FromString(logs), timeout=20)
+        export(self.otlp_grpc, traces, logs)
 
     def metrics(self) -> dict[str, float]:
         """Every counter and gauge, summed over its labels, and once more with the labels' values."""
@@ -126,14 +146,7 @@ class Server:
 
     def until(self, look: Callable[[], Any], what: str, timeout_s: float = ANSWER_S) -> Any:
         """Look until it is true; what it gave."""
-        deadline = time.monotonic() + timeout_s
-        while time.monotonic() < deadline:
-            with suppress(httpx.TransportError):
-                if found := look():
-                    return found
-            assert self.process.poll() is None, f"the server ended while waiting for {what}:\n{self.said()}"
-            time.sleep(0.03)
-        raise AssertionError(f"waited {timeout_s:g} s for {what}\n{self.said()}")
+        return wait_until(look, what, timeout_s, self.process, self.said)
 
     def ready(self) -> bool:
         return self.get("/readyz", "health").status_code == 200
