@@ -42,9 +42,9 @@
 {{- $faults = append $faults (printf "config.storage.path is %s; expected %s or below it: all else is read-only" $config.storage.path $data) -}}
 {{- end -}}
 
-{{- $stop := add (int $values.preStopSeconds) (mulf 3 (dig "stop_timeout_s" 10 $config.service) | ceil | int) -}}
+{{- $stop := add (int $values.preStopSeconds) (dig "stop_timeout_s" 10 $config.service | ceil | int) -}}
 {{- if le (int $values.terminationGracePeriodSeconds) (int $stop) -}}
-{{- $faults = append $faults (printf "terminationGracePeriodSeconds is %d; expected more than %d, which is preStopSeconds and three times config.service.stop_timeout_s: the rest of a stop would be cut off" (int $values.terminationGracePeriodSeconds) (int $stop)) -}}
+{{- $faults = append $faults (printf "terminationGracePeriodSeconds is %d; expected more than %d, which is preStopSeconds and config.service.stop_timeout_s: the rest of a stop would be cut off" (int $values.terminationGracePeriodSeconds) (int $stop)) -}}
 {{- end -}}
 
 {{- $size := include "firstfault.bytes" $values.persistence.size -}}

@@ -50,7 +50,7 @@ def take_latest(objects: list[Object]) -> None:
 
 
 def hurry(objects: list[Object]) -> None:
-    server_of(objects)["template"]["spec"]["terminationGracePeriodSeconds"] = 35
+    server_of(objects)["template"]["spec"]["terminationGracePeriodSeconds"] = 15
 
 
 def ask_liveness_of_readiness(objects: list[Object]) -> None:

@@ -105,7 +105,7 @@ def _liveness(objects: list[Object]) -> list[str]:
 
 @policy("has time to stop: waits, then drains, within its grace")
 def _grace(objects: list[Object]) -> list[str]:
-    stop_s = 3 * config_of(objects)["service"]["stop_timeout_s"]  # receivers, engine, query, one after another
+    stop_s = config_of(objects)["service"]["stop_timeout_s"]  # of all processes together
     bad = []
     for pod in pods(objects):
         for one in pod["spec"]["containers"]:
