@@ -28,13 +28,14 @@ from analyzer.errors.fingerprint import fingerprint_of
 from analyzer.errors.sightings import Parse
 from analyzer.errors.stack_traces import parse_stack
 from analyzer.errors.trace_groups import Explained, Group, grouped
-from analyzer.findings import Answer, VerdictKind
+from analyzer.findings import Answer, SpanRef, VerdictKind
 from analyzer.forest import Defect, Forest, build_forest
 from analyzer.kernels.critical_path import critical_time, own_time
 from analyzer.latency import explain_latency, latency_candidates, put_back
 from analyzer.origins import ErrorStory, PropagationMemory, StringClasses, classify, explain_errors
 from analyzer.spans import TraceBatch, Vocabulary
 from analyzer.structure import StructureMemory, explain_structure, usual_callee
+from analyzer.words import span_ref
 
 _STATE_MAGIC = b"FFA1"
 _PARTS = 3
@@ -231,6 +232,11 @@ class Analyzer:
         elif verdicts.slow[trace]:
             verdict = "latency"
         return brief(verdicts.analysis, trace, verdict)
+
+    def entry(self, verdicts: Verdicts, trace: int) -> SpanRef | None:
+        """Say where one trace of the batch came in: its first root; None when it has no spans, only logs."""
+        nodes = verdicts.analysis.forest.nodes(trace)
+        return span_ref(verdicts.analysis, nodes.start) if len(nodes) else None
 
     def answer(self, traces: TraceBatch) -> Answer:
         """Answer for one trace at once: measured, explained, not learned."""

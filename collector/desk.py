@@ -9,7 +9,7 @@ from typing import Protocol
 from analyzer.engine import Analyzer, Verdicts
 from analyzer.errors.group_words import ErrorGroup
 from analyzer.errors.trace_groups import Explained
-from analyzer.findings import Answer
+from analyzer.findings import Answer, SpanRef
 from analyzer.spans import TraceBatch
 from collector.contracts import Clock, EdgeRollup, OutboxItem, Released, Rollup, Signal, StoredIncident, StoredTrace
 from collector.handover import Position
@@ -128,6 +128,8 @@ class Desk:
     encode_traces: Callable[[TraceBatch, int], bytes]
     encode_logs: Callable[[TraceBatch, int], bytes]
     exports: Callable[[Answer, int], list[OutboxItem]]
+    # Of a trace told in brief: its answer, its entry, now. What is acknowledged and found is told, explained or not.
+    brief_exports: Callable[[Answer, SpanRef | None, int], list[OutboxItem]]
     # What a trace has become with what is stored of it, when assembly no longer holds that.
     recall: Callable[[bytes, TraceBatch, int], Recalled | None] = lambda trace_id, traces, index: None
     clean_traces_per_second: float = 20.0

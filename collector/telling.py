@@ -3,8 +3,8 @@
 Analysing costs half a microsecond a span, explaining a trace milliseconds: whoever explains all of them
 falls behind as soon as many traces fail at once, which is when answers are needed. So words have a share
 of the engine's time: `EXPLAIN_SHARE`, and `HURRIED_SHARE` while requests wait. What comes beyond it is told
-in brief (what was found; where it began is worked out when somebody asks, from the bytes that are kept);
-beyond `BRIEF_SHARE` it is only counted. Failing traces come first, then slow ones, then odd ones.
+in brief, to the backend too (what was found; where it began is worked out when somebody asks, from the bytes that
+are kept); beyond `BRIEF_SHARE` it is only counted. Failing traces come first, then slow ones, then odd ones.
 """
 
 from __future__ import annotations
@@ -158,13 +158,16 @@ class Teller:
 
     def _in_brief(self, released: Released, verdicts: Verdicts, index: int) -> StoredTrace:
         """Told what was found; the bytes are kept, so that who asks gets it explained then."""
-        answer = self._desk.analyzer.brief(verdicts, index)
+        desk = self._desk
+        answer = desk.analyzer.brief(verdicts, index)
+        entry = desk.analyzer.entry(verdicts, index)
         self._counts.brief_traces += 1
         return StoredTrace(
             trace_id=verdicts.trace_id(index),
             answer=answer,
-            trace_otlp=self._desk.encode_traces(released.traces, index),
-            logs_otlp=self._desk.encode_logs(released.traces, index) or None,
+            trace_otlp=desk.encode_traces(released.traces, index),
+            logs_otlp=desk.encode_logs(released.traces, index) or None,
+            exports=desk.brief_exports(answer, entry, desk.clock.now_ns()),
         )
 
     def _worth_telling(self, verdicts: Verdicts) -> tuple[list[int], list[int]]:

@@ -13,6 +13,7 @@ from analyzer.errors.group_news import Turn
 from analyzer.errors.group_words import ErrorGroup
 from analyzer.errors.groups import GroupsConfig
 from analyzer.errors.rules import Grouping
+from analyzer.findings import Answer, SpanRef
 from analyzer.incident_config import IncidentConfig
 from analyzer.incident_words import Incident
 from analyzer.incidents.ranking import rank_incident
@@ -44,6 +45,7 @@ from collector.contracts import (
 from collector.desk import Desk, Source
 from collector.errors import OverloadedError
 from collector.exporters.breaker import CircuitBreaker
+from collector.exporters.briefs import brief_exports
 from collector.exporters.findings import ExportSettings, finding_exports
 from collector.exporters.groups import group_exports
 from collector.exporters.incidents import incident_exports
@@ -124,6 +126,7 @@ class EngineRoom:
                 encode_traces=lambda traces, i: masked_request(encode_traces(traces, i), Signal.TRACES, redactor),
                 encode_logs=lambda traces, i: masked_request(encode_logs(traces, i), Signal.LOGS, redactor),
                 exports=_exports(config.exporters.otlp),
+                brief_exports=_brief_exports(config.exporters.otlp),
                 recall=self._recall,
                 clean_traces_per_second=config.storage.clean_traces_per_second,
                 incidents=self._incidents,
@@ -268,6 +271,13 @@ def _exports(section: OtlpExporterConfig | None) -> Callable[..., list[OutboxIte
         return lambda answer, now_ns: []
     settings = _export_settings(section)
     return lambda answer, now_ns: finding_exports(answer, settings, now_ns)
+
+
+def _brief_exports(section: OtlpExporterConfig | None) -> Callable[[Answer, SpanRef | None, int], list[OutboxItem]]:
+    if section is None:
+        return lambda answer, entry, now_ns: []
+    settings = _export_settings(section)
+    return lambda answer, entry, now_ns: brief_exports(answer, entry, settings, now_ns)
 
 
 def _group_exports(section: OtlpExporterConfig | None) -> Callable[[ErrorGroup, Turn, int], list[OutboxItem]]:

@@ -87,11 +87,11 @@ def finding_exports(answer: Answer, settings: ExportSettings, analyzed_at_ns: in
     story = _Story(answer, settings, analyzed_at_ns)
     items = []
     if settings.log_events:
-        items.append(_item(story, Signal.LOGS, _logs(story).SerializeToString(deterministic=True)))
+        items.append(item_of(answer, settings, Signal.LOGS, _logs(story).SerializeToString(deterministic=True)))
     if settings.annotation_spans:
         spans = _annotations(story)
         if spans.resource_spans:
-            items.append(_item(story, Signal.TRACES, spans.SerializeToString(deterministic=True)))
+            items.append(item_of(answer, settings, Signal.TRACES, spans.SerializeToString(deterministic=True)))
     return items
 
 
@@ -163,7 +163,7 @@ def _spans(answer: Answer) -> dict[str, SpanRef]:
 def _logs(story: _Story) -> ExportLogsServiceRequest:
     request = ExportLogsServiceRequest()
     resource_logs = request.resource_logs.add()
-    resource_logs.resource.CopyFrom(_resource(SERVICE_NAME, story.answer.engine_version))
+    resource_logs.resource.CopyFrom(resource_of(SERVICE_NAME, story.answer.engine_version))
     scope_logs = resource_logs.scope_logs.add()
     scope_logs.scope.name, scope_logs.scope.version = OWN_SCOPE_NAME, story.answer.engine_version
     scope_logs.log_records.extend(_records(story))
@@ -323,7 +323,7 @@ def _annotations(story: _Story) -> ExportTraceServiceRequest:
         if inherit or not request.resource_spans:
             resource_spans = request.resource_spans.add()
             service = anchor.service if inherit else SERVICE_NAME
-            resource_spans.resource.CopyFrom(_resource(service, story.answer.engine_version))
+            resource_spans.resource.CopyFrom(resource_of(service, story.answer.engine_version))
             scope_spans = resource_spans.scope_spans.add()
             scope_spans.scope.name, scope_spans.scope.version = OWN_SCOPE_NAME, story.answer.engine_version
         scope_spans.spans.append(_annotation(story, cause, anchor))
@@ -366,13 +366,14 @@ def _links(story: _Story, anchor: SpanRef) -> dict[str, str]:
 # -- shared ----------------------------------------------------------------------------------------
 
 
-def _item(story: _Story, signal: Signal, payload: bytes) -> OutboxItem:
-    answer, settings = story.answer, story.settings
+def item_of(answer: Answer, settings: ExportSettings, signal: Signal, payload: bytes) -> OutboxItem:
+    """Make the message of one revision of one trace."""
     key = digest(16, "export", settings.tenant, answer.trace_id, str(answer.revision), signal.name)
     return OutboxItem(key=key, destination=settings.destination, signal=signal, payload=payload)
 
 
-def _resource(service: str, version: str) -> Resource:
+def resource_of(service: str, version: str) -> Resource:
+    """Say who speaks; the version is ours, so other services have none."""
     resource = Resource()
     own = service == SERVICE_NAME
     resource.attributes.extend(key_values({"service.name": service, "service.version": version if own else None}))

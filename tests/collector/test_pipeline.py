@@ -15,6 +15,8 @@ from collector.assembly.buffer import Assembler
 from collector.assembly.release import AssemblyConfig
 from collector.contracts import Found, OutboxItem, Signal, StoredTrace
 from collector.desk import Desk
+from collector.exporters.briefs import brief_exports
+from collector.exporters.findings import ExportSettings
 from collector.pipeline import ANNOUNCED_MAX, Pipeline
 from collector.recall import join
 from collector.samples import analyzer_samples, pipeline_samples
@@ -127,6 +129,7 @@ class House:
                 encode_traces=encode_traces,
                 encode_logs=encode_logs,
                 exports=lambda answer, now_ns: [OutboxItem(b"k", "otlp", Signal.LOGS, answer.trace_id.encode())],
+                brief_exports=lambda answer, entry, now_ns: brief_exports(answer, entry, ExportSettings(), now_ns),
                 recall=lambda trace_id, traces, index: self.recall(trace_id, traces, index),
                 clean_traces_per_second=clean_per_second,
             )

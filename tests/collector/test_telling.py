@@ -6,9 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from collector import telling
 from collector.app.query_room import ExplainingStore
+from collector.contracts import Signal
 from collector.store.sqlite import SqliteStore
 from collector.telling import Allowance
 from tests.collector.test_pipeline import CLEAN, FAILING, SECOND_NS, House
@@ -59,6 +61,25 @@ def test_beyond_its_share_a_trace_is_told_in_brief(monkeypatch: pytest.MonkeyPat
     assert house.pipeline.counts.explained_traces == 1
     assert house.pipeline.counts.brief_traces == 4
     assert house.shelf.clean == []
+
+
+def test_what_is_told_in_brief_is_exported_with_its_finding(monkeypatch: pytest.MonkeyPatch):
+    """Acknowledged, found, told: the backend hears of it at the span where the trace came in."""
+    house = House()
+    slow_words(house, monkeypatch, 2 * SECOND_NS, 0)
+    drawings = {drawing.trace_id: drawing for drawing in (draw(FAILING, seed=seed) for seed in range(2))}
+    for drawing in drawings.values():
+        house.send(drawing)
+
+    house.after(30)
+
+    brief = house.shelf.traces[1]
+    assert brief.answer.status == "unknown"
+    spans = next(item for item in brief.exports if item.signal is Signal.TRACES)
+    (annotation,) = ExportTraceServiceRequest.FromString(spans.payload).resource_spans[0].scope_spans[0].spans
+    assert (annotation.trace_id, annotation.name) == (brief.trace_id, "firstfault brief")
+    assert annotation.end_time_unix_nano - annotation.start_time_unix_nano == 100_000_000
+    assert annotation.parent_span_id == drawings[brief.trace_id].spans[0].span_id
 
 
 def test_clean_traces_leave_time_for_the_next_failing_one(monkeypatch: pytest.MonkeyPatch):
