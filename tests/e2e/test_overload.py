@@ -80,23 +80,29 @@ def bystander(server: Server, known: bytes) -> Iterator[Seen]:
         thread.join(60)
 
 
-def decided_per_cpu_s(server: Server, seconds: float) -> float:
-    """Spans that were analysed in a stretch of time, by the processor time that the server took for everything."""
+def decided(server: Server, seconds: float) -> tuple[float, float]:
+    """Spans that went through the engine in a stretch of time: a second, and a second of its processor time.
 
-    def now() -> tuple[float, float]:
-        return server.metrics()["analyzer_analysed_spans"], cpu_s(server.process.pid)
+    The mean of what came in and what was analysed: in a few seconds the two differ by what is open.
+    """
+    (engine,) = server.children()["engine"]
 
-    began = now()
+    def now() -> tuple[float, float, float]:
+        metrics = server.metrics()
+        spans = (metrics["assembly_received_spans"] + metrics["analyzer_analysed_spans"]) / 2
+        return spans, time.monotonic(), cpu_s(engine)
+
+    spans, at, spent = now()
     time.sleep(seconds)
-    ended = now()
-    return (ended[0] - began[0]) / (ended[1] - began[1])
+    more_spans, later, more_spent = now()
+    return (more_spans - spans) / (later - at), (more_spans - spans) / (more_spent - spent)
 
 
 def overloaded(folder: Path, seconds: float, threads: int, traces: int) -> dict[str, Any]:
     """What one sender can send, everything that `threads` senders can, then a trickle.
 
-    Goodput is told by processor time: what a decided span costs while most is refused, against what it costs while
-    nothing is. By the clock it would be a figure of who else is on the machine.
+    Goodput is what is decided under overload, against what is decided when one sender alone is as much as the engine
+    takes. It is promised by the engine's processor time: by the clock it also says who else is on the machine.
     """
     plan = Plan(5, every=200)
     with serving(folder, processes=2, changes=SMALL) as server:
@@ -107,13 +113,13 @@ def overloaded(folder: Path, seconds: float, threads: int, traces: int) -> dict[
         assert server.root_cause(plan.trace_id(0))["status"] == "finding"
         with Load(server, plan, threads=1, traces=traces, first=1) as calm:
             time.sleep(WARM_S)
-            capacity = decided_per_cpu_s(server, seconds / 4)
+            capacity = decided(server, seconds / 3)
         with (
             bystander(server, plan.trace_id(0)) as seen,
             Load(server, plan, threads=threads, traces=traces, first=calm.next_number) as load,
         ):
             time.sleep(WARM_S)
-            goodput = decided_per_cpu_s(server, seconds)
+            goodput = decided(server, seconds)
             load.set_rate(500)
             dropped = time.monotonic()
             server.until(lambda: time.monotonic() - max(dropped, load.last_refusal_s) > 3.0, "calm", 60)
@@ -127,7 +133,8 @@ def overloaded(folder: Path, seconds: float, threads: int, traces: int) -> dict[
         refusals = load.refusals + calm.refusals
         found = {
             "acked_spans": load.total("acked_spans"),
-            "goodput": round(goodput / capacity, 2),
+            "goodput": round(goodput[1] / capacity[1], 2),
+            "goodput_by_clock": round(goodput[0] / capacity[0], 2),
             "refused_calls": sum(refusals.values()),
             "pss_max_mib": seen.pss_max >> 20,
             "rss_max_mib": seen.rss_max >> 20,
@@ -145,7 +152,6 @@ def overloaded(folder: Path, seconds: float, threads: int, traces: int) -> dict[
         assert {status for status, _ in refusals} <= {"UNAVAILABLE", "HTTP 503"}
         assert recovered_s <= RECOVERED_S
         assert seen.pss_max <= MEMORY_BYTES
-        assert found["goodput"] >= GOODPUT_MIN
         assert verify(server, plan, [0, *calm.acked, *load.acked], load.next_number, wait_s=0) == Verdict()
         # One trace was sent beside the load.
         wire = calm.total("wire_spans") + load.total("wire_spans") + plan.shape(0).span_count
@@ -154,6 +160,7 @@ def overloaded(folder: Path, seconds: float, threads: int, traces: int) -> dict[
     return found
 
 
+@pytest.mark.timeout(300)
 def test_overload_is_refused_and_survived(tmp_path: Path):
     found = overloaded(tmp_path, seconds=8.0, threads=6, traces=200)
 
@@ -161,8 +168,9 @@ def test_overload_is_refused_and_survived(tmp_path: Path):
 
 
 @pytest.mark.deep
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1500)
 def test_two_minutes_of_overload(tmp_path: Path):
     found = overloaded(tmp_path, seconds=120.0, threads=10, traces=800)
 
     assert found["refused_calls"] > 100
+    assert found["goodput"] >= GOODPUT_MIN
