@@ -88,7 +88,12 @@ class Assembly(Section):
     trace_spans_max: int = Field(100_000, ge=1)
     trace_bytes_max: int = Field(50 * 2**20, ge=1024)
     open_traces_max: int = Field(1_000_000, ge=16)
-    memory_bytes_max: int = Field(1 * 2**30, ge=16 * 2**20, description="span bytes and rows held at once")
+    memory_bytes_max: int | None = Field(
+        None,
+        ge=16 * 2**20,
+        description="span bytes and rows held at once; default: a quarter of the memory of the container or machine, "
+        "from 128 MiB to 1 GiB",
+    )
     late_window_s: float = Field(600.0, ge=0, description="a late span re-opens its trace within this time")
 
 

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from collector.config import Config
 from collector.floors import Line, check_cache
+from collector.memory_limit import memory_limit, open_traces_bytes
 
 MIB, GIB = 2**20, 2**30
 FREE_MIN_BYTES = 256 * MIB  # below it, ingest is refused within minutes
@@ -185,7 +186,8 @@ def _files_max() -> int:
 def check_memory(config: Config, limit: Callable[[], int] | None = None) -> list[Line]:
     """Compare memory with what assembly may hold; say how many cores there are."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    needed, have = BASE_BYTES + config.assembly.memory_bytes_max, (limit or memory_limit)()
+    have = (limit or memory_limit)()
+    needed = BASE_BYTES + (config.assembly.memory_bytes_max or open_traces_bytes(have))
     words = f"{have / GIB:.1f} GiB for us; open traces and all processes may take {needed / GIB:.1f} GiB"
     todo = "raise the limit, or lower assembly.memory_bytes_max"
     few = cores < 2
@@ -198,18 +200,3 @@ def check_memory(config: Config, limit: Callable[[], int] | None = None) -> list
             "two let receivers and the engine work at once" if few else "",
         ),
     ]
-
-
-def memory_limit(cgroups: Path = Path("/sys/fs/cgroup"), own: Path = Path("/proc/self/cgroup")) -> int:
-    """Bytes this process may have: the smallest of the machine's memory and the limits of its control groups."""
-    found = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
-    folders = [cgroups, cgroups / "memory"]
-    with suppress(OSError):
-        for line in own.read_text().splitlines():
-            path = line.rpartition(":")[2].strip("/")
-            folders += [cgroups / path, cgroups / "memory" / path]
-    for folder in folders:
-        for name in ("memory.max", "memory.limit_in_bytes"):
-            with suppress(OSError, ValueError):
-                found.append(int((folder / name).read_text()))
-    return min(found)

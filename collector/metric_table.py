@@ -112,7 +112,9 @@ METRICS: dict[str, Metric] = {
     "analyzer_known_traces": _counter("Traces that came again, and had been decided and stored before."),
     "spans_at_risk": _gauge("Accepted spans a crash would lose now (memory mode)."),
     "ring_used_bytes": _gauge("Bytes between receivers and engine."),
-    "ring_capacity_bytes": _gauge("Room between receivers and engine."),
+    "ring_capacity_bytes": _gauge(
+        "Room between receivers and engine; a request of more than half of it waits beside it."
+    ),
     "ring_refused_requests": _counter("Requests the ring had no room for."),
     # the engine: accepted + replayed = analysed + deduped + dropped + open
     "decode_undecodable_requests": _counter("Requests the guard let in and the decoder could not read."),

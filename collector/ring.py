@@ -7,8 +7,10 @@ short a filler record skips it. After each record a byte goes through a pipe: it
 the system call orders the stores before the reader's loads on machines that reorder them.
 
 The memory is anonymous (memfd), passed on by file descriptor: nothing is left behind by a crash, and
-the small /dev/shm of a container is no limit. Only the first `_CALM_BYTES` are used while the reader
-keeps up, so a large ring does not cost a large resident set.
+the small /dev/shm of a container is no limit. Pages that were touched stay resident, so the ring has room for
+ordinary requests only (`ROOM_BYTES`), and of that only the first `_CALM_BYTES` are used while the reader keeps up.
+A request of more than half the room goes through a slot behind the ring, one at a time; its record in the ring
+keeps the order, and its pages go back to the system as soon as it is read.
 
 Never holds ids of interned strings: bytes only.
 """
@@ -26,10 +28,13 @@ import numpy as np
 
 from collector.contracts import Signal
 
-_HEADER_BYTES = 64  # written, read, offered, refused: each in its own word
+ROOM_BYTES = 16 * 2**20  # two requests of 8 MiB; the engine reads that much in less than it stands still for
+
+_HEADER_BYTES = 64  # words: written, read, where the record of the slot's request ends, capacity
 _RECORD_BYTES = 16  # length; signal in the low byte, above it the request's number in the journal
 _ALIGN = 16
 _FILLER = 255
+_IN_SLOT = 64  # added to the signal: the bytes are not behind the head but in the slot
 _SIGNAL_BITS = 8
 _CALM_BYTES = 8 * 2**20  # where an empty ring starts over; about the size of a shared cache
 
@@ -53,11 +58,16 @@ class _Ring:
         self._words: np.ndarray[tuple[int], np.dtype[np.uint64]] = np.frombuffer(
             self._map, np.uint64, _HEADER_BYTES // 8
         )
-        self._capacity = (len(self._map) - _HEADER_BYTES) // _ALIGN * _ALIGN
+        self._capacity = int(self._words[3])
+        self._ordinary_max = _ordinary_max(self._capacity)
         self._data: np.ndarray[tuple[int], np.dtype[np.uint8]] = np.frombuffer(
             self._map, np.uint8, self._capacity, _HEADER_BYTES
         )
         self._heads: np.ndarray[tuple[int], np.dtype[np.uint64]] = self._data.view(np.uint64)
+        self._slot_at = _slot_at(self._capacity)
+        self._slot: np.ndarray[tuple[int], np.dtype[np.uint8]] = np.frombuffer(
+            self._map, np.uint8, len(self._map) - self._slot_at, self._slot_at
+        )
 
     @property
     def capacity_bytes(self) -> int:
@@ -65,6 +75,7 @@ class _Ring:
 
     @property
     def used_bytes(self) -> int:
+        """Bytes of the ring that are not read yet; of a request in the slot, its head."""
         return int(self._words[0]) - int(self._words[1])
 
     @property
@@ -73,7 +84,7 @@ class _Ring:
         return int(self._words[1]) % self._capacity
 
     def _let_go(self) -> None:
-        del self._words, self._data, self._heads
+        del self._words, self._data, self._heads, self._slot
         self._map.close()
 
 
@@ -87,28 +98,41 @@ class RingWriter(_Ring):
 
     def has_room(self, length: int) -> bool:
         """Whether a request of this many bytes would fit now, wherever the ring stands."""
-        return self.used_bytes + 2 * (_RECORD_BYTES + _padded(length)) <= self._capacity
+        is_large = length > self._ordinary_max
+        need = _RECORD_BYTES if is_large else _RECORD_BYTES + _padded(length)
+        return self.used_bytes + 2 * need <= self._capacity and not (is_large and self._is_slot_taken())
 
     def offer(self, payload: bytes, signal: Signal, sequence: int = 0) -> bool:
         """Copy one request into the ring; False when the reader has not made room for it."""
-        need = _RECORD_BYTES + _padded(len(payload))
+        length = len(payload)
+        is_large = length > self._ordinary_max
+        need = _RECORD_BYTES if is_large else _RECORD_BYTES + _padded(length)
         written, read = int(self._words[0]), int(self._words[1])
         at = written % self._capacity
         calm = written == read and at > _CALM_BYTES and need <= at
         skip = self._capacity - at if calm or at + need > self._capacity else 0
-        if need > self._capacity or written + skip + need - read > self._capacity:
+        if written + skip + need - read > self._capacity or (
+            is_large and (length > len(self._slot) or self._is_slot_taken())
+        ):
             self.refused_count += 1
             return False
         if skip:
             self._head(at, skip - _RECORD_BYTES, _FILLER)
             at = 0
-        self._head(at, len(payload), sequence << _SIGNAL_BITS | int(signal))
-        start = at + _RECORD_BYTES
-        self._data[start : start + len(payload)] = np.frombuffer(payload, np.uint8)
-        self._words[0] = written + skip + need
+        self._head(at, length, sequence << _SIGNAL_BITS | (int(signal) + _IN_SLOT * is_large))
+        target = self._slot if is_large else self._data[at + _RECORD_BYTES :]
+        target[:length] = np.frombuffer(payload, np.uint8)
+        end = written + skip + need
+        if is_large:
+            self._words[2] = end
+        self._words[0] = end
         with contextlib.suppress(BlockingIOError):  # a pipe full of wake-ups: the reader will come
             os.write(self._wake_fd, b"\0")
         return True
+
+    def _is_slot_taken(self) -> bool:
+        # A writer that died may have noted an end it did not get to: no record stands behind `written`.
+        return bool(self._words[1] < min(self._words[2], self._words[0]))
 
     def _head(self, at: int, length: int, kind: int) -> None:
         self._heads[at // 8] = length
@@ -140,6 +164,8 @@ class RingReader(_Ring):
             if kind == _FILLER:
                 self._words[1] = read + length + _RECORD_BYTES
                 continue
+            if kind >= _IN_SLOT:
+                return self._slot[:length].data, Signal(kind - _IN_SLOT)
             start = at + _RECORD_BYTES
             return self._data[start : start + length].data, Signal(kind)
 
@@ -147,9 +173,13 @@ class RingReader(_Ring):
         """Give the room of the request that was taken back to the writer; its number in the journal, or 0."""
         read = int(self._words[1])
         at = read % self._capacity // 8
-        length, sequence = int(self._heads[at]), int(self._heads[at + 1]) >> _SIGNAL_BITS
+        length, word = int(self._heads[at]), int(self._heads[at + 1])
+        if word & 0xFF >= _IN_SLOT:
+            length = 0
+            if hasattr(mmap, "MADV_REMOVE"):
+                self._map.madvise(mmap.MADV_REMOVE, self._slot_at)
         self._words[1] = read + _RECORD_BYTES + _padded(length)
-        return sequence
+        return word >> _SIGNAL_BITS
 
     def clear_wakeups(self) -> None:
         try:
@@ -170,11 +200,29 @@ def wait_any(readers: list[RingReader], timeout_s: float, extra_fds: tuple[int, 
     return ready
 
 
-def create_ring(request_bytes_max: int) -> RingFds:
-    """Make a ring that an empty reader can always fit one largest request into."""
-    size = _HEADER_BYTES + 2 * (_RECORD_BYTES + _padded(request_bytes_max))
+def _ordinary_max(capacity: int) -> int:
+    """Longest request that goes through the ring: an empty one has room for it wherever it stands."""
+    return capacity // 2 // _ALIGN * _ALIGN - _RECORD_BYTES
+
+
+def _slot_at(capacity: int) -> int:
+    """Where the slot begins: on a page of its own, so that its pages can be given back."""
+    return -(-(_HEADER_BYTES + capacity) // mmap.PAGESIZE) * mmap.PAGESIZE
+
+
+def create_ring(request_bytes_max: int, room_bytes: int = ROOM_BYTES) -> RingFds:
+    """Make a ring that always takes one largest request when it is empty.
+
+    Parameters
+    ----------
+    request_bytes_max : the largest request
+    room_bytes : for ordinary ones; no more is made than two of the largest need
+    """
+    capacity = min(room_bytes // _ALIGN * _ALIGN, 2 * (_RECORD_BYTES + _padded(request_bytes_max)))
+    slot_bytes = request_bytes_max if request_bytes_max > _ordinary_max(capacity) else 0
     memory = os.memfd_create("firstfault-ring") if hasattr(os, "memfd_create") else _unnamed_file()
-    os.ftruncate(memory, size)
+    os.ftruncate(memory, _slot_at(capacity) + slot_bytes)
+    os.pwrite(memory, np.uint64(capacity).tobytes(), 3 * 8)
     wake_read, wake_write = os.pipe()
     os.set_blocking(wake_read, False)
     os.set_blocking(wake_write, False)

@@ -24,7 +24,7 @@ from collector.config import Config, ConfigError, check
 from collector.floors import check_floors
 from collector.health import Health, health_server, metrics_server
 from collector.logs import set_up_logging
-from collector.ring import create_ring
+from collector.ring import ROOM_BYTES, create_ring
 from collector.supervisor import ChildSpec, Supervisor, own_stop_s
 from collector.telemetry import Snapshot, Telemetry, merge
 
@@ -149,8 +149,7 @@ class _OneProcess:
 
         self._stopping = stopping
         self._timeout_s = config.service.stop_timeout_s * BODY_SHARE
-        grpc, http = config.receivers.otlp.protocols.grpc, config.receivers.otlp.protocols.http
-        self._source = DirectSource(RECEIVER, 2 * max(grpc.message_bytes_max, http.message_bytes_max))
+        self._source = DirectSource(RECEIVER, ROOM_BYTES)
         way, self._journal_counts = handover(config, RECEIVER, self._source, 1)
         self._engine = EngineRoom(config, self._source, stopping.is_set)
         self._query = QueryRoom(

@@ -55,6 +55,7 @@ from collector.groups import GroupRoom
 from collector.incidents import IncidentRoom
 from collector.journal.keeper import Keeper
 from collector.journal.replay import Replay
+from collector.memory_limit import memory_limit, open_traces_bytes
 from collector.offline import new_analyzer
 from collector.pipeline import Pipeline
 from collector.recall import Recalled, join
@@ -215,6 +216,7 @@ class EngineRoom:
 
 def assembly_config(section: Assembly) -> AssemblyConfig:
     """Turn the section of the configuration into what assembly takes: milliseconds, shares of the memory."""
+    arena_bytes = section.memory_bytes_max or open_traces_bytes(memory_limit())
     return AssemblyConfig(
         idle_ms=_ms(section.idle_s),
         root_idle_ms=_ms(section.root_idle_s),
@@ -224,8 +226,8 @@ def assembly_config(section: Assembly) -> AssemblyConfig:
         trace_spans_max=section.trace_spans_max,
         trace_bytes_max=section.trace_bytes_max,
         open_traces_max=section.open_traces_max,
-        arena_bytes=section.memory_bytes_max,
-        segment_bytes=_segment_bytes(section.memory_bytes_max),
+        arena_bytes=arena_bytes,
+        segment_bytes=_segment_bytes(arena_bytes),
         late_window_ms=max(1, _ms(section.late_window_s)),
     )
 

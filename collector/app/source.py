@@ -11,7 +11,13 @@ from collector.telemetry import Snapshot
 
 
 class DirectSource:
-    """`NumberedHandover` and `Source` in one process: a bounded queue between receiver threads and the engine's."""
+    """`NumberedHandover` and `Source` in one process: a bounded queue between receiver threads and the engine's.
+
+    Parameters
+    ----------
+    name : of the receiver, in journals
+    bytes_max : requests that wait, together; a larger one is taken when nothing waits
+    """
 
     def __init__(self, name: str, bytes_max: int) -> None:
         self._name = name

@@ -22,7 +22,7 @@ from collector.store.schema import HOUR
 HOUR_NS = 3_600_000_000_000
 OPEN_MAX = 96  # connections held: 3 descriptors each, well under the usual limit of 1024
 READ_CACHE_KIB = 512
-WRITE_CACHE_KIB = 16_384
+WRITE_CACHE_KIB = 4_096  # inner pages and the newest leaves; four times as much saves 3 % of the CPU of a put
 SETTLED_NS = 1_000_000_000
 _NAME = re.compile(r"^traces-(\d{10})\.sqlite$")
 

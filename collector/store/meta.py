@@ -19,7 +19,7 @@ from collector.store.groups import GroupTables
 from collector.store.incidents import IncidentTables
 from collector.store.schema import META, Decision
 
-CACHE_KIB = 16_384
+CACHE_KIB = 4_096  # see `hours`
 READ_CACHE_KIB = 2_048
 T = TypeVar("T")
 

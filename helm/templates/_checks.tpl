@@ -56,7 +56,7 @@
 {{- end -}}
 
 {{- $limit := include "firstfault.bytes" (dig "limits" "memory" "" (default dict $values.resources)) -}}
-{{- $memory := dig "assembly" "memory_bytes_max" 1073741824 $config -}}
+{{- $memory := default 0 (dig "assembly" "memory_bytes_max" 0 $config) -}}
 {{- if $limit -}}
 {{- if gt (mulf 2 (float64 $memory)) (float64 $limit) -}}
 {{- $faults = append $faults (printf "config.assembly.memory_bytes_max is %d and resources.limits.memory %s; expected half of it at most, or the kernel ends the container before the program refuses" (int64 $memory) $values.resources.limits.memory) -}}

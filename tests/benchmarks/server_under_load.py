@@ -78,14 +78,24 @@ def rss_bytes(pid: int) -> int:
 
 def memory_bytes(pid: int) -> int:
     """Memory of a process and all below it; what they share (libraries) counts once (PSS)."""
+    return _weighed(pid, "Pss")
+
+
+def own_memory_bytes(pid: int) -> int:
+    """Memory of a process and all below it, without pages of files: those are shared with whatever else runs."""
+    return _weighed(pid, "Pss_Anon", "Pss_Shmem")
+
+
+def _weighed(pid: int, *kinds: str) -> int:
     total = 0
     for one in _family(pid):
         try:
             text = Path(f"/proc/{one}/smaps_rollup").read_text()
         except OSError:
             continue
-        found = re.search(r"^Pss:\s+(\d+) kB", text, re.MULTILINE)
-        total += int(found[1]) * 1024 if found else 0
+        total += sum(
+            int(size) * 1024 for kind, size in re.findall(r"^(\w+):\s+(\d+) kB", text, re.MULTILINE) if kind in kinds
+        )
     return total
 
 

@@ -232,23 +232,16 @@ def test_open_files(limit: int, level: str):
     assert one(doctor_machine.check_files_max(Config(), lambda: limit)).level == level
 
 
-@pytest.mark.parametrize(("gib", "level"), [(1.0, "warn"), (1.5, "ok")])
-def test_memory(gib: float, level: str):
-    lines = doctor_machine.check_memory(Config(), lambda: int(gib * 2**30))
+@pytest.mark.parametrize(
+    ("told_gib", "gib", "level"), [(1, 1.4, "warn"), (1, 1.5, "ok"), (0, 1, "ok"), (0, 0.6, "warn")]
+)
+def test_memory(tmp_path: Path, told_gib: int, gib: float, level: str):
+    """What open traces may take is told, or a share of what there is."""
+    told = config(tmp_path, assembly={"memory_bytes_max": told_gib * 2**30 or None})
+
+    lines = doctor_machine.check_memory(told, lambda: int(gib * 2**30))
 
     assert named(lines, "memory").level == level
-
-
-def test_the_limit_of_the_control_group_counts(tmp_path: Path):
-    """The smallest of all that hold for us; "max" is none."""
-    own = tmp_path / "own"
-    own.write_text("0::/pods/one\n")
-    (tmp_path / "pods" / "one").mkdir(parents=True)
-    (tmp_path / "memory.max").write_text("max\n")
-    (tmp_path / "pods" / "one" / "memory.max").write_text("536870912\n")
-
-    assert doctor_machine.memory_limit(tmp_path, own) == 2**29
-    assert doctor_machine.memory_limit(tmp_path / "nothing", tmp_path / "nothing") > 2**29
 
 
 def test_kernels_that_are_missing_are_told_and_not_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import _sqlite3
+import ctypes
 import os
+import random
 import sqlite3
 import stat
 import subprocess
@@ -48,6 +51,24 @@ def spoil(path: Path) -> None:
     with path.open("r+b") as file:
         file.seek(8192)
         file.write(b"\xa5" * (size - 8192))
+
+
+# -- memory ------------------------------------------------------------------------------------
+
+
+def test_what_was_written_does_not_stay_in_memory(store: SqliteStore):
+    """Both files together keep a few pages; a cache that fills for ten minutes looks like a leak all the while."""
+    memory_used = ctypes.CDLL(_sqlite3.__file__).sqlite3_memory_used
+    memory_used.restype = ctypes.c_int64
+    before = memory_used()
+    rng = random.Random(8)
+    for first in range(0, 4000, 200):
+        store.put(
+            [replace(stored(first + n), trace_otlp=rng.randbytes(6000)) for n in range(200)],
+            [rng.randbytes(16) for _ in range(10_000)],
+        )
+
+    assert memory_used() - before < 10 * MIB
 
 
 # -- names and modes ---------------------------------------------------------------------------
