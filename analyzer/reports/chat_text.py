@@ -1,7 +1,7 @@
 """Text that is pasted where words call people and addresses become links: chats, issues, tickets.
 
-In: text with names from telemetry. Out: the same to read, but nobody is called and nothing can be clicked. Written for Slack,
-Teams, Discord, GitHub and GitLab; a bare name of a host may still be made a link, which shows where it leads.
+In: text with names from telemetry. Out: the same to read, but nobody is called and nothing can be clicked. Written for
+Slack, Teams, Discord, GitHub and GitLab; a bare name of a host may still be made a link, which shows where it leads.
 """
 
 from __future__ import annotations
