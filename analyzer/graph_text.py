@@ -38,6 +38,12 @@ def visible(text: str) -> str:
     return "".join("\ufffd" if unicodedata.category(c) in ("Cc", "Cf", "Cs", "Co", "Zl", "Zp") else c for c in text)
 
 
+def visible_lines(text: str) -> str:
+    """The same for several lines; whatever system wrote them, a line ends with one line feed. Tabs become blanks."""
+    lines = text.replace("\r\n", "\n").replace("\r", "\n").rstrip("\n").split("\n")
+    return "\n".join(visible(line.replace("\t", "    ")) for line in lines)
+
+
 def dot_quoted(text: str) -> str:
     """Quote a label for DOT: no backslash escape of ours or theirs, entities for what HTML would read."""
     shown = visible(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

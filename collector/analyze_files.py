@@ -26,6 +26,7 @@ from analyzer.errors.rules import Rule, replay
 from analyzer.incidents import gather_facts
 from collector.errors import BadRequestError
 from collector.group_text import replay_json, replay_text
+from collector.json_text import steady_json
 from collector.offline import FILE_LIMITS, TraceReader, masked_reader, new_analyzer
 from collector.receivers.files import FileComplaint, read_requests
 from collector.redaction import Redactor
@@ -139,7 +140,7 @@ def _analyze_texts(
 
 def _print_text(text: str, as_json: bool) -> None:
     answer = analyze_text(text)
-    lines = [answer.model_dump_json()] if as_json else text_lines(answer)
+    lines = [steady_json(answer.model_dump_json())] if as_json else text_lines(answer)
     if as_json and isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(encoding="utf-8")
     sys.stdout.write("\n".join(lines) + "\n")

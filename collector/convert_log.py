@@ -15,6 +15,7 @@ from typing import BinaryIO, Literal
 import orjson
 
 from analyzer.errors.log_reader import read_log, redact, write_log
+from collector.json_text import steady_json
 from collector.verdict_text import plain
 
 LINE_BYTES_MAX = 1_048_576  # a longer one is no record; it is skipped and counted
@@ -33,8 +34,7 @@ def convert_logs(
                     skipped += bool(line.strip())
                     continue
                 out = orjson.dumps(write_log(redact(read_log(record), user=user, ip=ip)))
-                # Written as bytes of JSON: control characters are escaped, a terminal is not steered.
-                sys.stdout.write(out.decode() + "\n")
+                sys.stdout.write(steady_json(out.decode()) + "\n")
                 written += 1
     except OSError as error:
         sys.stderr.write(plain(f"cannot read {error.filename}: {error.strerror}") + "\n")

@@ -11,6 +11,7 @@ from rich.text import Text
 from analyzer.errors.group_words import ErrorGroup, Lately, SeenAs, Trend
 from analyzer.errors.rules import Replay
 from collector.incident_text import clock_text
+from collector.json_text import steady_json
 from collector.verdict_text import plain, standard_output
 
 _STYLES = {"new": "bold red", "regressed": "bold red", "ongoing": "yellow", "resolved": "green", "ignored": "dim"}
@@ -29,7 +30,7 @@ class GroupPrinter:
         """Show a line of each."""
         for group in groups:
             if self._as_json:
-                sys.stdout.write(group.model_dump_json() + "\n")
+                sys.stdout.write(steady_json(group.model_dump_json()) + "\n")
             else:
                 self._console.print(group_line(group), soft_wrap=True)
         if not groups and not self._as_json:
@@ -38,7 +39,7 @@ class GroupPrinter:
     def show_one(self, group: ErrorGroup, why: str, trend: Trend, lately: Lately) -> None:
         """Show all of one."""
         if self._as_json:
-            sys.stdout.write(group.model_dump_json() + "\n")
+            sys.stdout.write(steady_json(group.model_dump_json()) + "\n")
         else:
             self._console.print(group_text(group, why, trend, lately), soft_wrap=True)
 

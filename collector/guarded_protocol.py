@@ -1,13 +1,15 @@
 """What one connection may cost: uvicorn's protocol with deadlines and bounds.
 
 uvicorn has no deadline for a request's head or body, none for a client that does not read its answer, and no bound on a
-head's size (Kludex/uvicorn#157): they are here, and so is the cap on connections.
+head's size (Kludex/uvicorn#157): they are here, and so is the cap on connections. Who comes when the port is full takes
+the place of the one that kept us waiting longest: a crowd that stalls keeps nobody out.
 """
 
 from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
+from itertools import islice
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
@@ -22,7 +24,8 @@ class ServerLimits:
     head_bytes_max : request line and headers together
     idle_timeout_s : a connection may rest this long between requests
     read_pause_s : who has more to read must read at least `READ_BYTES_MIN` in this time
-    connections_max : further ones are closed at once
+    connections_max : over it the one that has kept us waiting longest is closed; when none does, the one that came
+    young_s : who has kept us waiting no longer than this is let be
     """
 
     head_timeout_s: float = 10.0
@@ -31,15 +34,23 @@ class ServerLimits:
     idle_timeout_s: float = 60.0
     read_pause_s: float = 30.0
     connections_max: int = 1024
+    young_s: float = 1.0
 
 
 READ_BYTES_MIN = 16 * 1024
+BODY_BYTES_PER_S_MIN = 1024  # who sends no slower is not one that keeps us waiting (R13)
+LOOKED_AT_MAX = 256  # of the longest waiting, for each that comes
 
 
 def guarded(limits: ServerLimits) -> type[HttpToolsProtocol]:
     """Return the protocol for a port with these limits."""
 
+    # Who keeps us waiting, longest first: between requests, in a head or in a body, but not while we work.
+    waiting: dict[GuardedProtocol, None] = {}
+
     class GuardedProtocol(HttpToolsProtocol):
+        _since_s = 0.0
+        _body_bytes = 0
         _deadline: asyncio.TimerHandle | None = None
         _reader: asyncio.TimerHandle | None = None
         _unread_bytes = 0
@@ -48,35 +59,48 @@ def guarded(limits: ServerLimits) -> type[HttpToolsProtocol]:
 
         def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
             super().connection_made(transport)
-            if len(self.connections) > limits.connections_max:
+            if len(self.connections) > limits.connections_max and not self._make_room():
                 transport.abort()
             else:
                 self._arm(limits.head_timeout_s)
+                self._wait()
 
         def connection_lost(self, exc: Exception | None) -> None:
             self._disarm()
             self._stop_watching()
+            waiting.pop(self, None)
             super().connection_lost(exc)
 
         def data_received(self, data: bytes) -> None:
             if self._in_head:
+                if not self._head_bytes:
+                    self._wait()
                 self._head_bytes += len(data)
                 self._arm(limits.head_timeout_s)
+            else:
+                self._body_bytes += len(data)
             super().data_received(data)
             if self._in_head and self._head_bytes > limits.head_bytes_max and not self.transport.is_closing():
                 self._refuse(b"431 Request Header Fields Too Large")
 
         def on_headers_complete(self) -> None:
             self._disarm()
-            self._in_head = False
+            self._in_head, self._body_bytes = False, 0
+            self._wait()
             if limits.body_timeout_s is not None:
                 self._arm(limits.body_timeout_s)
             super().on_headers_complete()
 
         def on_message_complete(self) -> None:
             self._disarm()
+            waiting.pop(self, None)
             super().on_message_complete()
             self._in_head, self._head_bytes = True, 0
+
+        def on_response_complete(self) -> None:
+            super().on_response_complete()
+            if self._in_head and not self.pipeline and not self.transport.is_closing():
+                self._wait()
 
         def pause_writing(self) -> None:
             """The client has not read what we sent so far."""
@@ -87,6 +111,29 @@ def guarded(limits: ServerLimits) -> type[HttpToolsProtocol]:
         def resume_writing(self) -> None:
             self._stop_watching()
             super().resume_writing()
+
+        def _wait(self) -> None:
+            """From now on it is the client's turn."""
+            waiting.pop(self, None)
+            waiting[self] = None
+            self._since_s = self.loop.time()
+
+        def _make_room(self) -> bool:
+            """Close the one that has kept us waiting longest, if there is one."""
+            now_s = self.loop.time()
+            for one in islice(waiting, LOOKED_AT_MAX):
+                waited_s = now_s - one._since_s
+                if waited_s < limits.young_s:
+                    break
+                if one._in_head or one._body_bytes < BODY_BYTES_PER_S_MIN * waited_s:
+                    waiting.pop(one)
+                    one._disarm()
+                    if one._in_head and not one._head_bytes:
+                        one.transport.close()  # between requests nothing needs to be said
+                    else:
+                        one._refuse(b"408 Request Timeout")
+                    return True
+            return False
 
         def _watch_reader(self) -> None:
             self._unread_bytes = self.transport.get_write_buffer_size()

@@ -9,6 +9,7 @@ from rich.text import Text
 
 from analyzer.findings import Entity, EntityKind
 from analyzer.incident_words import Incident, Suspect
+from collector.json_text import steady_json
 from collector.verdict_text import plain, standard_output
 
 _STYLES = {"open": "bold red", "closed": "green"}
@@ -28,7 +29,7 @@ class IncidentPrinter:
         """Show incidents, all of each or a line."""
         for incident in incidents:
             if self._as_json:
-                sys.stdout.write(incident.model_dump_json() + "\n")
+                sys.stdout.write(steady_json(incident.model_dump_json()) + "\n")
             else:
                 self._console.print(incident_text(incident) if whole else incident_line(incident), soft_wrap=True)
         if not incidents and not self._as_json:

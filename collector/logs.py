@@ -1,4 +1,5 @@
-"""Our own logs: one line an event, text or JSON; control characters escaped, so no line can be forged.
+"""Our own logs: one line an event, text or JSON; control characters escaped, so no line can be forged, by errors' own
+words neither.
 
 JSON lines keep the log schema of docs/logs.md and carry the correlation id of the request they are about.
 """
@@ -16,6 +17,7 @@ import orjson
 from analyzer.version import __version__
 from collector import correlation
 from collector.config import Logs
+from collector.json_text import steady_json
 
 _LEVELS = {"CRITICAL": "ERROR", "WARNING": "WARN", "NOTSET": "TRACE"}
 
@@ -47,7 +49,8 @@ class _Json(logging.Formatter):
         if level == "ERROR" or record.exc_info:
             line["error"] = self._error(record, message)
         line["context"] = {"process": self._process, "logger": record.name}
-        return orjson.dumps(line, default=str).decode()
+        # A name of a file may hold bytes that are no text; a line must not be lost for it.
+        return steady_json(orjson.dumps(_whole(line), default=str).decode())
 
     def _error(self, record: logging.LogRecord, message: str) -> dict[str, str]:
         kind = record.exc_info[0].__name__ if record.exc_info and record.exc_info[0] else "Error"
@@ -61,9 +64,27 @@ class _Json(logging.Formatter):
 
 class _Text(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
-        message = record.getMessage().encode("unicode_escape").decode("ascii")
+        message = _on_one_line(record.getMessage())
         line = f"{self.formatTime(record, '%H:%M:%S')} {record.levelname.lower():7} {record.process_name} {message}"  # type: ignore[attr-defined]
-        return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
+        if not record.exc_info:
+            return line
+        # Lines of an error's own text stand to the right of where our lines begin: none can be taken for one.
+        return "\n".join(
+            [line, *("  " + _on_one_line(one) for one in self.formatException(record.exc_info).split("\n"))]
+        )
+
+
+def _on_one_line(text: str) -> str:
+    return text.encode("unicode_escape").decode("ascii")
+
+
+def _whole(value: object) -> object:
+    """Text that UTF-8 can hold, also inside of dictionaries."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode()
+    if isinstance(value, dict):
+        return {key: _whole(one) for key, one in value.items()}
+    return value
 
 
 class _Named(logging.Filter):

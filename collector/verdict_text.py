@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.text import Text
 
 from analyzer.findings import Answer, RootCause
+from collector.json_text import steady_json
 
 _STYLES = {"finding": "bold red", "clean": "green", "partial": "yellow", "unknown": "yellow", "in_progress": "cyan"}
 EVIDENCE_MAX = 5
@@ -37,7 +38,7 @@ class Printer:
     def show(self, answer: Answer) -> None:
         self.count += 1
         if self._as_json:
-            sys.stdout.write(answer.model_dump_json() + "\n")
+            sys.stdout.write(steady_json(answer.model_dump_json()) + "\n")
         else:
             self._console.print(verdict_text(answer), soft_wrap=True)
 

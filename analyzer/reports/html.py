@@ -12,6 +12,7 @@ import json
 import re
 from collections.abc import Iterable
 
+from analyzer.graph_text import visible_lines
 from analyzer.reports.advice import lasted_or_unknown
 from analyzer.reports.excerpt_text import changed_by, numbered
 from analyzer.reports.hand_words import by_hand_words, newer_words
@@ -73,7 +74,7 @@ def to_html(report: Report, *, waterfall: str = "", graph: str = "") -> str:
 
 def text_lines(lines: str) -> str:
     """Text of several lines, each escaped."""
-    return "\n".join(text(line.replace("\t", "    ")) for line in lines.rstrip("\n").split("\n"))
+    return "\n".join(text(line) for line in visible_lines(lines).split("\n"))
 
 
 def _section(title: str, inner: str) -> str:

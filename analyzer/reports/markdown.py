@@ -1,4 +1,4 @@
-"""A report as Markdown. All text is escaped: names from telemetry make no link, heading, image or HTML.
+"""A report as Markdown. All text is escaped: telemetry makes no link, heading, image or HTML, and calls nobody.
 
 In: `Report`. Out: text, verdict first. Stack traces and commands stand in fences longer than any in them.
 """
@@ -8,7 +8,9 @@ from __future__ import annotations
 import json
 import re
 
+from analyzer.graph_text import visible, visible_lines
 from analyzer.reports.advice import lasted_or_unknown
+from analyzer.reports.chat_text import calls_nobody
 from analyzer.reports.excerpt_text import changed_by, numbered
 from analyzer.reports.hand_words import by_hand_words, newer_words
 from analyzer.reports.model import Claim, Report, RunbookStep
@@ -22,8 +24,8 @@ _SCHEME = re.compile(r"\b(https?|ftp|www)(:|\.)", re.IGNORECASE)
 
 
 def escaped(text: str) -> str:
-    """Text that shows as itself: on one line, no markup, no link made of an address."""
-    plain = " ".join(text.split())
+    """Text that shows as itself: on one line, no markup, no link made of an address, nobody called, nothing unseen."""
+    plain = calls_nobody(visible(" ".join(text.split())))
     plain = _MARKUP.sub(lambda found: found[1] if found[1] in _NOT_ESCAPED else f"\\{found[1]}", plain)
     plain = _SCHEME.sub(lambda found: f"{found[1]}\\{found[2]}", plain)
     return re.sub(r"^([-+#=]|\d+[.)])", lambda found: f"\\{found[1]}", plain)
@@ -33,7 +35,7 @@ def fenced(text: str, language: str = "text") -> str:
     """A block of code; its fence is longer than any run of ticks in it."""
     longest = max((len(run) for run in _TICKS.findall(text)), default=0)
     fence = "`" * max(3, longest + 1)
-    return f"{fence}{language}\n{text.rstrip()}\n{fence}"
+    return f"{fence}{language}\n{visible_lines(text).rstrip()}\n{fence}"
 
 
 def to_markdown(report: Report, *, with_fixture: bool = True) -> str:

@@ -1,6 +1,7 @@
 """The two messages to send: that something is wrong, and that it has been stopped. Golden texts; nothing made up.
 
-In: what is known. Out: `Messages`. A field nobody knows reads "(not known: why)".
+In: what is known. Out: `Messages`. A field nobody knows reads "(not known: why)". Names from telemetry call nobody in a
+chat and make no link.
 """
 
 from __future__ import annotations
@@ -9,6 +10,8 @@ import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from analyzer.graph_text import visible
+from analyzer.reports.chat_text import for_chat
 from analyzer.reports.model import Messages
 from analyzer.words import shown
 
@@ -87,12 +90,17 @@ def messages_of(notice: Notice) -> Messages:
     ]
     words = re.sub(r"[^a-z0-9]+", "-", notice.about.lower()).strip("-")[:CHANNEL_MAX].strip("-")
     channel = "-".join(word for word in ("#incident", notice.day, words) if word)
-    return Messages(channel=channel, initial="\n".join(initial) + "\n", mitigation="\n".join(mitigation) + "\n")
+    return Messages(channel=channel, initial=_written(initial), mitigation=_written(mitigation))
 
 
 def not_known(why: str) -> str:
     """Mark what is missing, and what to do about it."""
     return f"(not known: {why})"
+
+
+def _written(lines: Sequence[str]) -> str:
+    """Lines of ours with text of theirs in them: none can begin a line of its own."""
+    return "".join(for_chat(visible(" ".join(line.split()))) + "\n" for line in lines)
 
 
 def _line(text: str) -> str:

@@ -97,7 +97,7 @@ def in_template(text: str) -> str:
 
 def in_datadog(text: str) -> str:
     """Text in a Datadog message: no template, no handle that somebody is paged by."""
-    return shown(text).replace("{{", "{ {").replace("@", "(at)")
+    return re.sub(r"\{(?=\{)", "{ ", shown(text)).replace("@", "(at)")
 
 
 def datadog_tag(text: str) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
@@ -87,6 +89,60 @@ def test_many_that_stall_do_not_keep_others_out():
             connection.close()
 
         assert httpx.get(f"http://127.0.0.1:{port}/api/v1/schema", trust_env=False).status_code == 200
+
+
+FULL = ServerLimits(connections_max=4, young_s=0.05)
+SCHEMA = b"GET /api/v1/schema HTTP/1.1\r\nhost: a\r\n\r\n"
+
+
+@pytest.mark.parametrize("sent", [*STALLS.values(), SCHEMA], ids=[*STALLS, "a whole request, then nothing"])
+def test_a_crowd_that_stalls_keeps_nobody_out(sent: bytes):
+    """The port is full, nobody's deadline is near: who comes takes the place of the one that waits longest."""
+    with rest(FULL) as port:
+        crowd = [connect(port) for _ in range(4)]
+        for connection in crowd:
+            connection.sendall(sent)
+        status = None
+        while status != 200:  # until they are no longer young; the test has an end of its own
+            with suppress(httpx.TransportError):
+                status = httpx.get(f"http://127.0.0.1:{port}/api/v1/schema", trust_env=False).status_code
+        first = crowd[0]
+        read_to_end(first)  # it was closed; a TimeoutError otherwise
+        for connection in crowd:
+            connection.close()
+
+    assert status == 200
+
+
+def test_who_sends_and_who_is_served_is_not_put_out():
+    """One sends its body at ten times the least, one has its answer made: the fifth is closed, they are not."""
+    working, free = threading.Event(), threading.Event()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["path"] == "/slow":
+            working.set()
+            await asyncio.to_thread(free.wait, 30)
+        while (await receive()).get("more_body", False):
+            pass
+        await respond(send, 200, b"here", "text/plain")
+
+    server = AsgiThread(app, "127.0.0.1", 0, name="full", limits=ServerLimits(connections_max=2, young_s=0.0))
+    port = server.start()
+    with connect(port) as sending, connect(port) as served:
+        served.sendall(b"GET /slow HTTP/1.1\r\nhost: a\r\n\r\n")
+        sending.sendall(b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 1000001\r\n\r\n")
+        assert working.wait(30)
+        sending.sendall(bytes(1_000_000))
+        closed = 0
+        while closed < 20:
+            with connect(port) as fifth:
+                closed += read_to_end(fifth) == b""
+        sending.sendall(b"x")
+        free.set()
+        answers = [sending.recv(65536), served.recv(65536)]
+    server.stop(0.5)
+
+    assert [answer.startswith(b"HTTP/1.1 200") for answer in answers] == [True, True]
 
 
 @contextmanager

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
@@ -13,6 +13,7 @@ from analyzer.errors.log_schema import faults_of
 from collector import correlation
 from collector.config import Logs
 from collector.logs import set_up_logging
+from tests.support.hostile_text import PAYLOADS
 
 
 @pytest.fixture
@@ -83,3 +84,26 @@ def test_what_is_sent_on_is_the_id_of_the_request():
     }
     correlation.current.reset(token)
     assert len(correlation.outgoing("firstfault-cli")["x-correlation-id"]) == 32
+
+
+@pytest.mark.usefixtures("untouched_root")
+@pytest.mark.parametrize("style", ["text", "json"])
+@pytest.mark.parametrize("text", [*PAYLOADS.values(), "lone \udcff surrogate"], ids=[*PAYLOADS, "no text"])
+def test_no_word_of_theirs_begins_a_line_or_steers_a_terminal(
+    capsys: pytest.CaptureFixture[str], style: Literal["text", "json"], text: str
+):
+    """In the message, and in an error with its traceback: lines of ours begin at the left, theirs do not."""
+    set_up_logging(Logs(format=style), "engine")
+    forged = f"{text}\n12:00:00 error engine forged {text}"
+    try:
+        raise ValueError(forged)
+    except ValueError:
+        logging.getLogger("collector.test").exception("%s", forged)
+
+    said = capsys.readouterr().err.splitlines()
+
+    assert [letter for line in said for letter in line if not letter.isprintable()] == []
+    ours = [line for line in said if not line.startswith("  ")]
+    assert len(ours) == 1
+    assert "Logging error" not in ours[0]
+    assert style == "text" or faults_of(json.loads(ours[0])) == []

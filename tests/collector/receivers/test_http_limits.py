@@ -193,7 +193,7 @@ def test_a_head_without_end_is_431(hasty: Doors):
 
 def test_connections_over_the_cap_are_closed():
     """Refused by closing; the ones before live on, and there is room again when they leave."""
-    settings = HttpSettings(server=ServerLimits(connections_max=3))
+    settings = HttpSettings(server=ServerLimits(connections_max=3, young_s=60))
     with open_doors(http_settings=settings) as small:
         held = [_connect(small) for _ in range(3)]
         for connection in held:
