@@ -9,7 +9,6 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numba.core import config
-from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from collector.contracts import Signal
@@ -20,6 +19,7 @@ from tests.collector.wire import strategies
 from tests.collector.wire.facts import decoded
 from tests.support.load import requests
 from tests.support.naive import limits as naive
+from tests.support.otlp_seeds import metrics_payload
 from tests.support.structure import protobuf_reads
 
 QUICK = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
@@ -119,21 +119,6 @@ def damage(count: int, seed: int) -> None:
 
         assert verdict(payload, signal, limits) == want
         assert group or protobuf_reads(payload, signal) == isinstance(want, Prescan)
-
-
-def metrics_payload() -> bytes:
-    request = ExportMetricsServiceRequest()
-    group = request.resource_metrics.add()
-    group.resource.attributes.add(key="service.name").value.string_value = "payment"
-    metrics = group.scope_metrics.add().metrics
-    histogram = metrics.add(name="latency").histogram.data_points.add(count=3, sum=1.5)
-    histogram.bucket_counts.extend([1, 2, 300])
-    histogram.explicit_bounds.extend([0.5, 1.0])
-    exponential = metrics.add(name="size").exponential_histogram.data_points.add(count=3, scale=2)
-    exponential.positive.bucket_counts.extend([1, 200, 70_000])
-    point = metrics.add(name="heap").gauge.data_points.add(as_double=1.0)
-    point.exemplars.add(as_int=4).filtered_attributes.add(key="k").value.int_value = 3
-    return request.SerializeToString()
 
 
 def test_guard_and_protobuf_agree_on_damaged_requests():
