@@ -9,6 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numba.core import config
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from collector.contracts import Signal
@@ -153,6 +154,18 @@ def test_spans_without_usable_ids_are_counted_one_reason_each():
 
     assert Prescan(count=13, bad_trace_id=7, bad_span_id=4) == prescan(payload, Signal.TRACES, RequestLimits())
     assert len(decoded(payload)) == 2
+
+
+def test_log_records_of_no_trace_are_counted_apart():
+    """They are taken, and no row comes of them: without a count the books would not balance."""
+    request = ExportLogsServiceRequest()
+    records = request.resource_logs.add().scope_logs.add().log_records
+    for trace_id in (b"", bytes(16), b"\1" * 15, b"\1" * 16, b"\2" * 16):
+        records.add(trace_id=trace_id)
+    payload = request.SerializeToString()
+
+    assert Prescan(count=5, untraced=3) == prescan(payload, Signal.LOGS, RequestLimits())
+    assert len(decoded(payload, Signal.LOGS)) == 2
 
 
 @pytest.mark.parametrize(
