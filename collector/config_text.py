@@ -29,7 +29,7 @@ def read_yaml(text: str) -> Any:
     Raises
     ------
     ConfigTextError
-        It is not YAML. PyYAML says so in several ways: of a day 99 by ValueError, of 400 brackets by RecursionError.
+        It is not YAML. PyYAML says so in several ways: of a day 99 by ValueError, of 800 brackets by RecursionError.
     """
     try:
         return yaml.safe_load(text)
