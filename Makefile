@@ -14,18 +14,19 @@ DEBIAN_STAMP := .tools/debian/.installed
 HELM_STAMP := .tools/bin/.kubernetes
 PYTEST := $(BIN)/pytest -p no:cacheprovider
 WORKERS ?= 2
+SECONDS ?= 60
 
 # Kernels and all that is built of them run in three modes; each mode has a kernel cache of its own.
 # What has no kernel of its own (it is numpy over facts, or whole cases) runs compiled only.
 NO_KERNELS := simulator* evaluation* incident_ranking onset recent tracker detection_false_alarms \
   report* patterns five_whys
-KERNEL_TESTS := tests/analyzer tests/collector/wire tests/collector/assembly tests/collector/test_needles.py \
+KERNEL_TESTS := tests/analyzer tests/collector/wire tests/collector/assembly tests/collector/test_needles.py tests/fuzz \
   --ignore=tests/analyzer/errors --ignore=tests/analyzer/reports \
   $(foreach name,$(NO_KERNELS),--ignore-glob='*test_$(name).py')
 BOUNDS := NUMBA_BOUNDSCHECK=1 NUMBA_CACHE_DIR=.tools/numba-bounds
 INTERPRETED := NUMBA_DISABLE_JIT=1
 
-.PHONY: help demo serve test test-deep bench lint format proto helm-files sbom lock clean
+.PHONY: help demo serve test test-deep fuzz bench lint format proto helm-files sbom lock clean
 help: ## show the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
@@ -95,6 +96,9 @@ test: lint $(NODE_STAMP) $(GO_PROGRAM) $(DOCKERFILE_LINTER) $(OTELCOL) $(JAVA_ST
 
 test-deep: $(STAMP) $(NODE_STAMP) $(GO_PROGRAM) $(OTELCOL) $(JAVA_STAMP) $(DEBIAN_STAMP) $(HELM_STAMP) ## what takes minutes: a million spans, long fuzzing, the demo
 	$(PYTEST) -m deep --timeout 1800
+
+fuzz: $(STAMP) ## fuzz every reader of hostile bytes (SECONDS=60 each; ARGS="text" one of them); needs Linux on x86-64
+	$(BIN)/python -m tests.fuzz --seconds $(SECONDS) $(ARGS)
 
 bench: $(STAMP) ## measure, beside the plain way to do the same work (ARGS=--quick)
 	$(BIN)/python -m tests.benchmarks $(ARGS)

@@ -203,6 +203,8 @@ class Gate(Intake):
     def _count_taken(self, signal: Signal, key: tuple[str, str], scan: Prescan) -> None:
         unit = _UNITS[signal]
         self._counts[sample(f"receiver_accepted_{unit}", *key)] += scan.count - scan.rejected
+        if scan.untraced:
+            self._counts[sample("receiver_untraced_log_records", *key)] += scan.untraced
         if scan.bad_trace_id:
             self._counts[sample(f"receiver_rejected_{unit}", *key, "bad_trace_id")] += scan.bad_trace_id
         if scan.bad_span_id:

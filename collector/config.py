@@ -9,10 +9,9 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-import yaml
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import Field, SecretStr, ValidationError, model_validator
 
 from analyzer.config import AnalysisConfig
 from analyzer.errors.rules import RULES_MAX, Rule
@@ -22,9 +21,10 @@ from collector.config_auth import Auth
 from collector.config_base import Endpoint, Section
 from collector.config_doors import ClientTls, GrpcTls, Tls
 from collector.config_redaction import Redaction
-from collector.config_text import ConfigTextError, substitute
+from collector.config_text import ConfigTextError, read_yaml, substitute
 
 ENV_PREFIX = "FIRSTFAULT__"
+DAYS_S = 24 * 86_400  # assembly counts milliseconds in 31 bits
 
 
 class ConfigError(Exception):
@@ -34,15 +34,17 @@ class ConfigError(Exception):
 class Cors(Section):
     allowed_origins: list[str] = Field([], description="exact origins or patterns with *; empty: CORS is off")
     allowed_headers: list[str] = Field([], description="request headers a browser may send besides content-type")
-    max_age_s: int = Field(600, ge=0)
+    max_age_s: int = Field(600, ge=0, le=86_400)
 
 
 class GrpcReceiver(Section):
     enabled: bool = True
     endpoint: Endpoint = "127.0.0.1:4317"
-    message_bytes_max: int = Field(64 * 2**20, ge=1024, description="largest request after decompression")
-    concurrent_streams_max: int = Field(100, ge=1)
-    connections_max: int = Field(4096, ge=1, description="of one process; further ones are closed at once")
+    message_bytes_max: int = Field(64 * 2**20, ge=1024, le=2**30, description="largest request after decompression")
+    concurrent_streams_max: int = Field(100, ge=1, le=100_000)
+    connections_max: int = Field(
+        4096, ge=1, le=1_000_000, description="of one process; further ones are closed at once"
+    )
     workers: int = Field(8, ge=1, le=256, description="threads that answer calls")
     reflection: bool | None = Field(None, description="server reflection; default: only on loopback")
     tls: GrpcTls | None = Field(None, description="none: plain text")
@@ -51,9 +53,11 @@ class GrpcReceiver(Section):
 class HttpReceiver(Section):
     enabled: bool = True
     endpoint: Endpoint = "127.0.0.1:4318"
-    message_bytes_max: int = Field(64 * 2**20, ge=1024, description="largest request after decompression")
-    connections_max: int = Field(1024, ge=1, description="of one process; further ones are closed at once")
-    body_timeout_s: float = Field(30.0, gt=0, description="time a client has to send its body")
+    message_bytes_max: int = Field(64 * 2**20, ge=1024, le=2**30, description="largest request after decompression")
+    connections_max: int = Field(
+        1024, ge=1, le=1_000_000, description="of one process; further ones are closed at once"
+    )
+    body_timeout_s: float = Field(30.0, gt=0, le=3600, description="time a client has to send its body")
     cors: Cors = Cors()
     tls: Tls | None = Field(None, description="none: plain text")
 
@@ -64,9 +68,9 @@ class Protocols(Section):
 
 
 class RequestBudget(Section):
-    spans_max: int = Field(100_000, ge=1, description="spans or log records in one request")
-    messages_max: int = Field(1_000_000, ge=1, description="protobuf sub-messages in one request")
-    resources_max: int = Field(10_000, ge=1)
+    spans_max: int = Field(100_000, ge=1, le=10_000_000, description="spans or log records in one request")
+    messages_max: int = Field(1_000_000, ge=1, le=100_000_000, description="protobuf sub-messages in one request")
+    resources_max: int = Field(10_000, ge=1, le=1_000_000)
     depth_max: int = Field(32, ge=1, le=64, description="nesting of attribute values")
 
 
@@ -80,34 +84,48 @@ class Receivers(Section):
 
 
 class Assembly(Section):
-    idle_s: float = Field(5.0, gt=0, description="a trace without a root is released after this quiet time")
-    root_idle_s: float = Field(2.0, gt=0, description="quiet time after the root, before anything was learned")
-    root_idle_min_s: float = Field(0.2, gt=0, description="shortest learned quiet time after the root")
-    root_idle_max_s: float = Field(10.0, gt=0, description="longest learned quiet time after the root")
-    age_max_s: float = Field(60.0, gt=0, description="a trace leaves at this age, come what may")
-    trace_spans_max: int = Field(100_000, ge=1)
-    trace_bytes_max: int = Field(50 * 2**20, ge=1024)
-    open_traces_max: int = Field(1_000_000, ge=16)
+    idle_s: float = Field(5.0, gt=0, le=DAYS_S, description="a trace without a root is released after this quiet time")
+    root_idle_s: float = Field(
+        2.0, gt=0, le=DAYS_S, description="quiet time after the root, before anything was learned"
+    )
+    root_idle_min_s: float = Field(0.2, gt=0, le=DAYS_S, description="shortest learned quiet time after the root")
+    root_idle_max_s: float = Field(10.0, gt=0, le=DAYS_S, description="longest learned quiet time after the root")
+    age_max_s: float = Field(60.0, gt=0, le=DAYS_S, description="a trace leaves at this age, come what may")
+    trace_spans_max: int = Field(100_000, ge=1, le=10_000_000)
+    trace_bytes_max: int = Field(50 * 2**20, ge=1024, le=2**30)
+    open_traces_max: int = Field(1_000_000, ge=16, le=50_000_000)
     memory_bytes_max: int | None = Field(
         None,
         ge=16 * 2**20,
+        le=2**40,
         description="span bytes and rows held at once; default: a quarter of the memory of the container or machine, "
         "from 128 MiB to 1 GiB",
     )
-    late_window_s: float = Field(600.0, ge=0, description="a late span re-opens its trace within this time")
+    late_window_s: float = Field(600.0, ge=0, le=DAYS_S, description="a late span re-opens its trace within this time")
+
+    @model_validator(mode="after")
+    def _waits_in_order(self) -> Self:
+        low, wait, high = self.root_idle_min_s, self.root_idle_s, self.root_idle_max_s
+        if not low <= wait <= high:
+            raise ValueError(
+                f"root_idle_s is {wait:g}; expected between root_idle_min_s ({low:g}) and root_idle_max_s ({high:g})"
+            )
+        return self
 
 
 class Incidents(IncidentConfig):
     enabled: bool = Field(True, description="look over many traces: detect, rank, tell")
     tick_s: float = Field(10.0, ge=1, le=300, description="length of a tick of the detector")
     false_alarms_per_hour: float = Field(0.1, gt=0, le=100, description="budget of the detector, all alarms together")
-    cold_s: float = Field(600.0, ge=0, description="age of an entity before its own history is believed")
-    cold_count: int = Field(200, ge=1, description="calls of an entity before its own history is believed")
+    cold_s: float = Field(600.0, ge=0, le=31_536_000, description="age of an entity before its own history is believed")
+    cold_count: int = Field(
+        200, ge=1, le=1_000_000, description="calls of an entity before its own history is believed"
+    )
 
 
 class Errors(Section):
     groups_max: int = Field(5_000, ge=16, le=10_000, description="groups of errors in memory; the longest unseen leave")
-    new_hours: float = Field(24.0, gt=0, description="how long a group counts as new, or as regressed")
+    new_hours: float = Field(24.0, gt=0, le=8_760, description="how long a group counts as new, or as regressed")
     rules: list[Rule] = Field([], max_length=RULES_MAX, description="merge, split, ignore, name; the first that fits")
     taxonomy: list[Overrule] = Field(
         [], max_length=RULES_MAX, description="severity, type, observability of some groups"
@@ -123,15 +141,31 @@ class Sources(Section):
 
 class Storage(Section):
     path: Path = Field(Path("var/firstfault"), description="directory; made with mode 0700")
-    retention_hours: float = Field(72.0, gt=0)
-    bytes_max: int = Field(10 * 2**30, ge=2**20, description="all files together; the oldest hour leaves first")
-    clean_traces_per_second: float = Field(20.0, ge=0, description="clean traces kept whole; the rest: id only")
+    retention_hours: float = Field(72.0, gt=0, le=87_600)
+    bytes_max: int = Field(
+        10 * 2**30, ge=2**20, le=2**50, description="all files together; the oldest hour leaves first"
+    )
+    clean_traces_per_second: float = Field(
+        20.0, ge=0, le=1_000_000, description="clean traces kept whole; the rest: id only"
+    )
 
 
 class Journal(Section):
-    segment_bytes: int = Field(64 * 2**20, ge=2**20, description="a file of the journal is closed at this size")
-    bytes_max: int = Field(4 * 2**30, ge=4 * 2**20, description="all journals together; more is refused for a while")
+    segment_bytes: int = Field(
+        64 * 2**20, ge=2**20, le=2**30, description="a file of the journal is closed at this size"
+    )
+    bytes_max: int = Field(
+        4 * 2**30, ge=4 * 2**20, le=2**50, description="all journals together; more is refused for a while"
+    )
     compression: Literal["none", "zstd"] = Field("none", description="zstd: a sixth of the bytes, some CPU")
+
+    @model_validator(mode="after")
+    def _holds_a_segment(self) -> Self:
+        if self.segment_bytes > self.bytes_max:
+            raise ValueError(
+                f"segment_bytes is {self.segment_bytes}; expected at most bytes_max ({self.bytes_max}), of all segments"
+            )
+        return self
 
 
 class OtlpExporterConfig(ClientTls):
@@ -139,7 +173,7 @@ class OtlpExporterConfig(ClientTls):
     protocol: Literal["grpc", "http"] = "grpc"
     headers: dict[str, SecretStr] = Field({}, description="sent with every request; shown masked")
     compression: Literal["none", "gzip"] = "gzip"
-    timeout_s: float = Field(10.0, gt=0)
+    timeout_s: float = Field(10.0, gt=0, le=300)
     retry_wait_max_s: float = Field(15.0, gt=0, le=3600, description="a destination that is away is tried this often")
     annotation_spans: bool = Field(True, description="send annotation spans (docs: write back, B)")
     log_events: bool = Field(True, description="send log events (docs: write back, A)")
@@ -165,7 +199,7 @@ class Peers(ClientTls):
 class Query(Section):
     endpoint: Endpoint = "127.0.0.1:8080"
     grpc_endpoint: Endpoint = "127.0.0.1:9317"
-    wait_max_s: float = Field(30.0, ge=0, description="upper bound of ?wait=")
+    wait_max_s: float = Field(30.0, ge=0, le=300, description="upper bound of ?wait=")
     tls: GrpcTls | None = Field(None, description="of both endpoints; none: plain text")
     hosts: list[str] = Field([], description="names that may ask for us (Host); on loopback its own names are known")
     peers: Peers = Peers()
@@ -192,7 +226,7 @@ class Health(Section):
 
 class Service(Section):
     processes: int = Field(0, ge=0, le=64, description="0: one receiver a core; 1: everything in one process")
-    stop_timeout_s: float = Field(10.0, gt=0)
+    stop_timeout_s: float = Field(10.0, gt=0, le=3600)
     telemetry: Telemetry = Telemetry()
     health: Health = Health()
 
@@ -216,6 +250,37 @@ class Config(Section):
     redaction: Redaction = Redaction()
     query: Query = Query()
     service: Service = Service()
+
+    @model_validator(mode="after")
+    def _ports_differ(self) -> Self:
+        """Two listeners of one address: with several processes both would bind, and each get half of the other's."""
+        taken: dict[str, str] = {}
+        for key, address in self.listeners().items():
+            if address in taken and not address.endswith(":0"):
+                raise ValueError(f"{taken[address]} and {key} are both {address}; expected a port for each")
+            taken[address] = key
+        exporter = self.exporters.otlp
+        if exporter is not None and taken.get(exporter.endpoint, "").startswith("receivers."):
+            raise ValueError(
+                f"exporters.otlp.endpoint is {exporter.endpoint}, our own {taken[exporter.endpoint]}; "
+                "expected a destination that does not feed firstfault"
+            )
+        return self
+
+    def listeners(self) -> dict[str, str]:
+        """Key of the configuration -> the address we listen on."""
+        protocols = self.receivers.otlp.protocols
+        found = {
+            "query.endpoint": self.query.endpoint,
+            "query.grpc_endpoint": self.query.grpc_endpoint,
+            "service.telemetry.metrics.endpoint": self.service.telemetry.metrics.endpoint,
+            "service.health.endpoint": self.service.health.endpoint,
+        }
+        if protocols.grpc.enabled:
+            found["receivers.otlp.protocols.grpc.endpoint"] = protocols.grpc.endpoint
+        if protocols.http.enabled:
+            found["receivers.otlp.protocols.http.endpoint"] = protocols.http.endpoint
+        return found
 
 
 def load_config(path: Path | None = None, environ: Mapping[str, str] | None = None) -> Config:
@@ -264,8 +329,8 @@ def _read(path: Path, environ: Mapping[str, str]) -> dict[str, Any]:
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"cannot read {path}: {error}") from error
     try:
-        tree = yaml.safe_load(text)
-    except yaml.YAMLError as error:
+        tree = read_yaml(text)
+    except ConfigTextError as error:
         raise ConfigError(f"{path} is not YAML: {error}") from error
     if tree is None:
         return {}
@@ -290,8 +355,8 @@ def _override(tree: dict[str, Any], environ: Mapping[str, str]) -> None:
         if not isinstance(place, dict) or not leaf:
             raise ConfigError(f"{name} does not name a setting; expected {ENV_PREFIX}SECTION__KEY=value")
         try:
-            place[leaf] = yaml.safe_load(environ[name])
-        except yaml.YAMLError:
+            place[leaf] = read_yaml(environ[name])
+        except ConfigTextError:
             place[leaf] = environ[name]
 
 
@@ -302,7 +367,7 @@ def _fault(detail: Any) -> str:
     found = detail.get("input")
     secret = "headers" in detail["loc"] or detail["loc"][-1:] == ("token",)
     shown = "" if secret or isinstance(found, dict | list) else f" (found {str(found)[:80]!r})"
-    return f"{key}: {detail['msg']}{shown}"
+    return f"{key}: {detail['msg']}{shown}" if key else str(detail["msg"])
 
 
 def masked(config: Config) -> dict[str, Any]:

@@ -17,11 +17,15 @@ def endpoint(value: str) -> str:
         It is something else.
     """
     host, separator, port = value.rpartition(":")
-    if not separator or not host or not port.isdigit() or not 0 <= int(port) <= 65535:
+    if not separator or not host or not _is_port(port):
         raise ValueError(f"{value!r} is not host:port; expected for example 127.0.0.1:4317")
     if "/" in host:
         raise ValueError(f"{value!r} is a URL; expected host:port, for example 127.0.0.1:4317, without a scheme")
     return value
+
+
+def _is_port(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) <= 5 and int(text) <= 65535
 
 
 def _file(value: Path) -> Path:
@@ -37,4 +41,4 @@ FilePath = Annotated[Path, AfterValidator(_file)]
 class Section(BaseModel):
     """Base of all sections: frozen, unknown keys are faults."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)

@@ -23,6 +23,22 @@ class ConfigTextError(ValueError):
     """A reference that cannot be read."""
 
 
+def read_yaml(text: str) -> Any:
+    """Read YAML as plain values.
+
+    Raises
+    ------
+    ConfigTextError
+        It is not YAML. PyYAML says so in several ways: of a day 99 by ValueError, of 800 brackets by RecursionError.
+    """
+    try:
+        return yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError, OverflowError) as error:
+        raise ConfigTextError(str(error)) from error
+    except RecursionError:
+        raise ConfigTextError("nested too deep") from None
+
+
 def substitute(value: Any, environ: Mapping[str, str], depth: int = 0) -> Any:
     """Return `value` with every reference in its scalars replaced.
 
@@ -47,7 +63,10 @@ def _scalar(text: str, environ: Mapping[str, str]) -> Any:
     filled = _REFERENCE.sub(lambda match: _look_up(match, environ), text)
     if whole is None or whole.group(0) == "$$" or (whole.group(1) or "").startswith("file:"):
         return filled
-    typed = yaml.safe_load(filled) if filled else None
+    try:
+        typed = read_yaml(filled) if filled else None
+    except ConfigTextError:
+        return filled  # "[1" is no list, and good text
     return typed if typed is None or isinstance(typed, str | bool | int | float) else filled
 
 
@@ -58,7 +77,7 @@ def _look_up(match: re.Match[str], environ: Mapping[str, str]) -> str:
     if body.startswith("file:"):
         try:
             return Path(body[5:]).read_text("utf-8").strip()
-        except OSError as error:
+        except (OSError, ValueError) as error:  # not UTF-8; a path with a zero byte
             raise ConfigTextError(f"cannot read the file of ${{{body}}}: {error}") from error
     found = _BODY.match(body)
     if found is None:

@@ -53,6 +53,7 @@ METRICS: dict[str, Metric] = {
     "receiver_accepted_log_records": _counter(
         "Log records taken and handed over.", *_IN, alias="otelcol_receiver_accepted_log_records", alias_labels=_IN
     ),
+    "receiver_untraced_log_records": _counter("Log records taken that belong to no trace: read for errors.", *_IN),
     "receiver_rejected_spans": _counter("Spans bad by themselves; their neighbours were taken.", *_IN, "reason"),
     "receiver_rejected_log_records": _counter("Log records bad by themselves.", *_IN, "reason"),
     "receiver_refused_spans": _counter(

@@ -200,7 +200,7 @@ def _any_value(value: Any) -> Any:
         if kind in ("stringValue", "boolValue", "doubleValue"):
             return inner
         if kind == "intValue":
-            return int(inner) if isinstance(inner, str) and inner.lstrip("-").isdigit() else inner
+            return int(inner) if isinstance(inner, str) and _is_number(inner.removeprefix("-")) else inner
         if kind == "kvlistValue" and isinstance(inner, dict):
             return _any_value(inner.get("values"))
     return value
@@ -208,7 +208,7 @@ def _any_value(value: Any) -> Any:
 
 def read_level(value: object) -> str:
     """Read a level: a word, a number of OpenTelemetry (1 to 24), of pino (10 to 60); empty when it is neither."""
-    if isinstance(value, str) and not value.isdigit():
+    if isinstance(value, str) and not _is_number(value):
         return LEVEL_WORDS.get(value.strip().upper().removeprefix("SEVERITY_NUMBER_").rstrip("1234"), "")
     number = int(value) if isinstance(value, int | str) and not isinstance(value, bool) and value != "" else -1
     if 1 <= number <= 24 and number != 10 and number != 20:
@@ -239,7 +239,7 @@ def _text(value: Scalar) -> str:
 
 def _hex(value: Scalar, digits: int, *, decimal: bool) -> str:
     text = _text(value).strip().lower().removeprefix("0x")
-    if decimal and text.isdigit() and len(text) != digits and int(text) < 2**64:
+    if decimal and _is_number(text) and len(text) != digits and int(text) < 2**64:
         text = f"{int(text):x}".zfill(digits)  # 64 bits of a trace id: the lower half of ours
     if not text or len(text) > digits or any(sign not in "0123456789abcdef" for sign in text):
         return ""
@@ -252,14 +252,19 @@ def _milliseconds(value: Scalar, *, in_ns: bool) -> float:
         return math.nan
     try:
         number = float(value)
-    except ValueError:
+    except (ValueError, OverflowError):
         return math.nan
     return (number / 1e6 if in_ns else number) if math.isfinite(number) and number >= 0.0 else math.nan
 
 
 def _status(value: Scalar) -> int:
     text = _text(value)
-    return int(text) if text.isdigit() and len(text) == 3 and 100 <= int(text) <= 599 else 0
+    return int(text) if _is_number(text) and len(text) == 3 and 100 <= int(text) <= 599 else 0
+
+
+def _is_number(text: str) -> bool:
+    """Whether `int` reads it: "²" is a digit too, and four thousand digits are too many."""
+    return text.isascii() and text.isdigit() and len(text) <= 64
 
 
 def write_log(record: LogRecord) -> dict[str, Any]:

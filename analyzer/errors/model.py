@@ -77,14 +77,11 @@ class StackTrace:
     def origin(self) -> Frame | None:
         """The frame to look at first: the innermost application frame of the root, else of what wraps it.
 
-        Falls back to the innermost frame of the root when nothing is known to be application code.
+        Falls back to the innermost frame of either when nothing is known to be application code.
         """
         wrappers = [thrown for thrown in reversed(self.chain) if thrown is not self.root]
-        for thrown in (self.root, *wrappers):
-            for frame in thrown.frames:
-                if frame.in_app:
-                    return frame
-        return self.root.frames[0] if self.root.frames else None
+        frames = [frame for thrown in (self.root, *wrappers) for frame in thrown.frames]
+        return next((frame for frame in frames if frame.in_app), frames[0] if frames else None)
 
 
 class Breadcrumb(NamedTuple):

@@ -27,7 +27,7 @@ SplitBy = Literal["operation", "message", "version", "environment", "host", "htt
 
 
 class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 Pattern = Field("", max_length=PATTERN_MAX)

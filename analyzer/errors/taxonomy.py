@@ -53,7 +53,7 @@ class Context:
 class Overrule(BaseModel):
     """What people say of some groups, by globs over whole values; the first that fits counts."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     name: str = Field(min_length=1, max_length=100)
     service: str = Field("*", max_length=200)

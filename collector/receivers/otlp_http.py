@@ -230,8 +230,7 @@ class HttpReceiver:
     async def _read(self, headers: Mapping[str, str], receive: Receive, held: _Held) -> bytes:
         """Collect the body, in bounds and in time."""
         limit = self._settings.message_bytes_max
-        declared = headers.get("content-length", "")
-        if declared.isdigit() and int(declared) > limit and "expect" in headers:
+        if _declared_bytes(headers) > limit and "expect" in headers:
             raise too_large(limit)  # the client asked first: it has sent nothing yet
         pieces: list[bytes] = []
         size = 0
@@ -307,6 +306,12 @@ async def _refuse(send: Send, error: RefusedError, encoding: Encoding, headers: 
 
 def _media_type(headers: Mapping[str, str]) -> str:
     return headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
+def _declared_bytes(headers: Mapping[str, str]) -> int:
+    """What Content-Length says; 0 when it says nothing that can be a length ("²" is a digit to Python)."""
+    text = headers.get("content-length", "")
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 20 else 0
 
 
 def _status(error: RefusedError) -> int:

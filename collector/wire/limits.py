@@ -33,9 +33,9 @@ _NESTING_MAX = U(NESTING_MAX)
 _KEY, _VALUE, _STRING = U(0x0A), U(0x12), U(0x0A)
 
 # The kernel's book: budgets and message types in, counts out, then the stack of open messages.
-ITEMS_MAX, MESSAGES_MAX, GROUPS_MAX, DEPTH_MAX, CHECKS_IDS = 0, 1, 2, 3, 4
+ITEMS_MAX, MESSAGES_MAX, GROUPS_MAX, DEPTH_MAX, TRACE_ID_FIELD = 0, 1, 2, 3, 4
 ROOT, GROUP, ITEM, KEY_VALUE, ANY_VALUE = 5, 6, 7, 8, 9
-ITEMS, BAD_TRACE_IDS, BAD_SPAN_IDS, PLACE = 10, 11, 12, 13
+ITEMS, BAD_TRACE_IDS, BAD_SPAN_IDS, PLACE, SPAN_ID_FIELD = 10, 11, 12, 13, 14
 STACK = 16
 BOOK_WORDS = STACK + 2 * NESTING_MAX
 _STACK = U(STACK)
@@ -146,16 +146,16 @@ def scan_request(raw, children, book):
     items, messages, groups = U0, U0, U0
     bad_trace_ids, bad_span_ids = U0, U0
     trace_id_good, span_id_good = False, False
-    checks_ids = book[CHECKS_IDS] != U0
+    trace_id_field, span_id_field = book[TRACE_ID_FIELD], book[SPAN_ID_FIELD]  # 0: has none
     messages_max = book[MESSAGES_MAX]
     outcome = FINE
     while True:
         if p == end:
-            if kind == item and checks_ids:
+            if kind == item:
                 # One reason an item: the counts add up to the rejected ones.
-                if not trace_id_good:
+                if not trace_id_good and trace_id_field != U0:
                     bad_trace_ids += U1
-                elif not span_id_good:
+                elif not span_id_good and span_id_field != U0:
                     bad_span_ids += U1
             elif kind == any_value:
                 depth -= U1
@@ -189,10 +189,10 @@ def scan_request(raw, children, book):
             field = tag >> U3
             child = U(children[kind * _WIDTH + field]) if field < _WIDTH else U0
             if child == U0:
-                if kind == item and checks_ids:
-                    if field == U1:
+                if kind == item:
+                    if field == trace_id_field:
                         trace_id_good = size == U16 and _is_not_zero(raw, p, stop)
-                    elif field == U2:
+                    elif field == span_id_field:
                         span_id_good = size == U8 and _is_not_zero(raw, p, stop)
                 p = stop
                 continue
@@ -258,6 +258,9 @@ def scan_request(raw, children, book):
     return outcome
 
 
+# Span.trace_id, .span_id; LogRecord.trace_id (a record may do without a span); a metric has none.
+_TRACE_ID_FIELDS = {Signal.TRACES: 1, Signal.LOGS: 9, Signal.METRICS: 0}
+_SPAN_ID_FIELDS = {Signal.TRACES: 2, Signal.LOGS: 0, Signal.METRICS: 0}
 _NAMES = {Signal.TRACES: "spans", Signal.LOGS: "log records", Signal.METRICS: "metrics"}
 
 
@@ -265,7 +268,7 @@ def prescan(payload: bytes, signal: Signal, limits: RequestLimits) -> Prescan:
     """Check the structure of one request against its budgets.
 
     Spans whose trace id or span id has a wrong length, or is all zeros, are counted; the request is
-    still good. Log records may do without.
+    still good. Log records may do without: those of no trace are counted apart.
 
     Raises
     ------
@@ -277,6 +280,8 @@ def prescan(payload: bytes, signal: Signal, limits: RequestLimits) -> Prescan:
     outcome = scan_request(np.frombuffer(payload, np.uint8), children, book)
     if outcome != FINE:
         raise _refusal(int(outcome), signal, limits, len(payload), int(book[PLACE]))
+    if signal == Signal.LOGS:
+        return Prescan(int(book[ITEMS]), untraced=int(book[BAD_TRACE_IDS]))
     return Prescan(int(book[ITEMS]), int(book[BAD_TRACE_IDS]), int(book[BAD_SPAN_IDS]))
 
 
@@ -290,13 +295,14 @@ def _plan(signal: Signal, limits: RequestLimits) -> tuple[Bytes, npt.NDArray[np.
         limits.messages_max,
         limits.resources_max,
         limits.depth_max,
-        signal == Signal.TRACES,
+        _TRACE_ID_FIELDS[signal],
         schema.root,
         schema.group,
         schema.item,
         schema.key_value,
         schema.any_value,
     )
+    book[SPAN_ID_FIELD] = _SPAN_ID_FIELDS[signal]
     return schema.children, book
 
 

@@ -22,11 +22,13 @@ class Prescan:
 
     count : spans (or log records) in the request, good and bad
     bad_trace_id, bad_span_id : of these, spans without a usable id; they are rejected, their neighbours live
+    untraced : of these, log records that belong to no trace; they are read for errors, and assembled into nothing
     """
 
     count: int
     bad_trace_id: int = 0
     bad_span_id: int = 0
+    untraced: int = 0
 
     @property
     def rejected(self) -> int:

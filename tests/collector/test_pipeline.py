@@ -179,7 +179,7 @@ def test_a_clean_trace_leaves_its_id_only():
 def test_of_a_trace_with_holes_it_is_not_said_that_it_is_clean():
     """Nothing is wrong with what came: log records only, or spans without the one above them."""
     house = House()
-    logged, headless = draw(CLEAN.replace("50..90", "50..90  log: \"sold\"")), draw(CLEAN, seed=2)
+    logged, headless = draw(CLEAN.replace("50..90", '50..90  log: "sold"')), draw(CLEAN, seed=2)
     house.queue.items.append((logged.requests()[1], Signal.LOGS))
     house.send(Drawing(headless.spans[1:], headless.trace_id))
 

@@ -267,6 +267,7 @@ def conserve(server: Server, load: Load | None = None) -> dict[str, float]:
             "in": (
                 total("receiver_accepted_spans", "receiver_accepted_log_records", "journal_replayed_spans"),
                 total(
+                    "receiver_untraced_log_records",
                     "assembly_released_spans",
                     "assembly_deduped_spans",
                     "assembly_dropped_spans",

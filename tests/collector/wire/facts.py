@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+from google.protobuf.message import DecodeError
+from opentelemetry.proto.resource.v1.resource_pb2 import Resource
+
 from analyzer.spans import FLAG_LOG, SPAN_DTYPE, SpanBatch, Vocabulary
 from analyzer.strings import new_vocabulary
 from collector.contracts import Signal
+from collector.errors import BadRequestError
 from collector.wire.decode import Decoder
+from collector.wire.limits import prescan
 from collector.wire.request_limits import RequestLimits
 from tests.support.naive.decode import decode_logs, decode_traces
 from tests.support.naive.vocabulary import vocabulary as naive_vocabulary
@@ -66,3 +71,30 @@ def expected(payload: bytes, signal: Signal = Signal.TRACES) -> list[dict[str, A
     """What the plain twin makes of it."""
     decode = decode_logs if signal == Signal.LOGS else decode_traces
     return facts(decode(payload, naive_vocabulary()))
+
+
+def without_bytes(facts: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Drop what depends on how a message was written, not on what it says."""
+    found = []
+    for record in facts:
+        record = {key: value for key, value in record.items() if key not in ("raw", "raw_length", "scope")}
+        record["resource"] = Resource.FromString(record["resource"]).SerializeToString(deterministic=True)
+        found.append(record)
+    return found
+
+
+def check_broken(payload: bytes, signal: Signal) -> bool:
+    """Whatever the guard lets through is decoded, and as protobuf reads it when protobuf reads it."""
+    try:
+        counted = prescan(payload, signal, RequestLimits())
+    except BadRequestError:
+        return False
+    found = decoded(payload, signal)
+    if signal != Signal.METRICS:
+        assert counted.count - counted.rejected - counted.untraced == len(found)
+    try:
+        want = expected(payload, signal)
+    except DecodeError:  # text that is not UTF-8: we live with it, protobuf does not
+        return True
+    assert without_bytes(want) == without_bytes(found)
+    return True

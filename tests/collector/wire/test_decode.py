@@ -7,38 +7,25 @@ import random
 
 import numpy as np
 import pytest
-from google.protobuf.message import DecodeError, Message
+from google.protobuf.message import Message
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numba.core import config
-from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
-from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 
 from analyzer.kernels.hashing import intern_operation, intern_text, is_utf8
 from analyzer.spans import SPAN_DTYPE
 from collector.contracts import Signal
 from collector.errors import BadRequestError
 from collector.wire.decode import Decoder
-from collector.wire.limits import prescan, scan_request
-from collector.wire.request_limits import RequestLimits
+from collector.wire.limits import scan_request
 from collector.wire.scan.requests import read_request
 from tests.collector.wire import strategies
-from tests.collector.wire.facts import decoded, expected, small_vocabulary
+from tests.collector.wire.facts import check_broken, decoded, expected, small_vocabulary, without_bytes
 from tests.support.load import Fault, requests
+from tests.support.otlp_seeds import log_payload
 
 QUICK = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
-LIMITS = RequestLimits()
-
-
-def without_bytes(facts: list[dict]) -> list[dict]:
-    """Drop what depends on how a message was written, not on what it says."""
-    found = []
-    for record in facts:
-        record = {key: value for key, value in record.items() if key not in ("raw", "raw_length", "scope")}
-        record["resource"] = Resource.FromString(record["resource"]).SerializeToString(deterministic=True)
-        found.append(record)
-    return found
 
 
 @QUICK
@@ -87,43 +74,12 @@ def test_realistic_requests_are_read_whole(grouping, size):
         assert expected(payload) == found
 
 
-def check_broken(payload: bytes, signal: Signal) -> bool:
-    """Whatever the guard lets through is decoded, and as protobuf reads it when protobuf reads it."""
-    try:
-        counted = prescan(payload, signal, LIMITS)
-    except BadRequestError:
-        return False
-    found = decoded(payload, signal)
-    if signal == Signal.TRACES:
-        assert counted.count - counted.rejected == len(found)
-    try:
-        want = expected(payload, signal)
-    except DecodeError:  # text that is not UTF-8: we live with it, protobuf does not
-        return True
-    assert without_bytes(want) == without_bytes(found)
-    return True
-
-
 def seeds_of_mutation() -> list[tuple[bytes, Signal]]:
     """Small requests to damage: as they are sent, oddly written, and of logs."""
     rng = random.Random(3)
     spans = [payload for payload, _ in requests(11, 4, 3, faults=[Fault("edge-gateway", 0.5)])][:12]
     odd = [strategies.written_oddly(ExportTraceServiceRequest.FromString(payload), rng) for payload in spans[:6]]
     return [(payload, Signal.TRACES) for payload in spans + odd] + [(log_payload(), Signal.LOGS)] * 4
-
-
-def log_payload() -> bytes:
-    request = ExportLogsServiceRequest()
-    group = request.resource_logs.add()
-    group.resource.attributes.add(key="service.name").value.string_value = "payment"
-    scope = group.scope_logs.add()
-    for i in range(1, 4):
-        record = scope.log_records.add(
-            trace_id=bytes([i]) * 16, span_id=bytes([i]) * 8, severity_number=17, time_unix_nano=i, event_name="e"
-        )
-        record.body.string_value = "read timed out"
-        record.attributes.add(key="exception.type").value.string_value = "TimeoutError"
-    return request.SerializeToString()
 
 
 def mutate(count: int, seed: int) -> int:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numba.core import config
-from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from collector.contracts import Signal
@@ -20,6 +20,7 @@ from tests.collector.wire import strategies
 from tests.collector.wire.facts import decoded
 from tests.support.load import requests
 from tests.support.naive import limits as naive
+from tests.support.otlp_seeds import metrics_payload
 from tests.support.structure import protobuf_reads
 
 QUICK = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
@@ -121,21 +122,6 @@ def damage(count: int, seed: int) -> None:
         assert group or protobuf_reads(payload, signal) == isinstance(want, Prescan)
 
 
-def metrics_payload() -> bytes:
-    request = ExportMetricsServiceRequest()
-    group = request.resource_metrics.add()
-    group.resource.attributes.add(key="service.name").value.string_value = "payment"
-    metrics = group.scope_metrics.add().metrics
-    histogram = metrics.add(name="latency").histogram.data_points.add(count=3, sum=1.5)
-    histogram.bucket_counts.extend([1, 2, 300])
-    histogram.explicit_bounds.extend([0.5, 1.0])
-    exponential = metrics.add(name="size").exponential_histogram.data_points.add(count=3, scale=2)
-    exponential.positive.bucket_counts.extend([1, 200, 70_000])
-    point = metrics.add(name="heap").gauge.data_points.add(as_double=1.0)
-    point.exemplars.add(as_int=4).filtered_attributes.add(key="k").value.int_value = 3
-    return request.SerializeToString()
-
-
 def test_guard_and_protobuf_agree_on_damaged_requests():
     """Two thousand damaged requests: nothing passes that protobuf refuses, nothing is refused that it reads."""
     damage(2_000 if not config.DISABLE_JIT else 200, seed=7)
@@ -168,6 +154,18 @@ def test_spans_without_usable_ids_are_counted_one_reason_each():
 
     assert Prescan(count=13, bad_trace_id=7, bad_span_id=4) == prescan(payload, Signal.TRACES, RequestLimits())
     assert len(decoded(payload)) == 2
+
+
+def test_log_records_of_no_trace_are_counted_apart():
+    """They are taken, and no row comes of them: without a count the books would not balance."""
+    request = ExportLogsServiceRequest()
+    records = request.resource_logs.add().scope_logs.add().log_records
+    for trace_id in (b"", bytes(16), b"\1" * 15, b"\1" * 16, b"\2" * 16):
+        records.add(trace_id=trace_id)
+    payload = request.SerializeToString()
+
+    assert Prescan(count=5, untraced=3) == prescan(payload, Signal.LOGS, RequestLimits())
+    assert len(decoded(payload, Signal.LOGS)) == 2
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ from collector.wire.limits import prescan
 from collector.wire.otlp_json import translate_json
 from collector.wire.request_limits import RequestLimits
 from tests.support.drawing import draw
+from tests.support.otlp_json import as_json
 
 LIMITS = RequestLimits()
 
@@ -51,30 +52,8 @@ def _span_refusal(**fields: Any) -> str:
 # equality with requests born as protobuf
 
 
-def _as_json(message: Any) -> Any:
-    """Write a protobuf message as OTLP/JSON, straight after the specification: the other direction."""
-    found: dict[str, Any] = {}
-    for field, value in message.ListFields():
-        items = list(value) if field.is_repeated else [value]
-        written = [_item(field, item) for item in items]
-        found[field.json_name] = written if field.is_repeated else written[0]
-    return found
-
-
-def _item(field: Any, item: Any) -> Any:
-    if field.message_type is not None:
-        return _as_json(item)
-    if isinstance(item, bytes):
-        return item.hex() if field.name.endswith("_id") else base64.b64encode(item).decode()
-    if field.cpp_type in (field.CPPTYPE_INT64, field.CPPTYPE_UINT64):
-        return str(item)
-    if isinstance(item, float) and not math.isfinite(item):
-        return "NaN" if math.isnan(item) else "Infinity" if item > 0 else "-Infinity"
-    return item
-
-
 def _same(message: Any, signal: Signal) -> bool:
-    raw = translate_json(json.dumps(_as_json(message)).encode(), signal, LIMITS)
+    raw = translate_json(json.dumps(as_json(message)).encode(), signal, LIMITS)
     return type(message).FromString(raw) == message
 
 

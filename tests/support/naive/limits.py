@@ -44,6 +44,7 @@ class _Count:
     groups: int = 0
     bad_trace_ids: int = 0
     bad_span_ids: int = 0
+    untraced: int = 0
 
 
 def prescan(payload: bytes, signal: Signal, limits: RequestLimits) -> Prescan:
@@ -51,7 +52,7 @@ def prescan(payload: bytes, signal: Signal, limits: RequestLimits) -> Prescan:
     count = _Count()
     _message(payload, REQUESTS[signal].DESCRIPTOR, 0, 0, count, limits)
     if signal != Signal.TRACES:
-        return Prescan(count.items)
+        return Prescan(count.items, untraced=count.untraced)
     return Prescan(count.items, count.bad_trace_ids, count.bad_span_ids)
 
 
@@ -82,9 +83,9 @@ def _message(raw: bytes, kind: Descriptor, nesting: int, depth: int, count: _Cou
                 _enter(inside, field.message_type, nesting, depth, count, limits)
             elif field.is_repeated:
                 _packed(inside, field)
-            elif number == 1:
+            elif field.name == "trace_id":
                 trace_id = inside
-            elif number == 2:
+            elif field.name == "span_id":
                 span_id = inside
         else:
             raise Refused("undecodable", group=True)
@@ -93,6 +94,8 @@ def _message(raw: bytes, kind: Descriptor, nesting: int, depth: int, count: _Cou
             count.bad_trace_ids += 1
         elif len(span_id) != 8 or not any(span_id):
             count.bad_span_ids += 1
+    if kind.name == "LogRecord" and (len(trace_id) != 16 or not any(trace_id)):
+        count.untraced += 1
 
 
 def _enter(inside: bytes, kind: Descriptor, nesting: int, depth: int, count: _Count, limits: RequestLimits) -> None:
