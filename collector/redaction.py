@@ -11,10 +11,11 @@ import re
 from collections import Counter, OrderedDict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from collector.needles import Needles
 from collector.secret_shapes import (
     BY_NAME,
     CAMEL,
@@ -32,6 +33,9 @@ from collector.secret_shapes import (
     Shape,
 )
 from collector.telemetry import Snapshot, sample
+
+if TYPE_CHECKING:
+    from collector.needles import Needles
 
 TEXT_MAX = 65_536  # longer text is cut here: what was not looked at is neither kept nor shown
 NAMES_MAX = 4_096  # attribute names are few
@@ -72,7 +76,20 @@ class Redactor:
         left_out = frozenset(without)
         self._shapes = [shape for shape in SHAPES if shape.name not in left_out]
         self._by_name, self._statements = BY_NAME not in left_out, STATEMENT not in left_out
-        self._needles = Needles(
+        self._urls = any(shape.pattern is URL_PASSWORD for shape in self._shapes)
+        self._digits = any(not shape.needles and not shape.exact for shape in self._shapes)
+        self._patterns = [(rule.name, rule.pattern) for rule in rules if rule.pattern is not None]
+        self._keys = [(rule.name, re.compile(fnmatch.translate(key.lower()))) for rule in rules for key in rule.keys]
+        self._counts: Counter[str] = Counter()
+        self._rules: dict[str, str] = {}
+        self._seen: OrderedDict[tuple[str, str], tuple[str, dict[str, int]]] = OrderedDict()
+
+    @cached_property
+    def _needles(self) -> Needles:
+        """Made when it is first asked for: its kernel is not loaded by who only masks texts (query)."""
+        from collector.needles import Needles
+
+        return Needles(
             [
                 *(needle.encode() for shape in self._shapes for needle in shape.needles),
                 *NAME_NEEDLES * self._by_name,
@@ -85,13 +102,6 @@ class Redactor:
                 for word in SHORT_NEEDLES.get(needle, (needle,))
             ],
         )
-        self._urls = any(shape.pattern is URL_PASSWORD for shape in self._shapes)
-        self._digits = any(not shape.needles and not shape.exact for shape in self._shapes)
-        self._patterns = [(rule.name, rule.pattern) for rule in rules if rule.pattern is not None]
-        self._keys = [(rule.name, re.compile(fnmatch.translate(key.lower()))) for rule in rules for key in rule.keys]
-        self._counts: Counter[str] = Counter()
-        self._rules: dict[str, str] = {}
-        self._seen: OrderedDict[tuple[str, str], tuple[str, dict[str, int]]] = OrderedDict()
 
     def may_hold_secrets(self, payload: bytes) -> bool:
         """Whether it is worth while to look at each text of a serialised request; False: nothing would be masked."""

@@ -17,7 +17,7 @@ def warm() -> None:
     from analyzer.kernels import grouping  # noqa: F401 - of the ranking, which only an incident needs
     from analyzer.origins import warm as warm_origins
     from analyzer.strings import new_vocabulary
-    from collector import needle_scan  # noqa: F401 - with signatures, ready when imported
+    from collector import needles  # noqa: F401 - with signatures, ready when imported
     from collector.assembly.warm import warm as warm_assembly
     from collector.wire import decode, grouped, limits  # noqa: F401 - grouped is too
     from collector.wire.detail import read_detail
