@@ -20,6 +20,7 @@ from analyzer.incident_config import IncidentConfig
 from collector.config_auth import Auth
 from collector.config_base import Endpoint, Section
 from collector.config_doors import ClientTls, GrpcTls, Tls
+from collector.config_exporters import Exporters
 from collector.config_redaction import Redaction
 from collector.config_text import ConfigTextError, read_yaml, substitute
 
@@ -166,22 +167,6 @@ class Journal(Section):
                 f"segment_bytes is {self.segment_bytes}; expected at most bytes_max ({self.bytes_max}), of all segments"
             )
         return self
-
-
-class OtlpExporterConfig(ClientTls):
-    endpoint: Endpoint = Field(description="host:port of an OTLP receiver; never one that feeds firstfault")
-    protocol: Literal["grpc", "http"] = "grpc"
-    headers: dict[str, SecretStr] = Field({}, description="sent with every request; shown masked")
-    compression: Literal["none", "gzip"] = "gzip"
-    timeout_s: float = Field(10.0, gt=0, le=300)
-    retry_wait_max_s: float = Field(15.0, gt=0, le=3600, description="a destination that is away is tried this often")
-    annotation_spans: bool = Field(True, description="send annotation spans (docs: write back, B)")
-    log_events: bool = Field(True, description="send log events (docs: write back, A)")
-    attribute_prefix: str = Field("firstfault.", pattern=r"^[a-z][a-z0-9_]*\.$")
-
-
-class Exporters(Section):
-    otlp: OtlpExporterConfig | None = None
 
 
 class Peers(ClientTls):

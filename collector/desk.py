@@ -127,7 +127,7 @@ class Desk:
     clock: Clock
     encode_traces: Callable[[TraceBatch, int], bytes]
     encode_logs: Callable[[TraceBatch, int], bytes]
-    exports: Callable[[Answer, int], list[OutboxItem]]
+    exports: Callable[[Explained, int], list[OutboxItem]]  # of a trace that was explained, now
     # Of a trace told in brief: its answer, its entry, now. What is acknowledged and found is told, explained or not.
     brief_exports: Callable[[Answer, SpanRef | None, int], list[OutboxItem]]
     # What a trace has become with what is stored of it, when assembly no longer holds that.

@@ -15,7 +15,8 @@ from cryptography import x509
 
 from collector.app.endpoints import host_port
 from collector.clock import SystemClock
-from collector.config import Config, OtlpExporterConfig
+from collector.config import Config
+from collector.config_exporters import OtlpExporterConfig
 from collector.floors import Line
 from collector.tls import client_tls
 from collector.watched import FileFaultError

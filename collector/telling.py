@@ -12,7 +12,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -153,7 +153,9 @@ class Teller:
             answer=answer,
             trace_otlp=desk.encode_traces(whole.traces, whole.index),
             logs_otlp=desk.encode_logs(whole.traces, whole.index) or None,
-            exports=desk.exports(answer, desk.clock.now_ns()) if answer.status == "finding" else (),
+            exports=desk.exports(replace(explained, answer=answer), desk.clock.now_ns())
+            if answer.status == "finding"
+            else (),
         )
 
     def _in_brief(self, released: Released, verdicts: Verdicts, index: int) -> StoredTrace:

@@ -52,6 +52,11 @@ def check_files(config: Config) -> None:
             _check_client(config.exporters.otlp)
         except FileFaultError as fault:
             faults.append(f"exporters.otlp.{fault}")
+    if config.exporters.sentry is not None and config.exporters.sentry.ca_file is not None:
+        try:
+            check_authorities(config.exporters.sentry.ca_file, "ca_file")
+        except FileFaultError as fault:
+            faults.append(f"exporters.sentry.{fault}")
     try:
         _check_client(config.query.peers)
     except FileFaultError as fault:

@@ -9,23 +9,20 @@ from pathlib import Path
 from analyzer.detection import DetectionConfig, Detector
 from analyzer.engine import Analyzer
 from analyzer.errors.change_words import Change
-from analyzer.errors.group_news import Turn
-from analyzer.errors.group_words import ErrorGroup
 from analyzer.errors.groups import GroupsConfig
 from analyzer.errors.rules import Grouping
-from analyzer.findings import Answer, SpanRef
 from analyzer.incident_config import IncidentConfig
-from analyzer.incident_words import Incident
 from analyzer.incidents.ranking import rank_incident
 from analyzer.spans import TraceBatch
 from analyzer.strings import new_vocabulary
 from collector.app import warming
 from collector.app.doors import new_redactor
 from collector.app.durability import journal_root
+from collector.app.exporting import Destinations, Words
 from collector.assembly.buffer import Assembler
 from collector.assembly.release import AssemblyConfig
 from collector.clock import SystemClock
-from collector.config import Assembly, Config, Errors, Incidents, OtlpExporterConfig
+from collector.config import Assembly, Config, Errors, Incidents
 from collector.contracts import (
     DETECTION_STATE_NAME,
     GROUPS_STATE_NAME,
@@ -39,18 +36,10 @@ from collector.contracts import (
     GroupQuery,
     IncidentQuery,
     OpenTraces,
-    OutboxItem,
     Signal,
 )
 from collector.desk import Desk, Source
 from collector.errors import OverloadedError
-from collector.exporters.breaker import CircuitBreaker
-from collector.exporters.briefs import brief_exports
-from collector.exporters.findings import ExportSettings, finding_exports
-from collector.exporters.groups import group_exports
-from collector.exporters.incidents import incident_exports
-from collector.exporters.otlp import OtlpExporter, Tuning, connect
-from collector.exporters.transport import OtlpSettings
 from collector.groups import GroupRoom
 from collector.incidents import IncidentRoom
 from collector.journal.keeper import Keeper
@@ -62,7 +51,6 @@ from collector.recall import Recalled, join
 from collector.samples import (
     analyzer_samples,
     assembly_samples,
-    exporter_samples,
     pipeline_samples,
     shelf_samples,
 )
@@ -78,7 +66,6 @@ from collector.wire.masking import masked_details, masked_request
 
 logger = logging.getLogger(__name__)
 
-DESTINATION = "otlp"
 CHANGES_SHOWN = 20  # of those told of around an incident, the newest
 
 
@@ -95,9 +82,9 @@ class EngineRoom:
             retention_hours=config.storage.retention_hours,
             bytes_max=config.storage.bytes_max,
         )
-        self._exporter = _exporter(config.exporters.otlp, self._store, clock)
-        wake = self._exporter.wake if self._exporter is not None else _nothing
-        self._shelf = ShelfWriter(self._store, clock, wake)
+        self._destinations = Destinations(config.exporters, self._store, clock)
+        words = Words(config.exporters)
+        self._shelf = ShelfWriter(self._store, clock, self._destinations.wake)
         self._analyzer = new_analyzer(config.analysis, config.errors.rules)
         self._redactor = redactor = new_redactor(config.redaction)
         self._details = masked_details(read_detail, redactor)
@@ -109,11 +96,11 @@ class EngineRoom:
             groups_config(config.errors),
             self._store.group,
             overrules=config.errors.taxonomy,
-            exports=_group_exports(config.exporters.otlp),
+            exports=words.group,
             group=Grouping(config.errors.rules),
         )
         self._changes = ChangeShelf(Path(config.storage.path), clock, config.storage.retention_hours)
-        self._incidents = _incidents(config, self._analyzer, self._shelf, clock, self._changes)
+        self._incidents = _incidents(config, self._analyzer, self._shelf, clock, self._changes, words)
         root = journal_root(config)
         self._replay = Replay(root) if root is not None else None
         self._journal = Keeper(root) if root is not None else None
@@ -126,8 +113,8 @@ class EngineRoom:
                 clock=clock,
                 encode_traces=lambda traces, i: masked_request(encode_traces(traces, i), Signal.TRACES, redactor),
                 encode_logs=lambda traces, i: masked_request(encode_logs(traces, i), Signal.LOGS, redactor),
-                exports=_exports(config.exporters.otlp),
-                brief_exports=_brief_exports(config.exporters.otlp),
+                exports=words.finding,
+                brief_exports=words.brief,
                 recall=self._recall,
                 clean_traces_per_second=config.storage.clean_traces_per_second,
                 incidents=self._incidents,
@@ -157,8 +144,7 @@ class EngineRoom:
             kept, self._store.load_state(GROUPS_STATE_NAME), self._store.load_state(IMPACT_BOOKS_STATE_NAME)
         )
         self._shelf.start()
-        if self._exporter is not None:
-            self._exporter.start()
+        self._destinations.start()
         if self._replay is not None:
             self._pipeline.replay(self._replay, self._is_stopping)
         if not self._is_stopping():  # behind a replay that was cut short nothing may be taken: it would count as passed
@@ -174,8 +160,7 @@ class EngineRoom:
             for _ in range(2):  # what the shelf wrote last has passed too: a restart reads back what is open, no more
                 self._journal.keep_house(self._assembler.oldest_ms(), self._shelf.handed, self._shelf.written)
             self._journal.clear()
-        if self._exporter is not None:
-            self._exporter.stop(timeout_s * 0.2)
+        self._destinations.stop(timeout_s * 0.2)
         self._store.close()
         self._changes.close()
         return clean
@@ -209,8 +194,7 @@ class EngineRoom:
             parts.append(self._incidents.snapshot())
         if self._replay is not None and self._journal is not None:
             parts += (self._replay.snapshot(), self._journal.snapshot())
-        if self._exporter is not None:
-            parts.append(exporter_samples(DESTINATION, self._exporter.counters()))
+        parts.append(self._destinations.snapshot())
         return merge(parts)
 
 
@@ -242,72 +226,12 @@ def _ms(seconds: float) -> int:
     return max(1, round(seconds * 1000))
 
 
-def _exporter(section: OtlpExporterConfig | None, store: SqliteStore, clock: SystemClock) -> OtlpExporter | None:
-    if section is None:
-        return None
-    settings = OtlpSettings(
-        endpoint=section.endpoint,
-        protocol=section.protocol,
-        insecure=section.insecure,
-        ca_file=section.ca_file,
-        cert_file=section.cert_file,
-        key_file=section.key_file,
-        server_name_override=section.server_name_override,
-        headers={key: value.get_secret_value() for key, value in section.headers.items()},
-        compression=section.compression,
-        timeout_s=section.timeout_s,
-    )
-    return OtlpExporter(
-        store,
-        connect(settings, clock),
-        clock,
-        destination=DESTINATION,
-        # Whoever is back has the whole backlog at once: not some minute later.
-        breaker=CircuitBreaker(clock, open_s=section.retry_wait_max_s),
-        tuning=Tuning(backoff_max_s=section.retry_wait_max_s),
-    )
-
-
-def _exports(section: OtlpExporterConfig | None) -> Callable[..., list[OutboxItem]]:
-    if section is None:
-        return lambda answer, now_ns: []
-    settings = _export_settings(section)
-    return lambda answer, now_ns: finding_exports(answer, settings, now_ns)
-
-
-def _brief_exports(section: OtlpExporterConfig | None) -> Callable[[Answer, SpanRef | None, int], list[OutboxItem]]:
-    if section is None:
-        return lambda answer, entry, now_ns: []
-    settings = _export_settings(section)
-    return lambda answer, entry, now_ns: brief_exports(answer, entry, settings, now_ns)
-
-
-def _group_exports(section: OtlpExporterConfig | None) -> Callable[[ErrorGroup, Turn, int], list[OutboxItem]]:
-    if section is None:
-        return lambda group, turn, now_ns: []
-    settings = _export_settings(section)
-    return lambda group, turn, now_ns: group_exports(group, turn, settings, now_ns)
-
-
-def _export_settings(section: OtlpExporterConfig) -> ExportSettings:
-    return ExportSettings(
-        destination=DESTINATION,
-        prefix=section.attribute_prefix,
-        annotation_spans=section.annotation_spans,
-        log_events=section.log_events,
-    )
-
-
 def _incidents(
-    config: Config, analyzer: Analyzer, shelf: ShelfWriter, clock: Clock, told: ChangeLog
+    config: Config, analyzer: Analyzer, shelf: ShelfWriter, clock: Clock, told: ChangeLog, words: Words
 ) -> IncidentRoom | None:
     section = config.incidents
     if not section.enabled:
         return None
-    settings = _export_settings(config.exporters.otlp) if config.exporters.otlp is not None else None
-
-    def exports(incident: Incident, note: str, now_ns: int) -> list[OutboxItem]:
-        return incident_exports(incident, note, settings, now_ns) if settings is not None else []
 
     def changes(from_ns: int, to_ns: int) -> list[Change]:
         try:
@@ -330,7 +254,7 @@ def _incidents(
         ),
         rank_incident,
         incident_config(section),
-        exports,
+        words.incident,
         changes,
     )
 
@@ -343,7 +267,3 @@ def incident_config(section: Incidents) -> IncidentConfig:
 def groups_config(section: Errors) -> GroupsConfig:
     """Turn the section of the configuration into what the groups take."""
     return GroupsConfig(groups_max=section.groups_max, new_s=section.new_hours * 3600)
-
-
-def _nothing() -> None:
-    """No exporter to wake."""

@@ -1,4 +1,4 @@
-"""Takes messages from the outbox to one OTLP destination, until they are delivered.
+"""Takes messages from the outbox to one destination, until they are delivered; OTLP if nothing else is said.
 
 In: due outbox rows. Out: the same bytes at the destination, at least once, unordered; what becomes of
 each row is written back to the store. Three quick tries, then back-off without a limit in time: the

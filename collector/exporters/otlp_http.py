@@ -1,4 +1,4 @@
-"""OTLP over HTTP/1.1 with protobuf bodies: one kept connection, no redirects, no proxies."""
+"""Messages over HTTP/1.1, by default OTLP with protobuf bodies: one kept connection, no redirects, no proxies."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ import socket
 import ssl
 import threading
 import time
+from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 
 from google.protobuf.message import DecodeError
@@ -35,17 +37,27 @@ RETRYABLE = frozenset({429, 502, 503, 504})  # OTLP specification 1.11, Retryabl
 GZIP_LEVEL = 5
 
 
+@dataclass(frozen=True, slots=True)
+class Spoken:
+    """What is spoken over HTTP: where it is posted, the type of a body, how an answer of status 200 is read."""
+
+    paths: Mapping[Signal, str]
+    content_type: str
+    success: Callable[[Signal, str, bytes], Outcome]
+
+
 class HttpTransport:
     """`Transport` over one connection, made again when it breaks."""
 
-    def __init__(self, settings: OtlpSettings, clock: Clock) -> None:
+    def __init__(self, settings: OtlpSettings, clock: Clock, spoken: Spoken | None = None) -> None:
+        self._spoken = spoken or Spoken(PATHS, PROTOBUF, _success)
         host, _, port = settings.endpoint.rpartition(":")
         self._host, self._port = host.strip("[]"), int(port)
         self._timeout_s = settings.timeout_s
         self._gzip = settings.compression == "gzip"
         self._headers = {
             **settings.headers,
-            "Content-Type": PROTOBUF,
+            "Content-Type": self._spoken.content_type,
             "User-Agent": USER_AGENT,
             **({"Content-Encoding": "gzip"} if self._gzip else {}),
         }
@@ -93,7 +105,7 @@ class HttpTransport:
             connection.connect()
         if self._broken:  # ended while it was connecting: there was no socket to wake then
             raise ConnectionAbortedError("ended while connecting")
-        connection.request("POST", PATHS[signal], body, self._headers)
+        connection.request("POST", self._spoken.paths[signal], body, self._headers)
         response = connection.getresponse()
         answer = response.read(ANSWER_BYTES_MAX + 1)
         if len(answer) > ANSWER_BYTES_MAX:
@@ -108,7 +120,7 @@ class HttpTransport:
             self._drop()
         content_type = (response.getheader("Content-Type") or "").partition(";")[0].strip().lower()
         if response.status == 200:
-            return _success(signal, content_type, answer)
+            return self._spoken.success(signal, content_type, answer)
         reason = f"HTTP {response.status}: {_said(content_type, answer)}"
         if response.status in RETRYABLE:
             return Outcome(Verdict.RETRY, reason, _retry_after_s(response.getheader("Retry-After")))

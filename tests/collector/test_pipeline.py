@@ -128,7 +128,9 @@ class House:
                 clock=self.clock,
                 encode_traces=encode_traces,
                 encode_logs=encode_logs,
-                exports=lambda answer, now_ns: [OutboxItem(b"k", "otlp", Signal.LOGS, answer.trace_id.encode())],
+                exports=lambda explained, now_ns: [
+                    OutboxItem(b"k", "otlp", Signal.LOGS, explained.answer.trace_id.encode())
+                ],
                 brief_exports=lambda answer, entry, now_ns: brief_exports(answer, entry, ExportSettings(), now_ns),
                 recall=lambda trace_id, traces, index: self.recall(trace_id, traces, index),
                 clean_traces_per_second=clean_per_second,

@@ -13,6 +13,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from collector.store.sqlite import SqliteStore
 from tests.support.drawing import draw
 from tests.support.fakes.otlp_sink import GrpcSink
+from tests.support.fakes.sentry import SentrySink
 from tests.support.running import Server, serving
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
@@ -92,17 +93,24 @@ def test_planted_secrets_are_nowhere(tmp_path: Path):
     trace_id = drawing.trace_id.hex() if isinstance(drawing.trace_id, bytes) else drawing.trace_id
     traces, logs = _plant(drawing)
     assert _found_in(traces + logs) == PLANTED
-    with GrpcSink() as sink, serving(tmp_path, processes=2, exporter=sink.endpoint) as server:
+    with (
+        GrpcSink() as sink,
+        SentrySink() as sentry,
+        serving(
+            tmp_path, processes=2, exporter=sink.endpoint, changes={"exporters": {"sentry": {"dsn": sentry.dsn}}}
+        ) as server,
+    ):
         server.send(traces, logs)
         answer = server.root_cause(trace_id)
         sink.wait_taken(1)
+        sentry.wait_for(1)
         server.until(lambda: server.get("/api/v1/groups").json()["groups"], "a group")
         shown = _answers(server, trace_id)
         analysed = server.post_traces(traces)
         metrics = server.metrics()
         assert server.stop() == 0, server.said()
         log = server.log.read_bytes()
-        payloads = b"".join(sink.payloads)
+        payloads = b"".join([*sink.payloads, *sentry.bodies])
     store = SqliteStore.open(tmp_path / "store", read_only=True)
     kept = store.find(bytes.fromhex(trace_id))
     store.close()
