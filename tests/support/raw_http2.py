@@ -41,15 +41,15 @@ class _Stream:
             "te": "trailers",
             "grpc-encoding": encoding,
         }
-        block = b"".join(_literal(name, value) for name, value in headers.items())
-        self._connection.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + _frame(_SETTINGS, 0, 0, b""))
-        self._connection.sendall(_frame(_HEADERS, 4, 1, block))
+        block = b"".join(literal(name, value) for name, value in headers.items())
+        self._connection.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + frame(_SETTINGS, 0, 0, b""))
+        self._connection.sendall(frame(_HEADERS, 4, 1, block))
         while body and self._status is None:
             room = min(self._windows[0], self._windows[1], _FRAME_MAX, len(body))
             if room <= 0:
                 self._read()
                 continue
-            self._connection.sendall(_frame(_DATA, int(room == len(body)), 1, body[:room]))
+            self._connection.sendall(frame(_DATA, int(room == len(body)), 1, body[:room]))
             body = body[room:]
             self._windows[0] -= room
             self._windows[1] -= room
@@ -71,7 +71,7 @@ class _Stream:
         elif kind == _WINDOW:
             self._windows[stream] = self._windows.get(stream, 0) + (int.from_bytes(payload, "big") & 0x7FFFFFFF)
         elif kind == _PING and not flags & 1:
-            self._connection.sendall(_frame(_PING, 1, 0, payload))
+            self._connection.sendall(frame(_PING, 1, 0, payload))
         elif kind == _HEADERS:
             # the first headers of a connection are literals: nothing is in the dynamic table yet
             found = re.search(rb"grpc-status.(\d+)", payload, re.DOTALL)
@@ -85,14 +85,14 @@ class _Stream:
             name, value = struct.unpack(">HI", payload[offset : offset + 6])
             if name == 4:  # SETTINGS_INITIAL_WINDOW_SIZE
                 self._windows[1] += value - 65_535
-        self._connection.sendall(_frame(_SETTINGS, 1, 0, b""))
+        self._connection.sendall(frame(_SETTINGS, 1, 0, b""))
 
 
-def _frame(kind: int, flags: int, stream: int, payload: bytes) -> bytes:
+def frame(kind: int, flags: int, stream: int, payload: bytes) -> bytes:
     return len(payload).to_bytes(3, "big") + bytes((kind, flags)) + stream.to_bytes(4, "big") + payload
 
 
-def _literal(name: str, value: str) -> bytes:
+def literal(name: str, value: str) -> bytes:
     assert len(name) < 127
     assert len(value) < 127
     return b"\0" + bytes([len(name)]) + name.encode() + bytes([len(value)]) + value.encode()
