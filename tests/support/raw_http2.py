@@ -8,16 +8,24 @@ from __future__ import annotations
 import re
 import socket
 import struct
+from collections.abc import Mapping
 
 _DATA, _HEADERS, _RST, _SETTINGS, _PING, _GOAWAY, _WINDOW = 0, 1, 3, 4, 6, 7, 8
 _FRAME_MAX = 16_384
 
 
-def call(address: str, path: str, messages: list[bytes], encoding: str = "identity", timeout_s: float = 20.0) -> int:
+def call(
+    address: str,
+    path: str,
+    messages: list[bytes],
+    encoding: str = "identity",
+    timeout_s: float = 20.0,
+    headers: Mapping[str, str] | None = None,
+) -> int:
     """Send one unary call whose messages are given with their five-byte head; return the grpc-status."""
     host, port = address.split(":")
     with socket.create_connection((host, int(port)), timeout_s) as connection:
-        return _Stream(connection).call(path, b"".join(messages), encoding)
+        return _Stream(connection).call(path, b"".join(messages), encoding, headers or {})
 
 
 def message(data: bytes, compressed: bool) -> bytes:
@@ -31,7 +39,7 @@ class _Stream:
         self._buffer = b""
         self._status: int | None = None
 
-    def call(self, path: str, body: bytes, encoding: str) -> int:
+    def call(self, path: str, body: bytes, encoding: str, more: Mapping[str, str]) -> int:
         headers = {
             ":method": "POST",
             ":scheme": "http",
@@ -40,6 +48,7 @@ class _Stream:
             "content-type": "application/grpc",
             "te": "trailers",
             "grpc-encoding": encoding,
+            **more,
         }
         block = b"".join(literal(name, value) for name, value in headers.items())
         self._connection.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + frame(_SETTINGS, 0, 0, b""))
