@@ -56,7 +56,7 @@ class HttpReceiver(Section):
     endpoint: Endpoint = "127.0.0.1:4318"
     message_bytes_max: int = Field(64 * 2**20, ge=1024, le=2**30, description="largest request after decompression")
     connections_max: int = Field(
-        1024, ge=1, le=1_000_000, description="of one process; further ones are closed at once"
+        1024, ge=1, le=1_000_000, description="of one process; over it the longest waiting one is closed"
     )
     body_timeout_s: float = Field(30.0, gt=0, le=3600, description="time a client has to send its body")
     cors: Cors = Cors()

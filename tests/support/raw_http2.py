@@ -8,16 +8,24 @@ from __future__ import annotations
 import re
 import socket
 import struct
+from collections.abc import Mapping
 
 _DATA, _HEADERS, _RST, _SETTINGS, _PING, _GOAWAY, _WINDOW = 0, 1, 3, 4, 6, 7, 8
 _FRAME_MAX = 16_384
 
 
-def call(address: str, path: str, messages: list[bytes], encoding: str = "identity", timeout_s: float = 20.0) -> int:
+def call(
+    address: str,
+    path: str,
+    messages: list[bytes],
+    encoding: str = "identity",
+    timeout_s: float = 20.0,
+    headers: Mapping[str, str] | None = None,
+) -> int:
     """Send one unary call whose messages are given with their five-byte head; return the grpc-status."""
     host, port = address.split(":")
     with socket.create_connection((host, int(port)), timeout_s) as connection:
-        return _Stream(connection).call(path, b"".join(messages), encoding)
+        return _Stream(connection).call(path, b"".join(messages), encoding, headers or {})
 
 
 def message(data: bytes, compressed: bool) -> bytes:
@@ -31,7 +39,7 @@ class _Stream:
         self._buffer = b""
         self._status: int | None = None
 
-    def call(self, path: str, body: bytes, encoding: str) -> int:
+    def call(self, path: str, body: bytes, encoding: str, more: Mapping[str, str]) -> int:
         headers = {
             ":method": "POST",
             ":scheme": "http",
@@ -40,16 +48,17 @@ class _Stream:
             "content-type": "application/grpc",
             "te": "trailers",
             "grpc-encoding": encoding,
+            **more,
         }
-        block = b"".join(_literal(name, value) for name, value in headers.items())
-        self._connection.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + _frame(_SETTINGS, 0, 0, b""))
-        self._connection.sendall(_frame(_HEADERS, 4, 1, block))
+        block = b"".join(literal(name, value) for name, value in headers.items())
+        self._connection.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + frame(_SETTINGS, 0, 0, b""))
+        self._connection.sendall(frame(_HEADERS, 4, 1, block))
         while body and self._status is None:
             room = min(self._windows[0], self._windows[1], _FRAME_MAX, len(body))
             if room <= 0:
                 self._read()
                 continue
-            self._connection.sendall(_frame(_DATA, int(room == len(body)), 1, body[:room]))
+            self._connection.sendall(frame(_DATA, int(room == len(body)), 1, body[:room]))
             body = body[room:]
             self._windows[0] -= room
             self._windows[1] -= room
@@ -71,7 +80,7 @@ class _Stream:
         elif kind == _WINDOW:
             self._windows[stream] = self._windows.get(stream, 0) + (int.from_bytes(payload, "big") & 0x7FFFFFFF)
         elif kind == _PING and not flags & 1:
-            self._connection.sendall(_frame(_PING, 1, 0, payload))
+            self._connection.sendall(frame(_PING, 1, 0, payload))
         elif kind == _HEADERS:
             # the first headers of a connection are literals: nothing is in the dynamic table yet
             found = re.search(rb"grpc-status.(\d+)", payload, re.DOTALL)
@@ -85,14 +94,14 @@ class _Stream:
             name, value = struct.unpack(">HI", payload[offset : offset + 6])
             if name == 4:  # SETTINGS_INITIAL_WINDOW_SIZE
                 self._windows[1] += value - 65_535
-        self._connection.sendall(_frame(_SETTINGS, 1, 0, b""))
+        self._connection.sendall(frame(_SETTINGS, 1, 0, b""))
 
 
-def _frame(kind: int, flags: int, stream: int, payload: bytes) -> bytes:
+def frame(kind: int, flags: int, stream: int, payload: bytes) -> bytes:
     return len(payload).to_bytes(3, "big") + bytes((kind, flags)) + stream.to_bytes(4, "big") + payload
 
 
-def _literal(name: str, value: str) -> bytes:
+def literal(name: str, value: str) -> bytes:
     assert len(name) < 127
     assert len(value) < 127
     return b"\0" + bytes([len(name)]) + name.encode() + bytes([len(value)]) + value.encode()

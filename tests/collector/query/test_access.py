@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
+import pkgutil
+from contextlib import suppress
 from typing import Any
 
 import grpc
@@ -12,12 +15,14 @@ import pytest
 from collector.auth.bearer import BearerTokens, TokenGrant
 from collector.auth.guard import Guard
 from collector.auth.identity import Identity, Role
-from collector.pb.firstfault.v1 import incidents_pb2, root_cause_pb2
+from collector.pb.firstfault import v1
+from collector.pb.firstfault.v1 import groups_pb2, incidents_pb2, root_cause_pb2
 from collector.query.access import local_hosts
 from collector.query.desk import Desk, QuerySettings
 from collector.query.grpc import GrpcServer
 from collector.query.rest import create_app
 from tests.collector.query.answers import TRACE
+from tests.support import raw_http2
 from tests.support.fakes.clock import ManualClock
 from tests.support.fakes.store import FakeOpenTraces, FakeStore
 
@@ -66,6 +71,8 @@ METHODS = {
     "/firstfault.v1.IncidentService/Get": incidents_pb2.GetIncidentRequest(incident_id=TRACE.hex()),
     "/firstfault.v1.IncidentService/List": incidents_pb2.ListIncidentsRequest(),
     "/firstfault.v1.IncidentService/Watch": incidents_pb2.WatchIncidentsRequest(),
+    "/firstfault.v1.GroupService/Get": groups_pb2.GetGroupRequest(group_id="ab" * 8),
+    "/firstfault.v1.GroupService/List": groups_pb2.ListGroupsRequest(),
 }
 PEOPLE = [Identity(f"{role}-{tenant or 'all'}", frozenset({role}), tenant) for role in Role for tenant in ("", "shop")]
 NOBODY = Identity("nobody", frozenset())
@@ -120,10 +127,13 @@ def test_every_route_has_an_entry():
 
 
 def test_every_method_of_grpc_has_an_entry():
+    """Taken from all there is in our package of messages: a new file of them is found too."""
+    files = [importlib.import_module(one.name) for one in pkgutil.iter_modules(v1.__path__, f"{v1.__name__}.")]
     described = {
         f"/{service.full_name}/{method.name}"
-        for file in (root_cause_pb2.DESCRIPTOR, incidents_pb2.DESCRIPTOR)
-        for service in file.services_by_name.values()
+        for file in files
+        if hasattr(file, "DESCRIPTOR")
+        for service in file.DESCRIPTOR.services_by_name.values()
         for method in service.methods
     }
 
@@ -232,6 +242,27 @@ def test_method_by_role_by_tenant(method: str):
         who.name: who.may(READ) for who in (*PEOPLE, NOBODY)
     }
     assert "UNAUTHENTICATED" not in ends.values()
+
+
+@pytest.mark.parametrize("given", [None, *(Role)], ids=str)
+def test_no_spelling_of_a_method_gets_more_than_the_method(given: Role | None):
+    """Frames made by hand: paths that no library sends (CVE-2026-33186 and its kind) answer nobody who may not read."""
+    desk = Desk(FakeStore(), FakeOpenTraces(), ManualClock(), QuerySettings())
+    server = GrpcServer(desk, "127.0.0.1", 0, guard=guard())
+    address = f"127.0.0.1:{server.start()}"
+    headers = {"authorization": f"Bearer token-of-{given}-all-and-more"} if given else {}
+    body = raw_http2.message(b"", compressed=False)
+    ends = set()
+    method = "firstfault.v1.RootCauseService/List"
+    for path in (f"/{method}", method, f"//{method}", f"/{method}/", f"/{method}?x=/grpc.health.v1.Health/Check", f"/./{method}", f"/x/../{method}", f"/%66{method[1:]}", f"/{method}#", f"/{method.upper()}", "/", "*", "?"):  # fmt: skip
+        with suppress(ConnectionError):  # some the library resets
+            ends.add(raw_http2.call(address, path, [body], headers=headers))
+    server.stop(0)
+
+    unauthenticated, denied, ok = 16, 7, 0
+    expected = {None: unauthenticated, Role.INGEST: denied}.get(given, ok)
+    assert expected in ends
+    assert (ok in ends) == (expected == ok)
 
 
 def _end(channel: grpc.Channel, method: str, metadata: Any) -> str:

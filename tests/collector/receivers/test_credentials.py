@@ -7,13 +7,14 @@ from collections.abc import Iterator
 
 import grpc
 import pytest
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from collector.app.doors import ingest_tenant
 from collector.auth.bearer import BearerTokens, TokenGrant
 from collector.auth.guard import Guard
 from collector.auth.identity import Identity, Role
-from tests.support.doors import JSON, PROTOBUF, Doors, open_doors, refusal, request, trailers
+from tests.support.doors import JSON, PROTOBUF, Doors, log_request, open_doors, refusal, request, trailers
 from tests.support.fakes.clock import ManualClock
 
 PEOPLE = {
@@ -60,6 +61,36 @@ def test_only_who_may_send_is_taken_in(doors: Doors, token: str, code: str, stat
     assert ("www-authenticate" in answer.headers) == (status == 401)
     assert "retry-after" not in answer.headers
     assert doors.handover.spans() == (["a", "a"] if status == 200 else [])
+
+
+EVERYBODY = [Identity(f"{role}-{tenant or 'all'}", frozenset({role}), tenant) for role in Role for tenant in ("", "a")]
+
+
+@pytest.mark.parametrize("who", EVERYBODY, ids=lambda who: who.name)
+def test_door_by_signal_by_role_by_tenant(who: Identity):
+    """Traces, logs and metrics, over gRPC and HTTP: who may send may send all, with a tenant too; nobody else anything."""
+    token = f"token-of-{who.name}-and-more"
+    headers = {"authorization": f"Bearer {token}"}
+    metadata = tuple(headers.items())
+    with open_doors(authorize=ingest_tenant(Guard([BearerTokens([TokenGrant(who, token)], ManualClock())]))) as doors:
+        calls = (
+            (doors.traces.Export, request("a"), "traces"),
+            (doors.logs.Export, log_request("a"), "logs"),
+            (doors.metrics.Export, ExportMetricsServiceRequest(), "metrics"),
+        )
+        let_in = []
+        for call, message, signal in calls:
+            try:
+                call(message, timeout=30, metadata=metadata)
+                let_in.append(True)
+            except grpc.RpcError as error:
+                let_in.append(error.code().name != "PERMISSION_DENIED")
+            body = message.SerializeToString()
+            answer = doors.http.post(f"/v1/{signal}", content=body, headers=PROTOBUF | headers)
+            let_in.append(answer.status_code != 403)
+
+    assert set(let_in) == {who.may(Role.INGEST)}
+    assert who.may(Role.INGEST) == bool({Role.INGEST, Role.ADMIN} & who.roles)
 
 
 def test_a_refusal_comes_before_the_body_is_read(doors: Doors):
