@@ -158,8 +158,13 @@ def problem_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 def _respond(request: Request, error: ProblemError, errors: list[FieldProblem] | None = None) -> Response:
     correlation_id = request.scope.get("correlation_id", "")
-    body = problem_body(request.url.path, correlation_id, error, errors)
+    body = problem_body(_path(request), correlation_id, error, errors)
     return Response(body, error.status, error.headers, MEDIA_TYPE)
+
+
+def _path(request: Request) -> str:
+    """Not `request.url`: that decodes the query too, and raises when it is not UTF-8."""
+    return str(request.scope["path"])
 
 
 def _on_problem(request: Request, error: Exception) -> Response:
@@ -210,7 +215,7 @@ def _on_http(request: Request, error: Exception) -> Response:
             "no_such_path",
             "No such path",
             "nothing stands under this path",
-            found=f"{request.method} {request.url.path}",
+            found=f"{request.method} {_path(request)}",
             expected="a path of /api/v1/openapi.json",
             do="see /api/v1/openapi.json",
         )

@@ -120,9 +120,10 @@ def test_a_port_that_another_program_has_is_named_with_it(tmp_path: Path):
 
 def test_two_doors_at_one_port(tmp_path: Path):
     port = free_port()
-    found = config(tmp_path, query={"endpoint": f"{LOCAL}:{port}", "grpc_endpoint": f"{LOCAL}:{port}"})
+    # One address twice is a fault of the configuration already; two names of one are found here.
+    found = config(tmp_path, query={"endpoint": f"{LOCAL}:{port}", "grpc_endpoint": f"localhost:{port}"})
 
-    lines = [line for line in doctor_network.check_ports(found) if line.name == f"port {LOCAL}:{port}"]
+    lines = [line for line in doctor_network.check_ports(found) if line.name.endswith(f":{port}")]
 
     assert [line.level for line in lines] == ["ok", "fault"]
     assert lines[1].words == "is told for REST and for gRPC"
@@ -146,7 +147,9 @@ def test_a_door_that_is_shut_needs_no_port(tmp_path: Path):
 
 def disk(tmp_path: Path, **storage: Any) -> list[Line]:
     small = {"bytes_max": 2**20, "path": str(tmp_path / "data")}
-    return doctor_machine.check_disk(config(tmp_path, storage=small | storage, journal={"bytes_max": 4 * 2**20}))
+    return doctor_machine.check_disk(
+        config(tmp_path, storage=small | storage, journal={"bytes_max": 4 * 2**20, "segment_bytes": 2**20})
+    )
 
 
 def test_a_directory_that_is_not_there_yet(tmp_path: Path):

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from tests.fuzz.target import Target
 
-NAMES = ("protobuf", "otlp_json", "http_body", "assembly", "text")
+NAMES = ("protobuf", "otlp_json", "http_body", "assembly", "text", "query")
 INPUT_MAX = 8192
 MODES = {
     "guided": {"NUMBA_DISABLE_JIT": "1"},

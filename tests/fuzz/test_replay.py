@@ -7,7 +7,7 @@ from numba.core import config
 
 from tests.fuzz.__main__ import NAMES, load
 
-MUTATIONS = {"protobuf": 500, "otlp_json": 2_000, "http_body": 500, "assembly": 40, "text": 4_000}
+MUTATIONS = {"protobuf": 500, "otlp_json": 2_000, "http_body": 500, "assembly": 40, "text": 4_000, "query": 500}
 
 
 @pytest.mark.parametrize("name", NAMES)
