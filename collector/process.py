@@ -30,6 +30,7 @@ from collector.control import (
 )
 from collector.handover import Position
 from collector.logs import set_up_logging
+from collector.malloc import map_large_blocks
 from collector.ring import RingReader, RingWriter, wait_any
 from collector.supervisor import socket_path
 from collector.telemetry import Snapshot, merge
@@ -143,6 +144,7 @@ def _room(
         return receiver, [receiver.snapshot, counted, lambda: {"ring_refused_requests": writer.refused_count}], {}
     from collector.app.query_room import QueryRoom
 
+    map_large_blocks()  # who explains reads what was learned anew each minute; here nothing is hot
     folder = Path(told["control_folder"])
     client = ControlClient(socket_path(folder, "engine"))
     others = [ControlClient(socket_path(folder, name)) for name in told["others"]]
