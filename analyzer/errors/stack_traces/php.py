@@ -17,6 +17,8 @@ from analyzer.errors.stack_traces.headers import type_and_message
 from analyzer.errors.stack_traces.in_app import Calls, InAppRules, Stack
 
 _FRAME = re.compile(r"\n[ \t]*#[0-9]{1,6} (?:([^(\n]*)\(([0-9]{1,9})\)[^:\n]*|(\[internal function\])): ([^(\n]*)")
+# The rest of a line is the same in every stack.
+_NUMBER = re.compile(r"\n[ \t]*#[0-9]{1,6} ")
 _NEXT = re.compile(r"\n[ \t]*Next (?=[A-Za-z_\\])")
 _PLACE = re.compile(r"((?:[A-Za-z]:)?[^\n:]*):([0-9]{1,9})\)?$")
 _JAVA_LIKE = re.compile(r"(\n[ \t]*at )(?=[^(\s.:]+\()")
@@ -67,14 +69,17 @@ def _thrown(section: str, calls: Calls) -> Thrown | None:
     return Thrown(kind.lstrip("\\"), message, frames)
 
 
+def _calls_made(text: str, _calls: Calls) -> list[tuple[str, str, str, str]]:
+    return _FRAME.findall(text)
+
+
 def _read(block: str, calls: Calls) -> Stack:
     """Frames from the place where it was thrown, then the lines of calls."""
     file, _, line = block[: block.index("\n")].rpartition(":")
-    found = _FRAME.findall(block)
-    called = [(one[0] or one[2], one[1]) for one in found]
+    found = calls.by_line(block, _calls_made, _NUMBER.split, "\n#0 ")
     names = [one[3] for one in found] + ["{main}"] * bool(_MAIN.search(block))
+    files, lines = [one[0] or one[2] for one in found], [one[1] for one in found]
     if file:
-        steps = [(name, *place) for name, place in zip(names, [(file, line), *called], strict=False)]
-    else:  # without the header's place a name has none of its own: the call's is the best there is
-        steps = [(name, *place) for name, place in zip(names, called, strict=False)]
-    return frames_of(steps, calls), ()
+        files, lines = [file, *files], [line, *lines]
+    # Without the header's place a name has none of its own: the call's is the best there is.
+    return frames_of(zip(names, files, lines, strict=False), calls), ()

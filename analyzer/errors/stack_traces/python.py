@@ -10,9 +10,9 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field, replace
 
-from analyzer.errors.model import Relation, Thrown
+from analyzer.errors.model import Frame, Relation, Thrown
 from analyzer.errors.stack_traces.columns import frames_of
-from analyzer.errors.stack_traces.headers import leading_type
+from analyzer.errors.stack_traces.headers import leading_type, lines_with
 from analyzer.errors.stack_traces.in_app import Calls, InAppRules, Stack
 
 _HEADER = "Traceback (most recent call last):"
@@ -49,7 +49,7 @@ def split(call: str, file: str) -> tuple[str, str, str]:
 
 def _parse_chain(text: str, calls: Calls, relation: Relation) -> list[Thrown]:
     """Printed is the first cause, then what it led to; kept is what was raised, then its cause."""
-    between = list(_BETWEEN.finditer(text))
+    between = lines_with("bove exception", _BETWEEN, text)
     starts = [0] + [one.end() for one in between]
     ends = [one.start() for one in between] + [len(text)]
     # What stands above a line is the cause or context of what stands below it.
@@ -81,9 +81,11 @@ def _thrown(section: str, calls: Calls, relation: Relation) -> Thrown:
 
 
 def _read(block: str, calls: Calls) -> Stack:
-    found = [(function, file, line) for file, line, function in _FRAME.findall(block)]
-    found.reverse()
-    return frames_of(found, calls), ()
+    return calls.by_line(block, _frames)[::-1], ()
+
+
+def _frames(text: str, calls: Calls) -> tuple[Frame, ...]:
+    return frames_of([(function, file, line) for file, line, function in _FRAME.findall(text)], calls)
 
 
 @dataclass(slots=True)
