@@ -34,6 +34,12 @@ def lines_with(word: str, pattern: re.Pattern[str], text: str) -> list[re.Match[
     return found
 
 
+def sections_at(marks: list[re.Match[str]], text: str) -> list[str]:
+    """What stands before, between and behind marks, as a pattern's `split` gives it."""
+    starts, ends = [0, *[one.end() for one in marks]], [*[one.start() for one in marks], len(text)]
+    return [text[start:end] for start, end in zip(starts, ends, strict=True)]
+
+
 def type_and_message(header: str) -> tuple[str, str]:
     """Part what stands above the frames.
 

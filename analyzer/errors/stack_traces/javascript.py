@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from analyzer.errors.model import Frame, Relation, Thrown
 from analyzer.errors.stack_traces.columns import frames_with_columns
-from analyzer.errors.stack_traces.headers import type_and_message
+from analyzer.errors.stack_traces.headers import lines_with, sections_at, type_and_message
 from analyzer.errors.stack_traces.in_app import Calls, InAppRules, Stack
 
 _V8 = re.compile(
@@ -42,9 +42,9 @@ def parse(text: str, rules: InAppRules) -> list[Thrown]:
     """The chain of a trace: what was thrown, its causes, then the members of an AggregateError."""
     calls = rules.calls("javascript", split)
     members = ""
-    if (errors := _ERRORS.search(text)) is not None:
+    if "[errors]: [" in text and (errors := _ERRORS.search(text)) is not None:
         text, members = text[: errors.start()], text[errors.end() :]
-    sections = _CAUSE.split(text)
+    sections = sections_at(lines_with("ause", _CAUSE, text), text)
     chain = [_thrown(sections[0], calls, "thrown")]
     chain += [_thrown("\n" + section, calls, "cause") for section in sections[1:]]
     if "lines matching cause" in text:

@@ -7,16 +7,18 @@ readers that find in a text what they find in its lines, one behind the other.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TypeVar
+from typing import Generic, TypeVar
 
+K = TypeVar("K")
+V = TypeVar("V")
 T = TypeVar("T")
 Cut = Callable[[str], list[str]]
 
-# Some 50,000 lines of 80 letters; with their frames ...
+# Some 50,000 lines of 80 letters; with their frames 4 to 7 times the letters, so about 20 MiB when it is full.
 LINES_LENGTH_MAX = 4 * 1024 * 1024
 # A longer line is not worth remembering: no real one is, and a hostile one would fill the memory.
 LINE_LENGTH_MAX = 512
-# Where most lines are new, asking for each costs more than it saves: so many times as much text is read without.
+# Where a quarter of the lines is new, asking costs more than it saves: so many times as much text is read whole.
 _READ_WHOLE = 7
 
 
@@ -25,8 +27,43 @@ def split_lines(block: str) -> list[str]:
     return block.split("\n")
 
 
-class Lines(dict[str, T | None]):
-    """A line as it is written -> the one thing `read` finds in it, None for nothing. Filled by asking.
+class Known(dict[K, V]):
+    """What was worked out lately, under what it was worked out from. Filled by asking.
+
+    Parameters
+    ----------
+    work_out : gives the value of a key
+    length : of a key, in letters
+
+    Attributes
+    ----------
+    new : how often a key was not known
+    forgotten : how often it was full and emptied
+    """
+
+    __slots__ = ("_length", "_length_of", "_work_out", "forgotten", "new")
+
+    def __init__(self, work_out: Callable[[K], V], length: Callable[[K], int]) -> None:
+        super().__init__()
+        self._work_out, self._length_of = work_out, length
+        self._length = self.new = self.forgotten = 0
+
+    def __missing__(self, key: K) -> V:
+        self.new += 1
+        value = self._work_out(key)
+        length = self._length_of(key)
+        if length <= LINE_LENGTH_MAX:
+            self._length += length
+            if self._length > LINES_LENGTH_MAX:
+                self.clear()
+                self._length = length
+                self.forgotten += 1
+            self[key] = value
+        return value
+
+
+class Lines(Generic[T]):
+    """A reader that knows the lines it has read.
 
     Parameters
     ----------
@@ -37,38 +74,29 @@ class Lines(dict[str, T | None]):
 
     Attributes
     ----------
-    forgotten : how often it was full and emptied
+    known : a line as it is written -> the one thing in it, None for nothing
     """
 
-    __slots__ = ("_cut", "_lead", "_length", "_new", "_read", "_whole", "forgotten")
+    __slots__ = ("_cut", "_read", "_whole", "known")
 
     def __init__(self, read: Callable[[str], Sequence[T]], cut: Cut = split_lines, lead: str = "\n") -> None:
-        super().__init__()
-        self._read, self._cut, self._lead = read, cut, lead
-        self._length = self._new = self._whole = 0
-        self.forgotten = 0
+        def read_line(line: str) -> T | None:
+            found = read(lead + line)
+            return found[0] if found else None
+
+        self._read, self._cut = read, cut
+        self.known: Known[str, T | None] = Known(read_line, len)
+        self._whole = 0
 
     def read(self, block: str) -> tuple[T, ...]:
         """What the reader finds in a text."""
         if self._whole > 0:
             self._whole -= len(block)
             return tuple(self._read(block))
+        known = self.known
+        before = known.new
         lines = self._cut(block)[1:]
-        self._new = 0
-        found = tuple([one for one in map(self.__getitem__, lines) if one is not None])
-        if 4 * self._new > len(lines):
+        found = tuple([one for one in map(known.__getitem__, lines) if one is not None])
+        if 4 * (known.new - before) > len(lines):
             self._whole = _READ_WHOLE * len(block)
         return found
-
-    def __missing__(self, line: str) -> T | None:
-        self._new += 1
-        found = self._read(self._lead + line)
-        one = found[0] if found else None
-        if len(line) <= LINE_LENGTH_MAX:
-            self._length += len(line)
-            if self._length > LINES_LENGTH_MAX:
-                self.clear()
-                self._length = len(line)
-                self.forgotten += 1
-            self[line] = one
-        return one

@@ -93,7 +93,7 @@ def _what(text: str) -> tuple[str, str]:
 
 
 def _read(block: str, calls: Calls) -> Stack:
-    if not _SANITIZER.search(block) or ") at " in block:
+    if ") at " in block or not _SANITIZER.search(block):
         return calls.by_line(block, _frames_of_gdb, _cut, "\n#0 "), ()
     return calls.by_line(block, _frames_of_sanitizer, _ADDRESS.split, "\n#0 0x0 "), ()
 

@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import re
 
-from analyzer.errors.model import Thrown
+from analyzer.errors.model import Frame, Thrown
 from analyzer.errors.stack_traces import java
 from analyzer.errors.stack_traces.columns import frames_of
-from analyzer.errors.stack_traces.headers import type_and_message
+from analyzer.errors.stack_traces.headers import lines_with, sections_at, type_and_message
 from analyzer.errors.stack_traces.in_app import Calls, InAppRules, Stack
 
 _FRAME = re.compile(r"\n[ \t]*#[0-9]{1,6} (?:([^(\n]*)\(([0-9]{1,9})\)[^:\n]*|(\[internal function\])): ([^(\n]*)")
@@ -34,7 +34,11 @@ def parse(text: str, rules: InAppRules) -> list[Thrown]:
         # A function without a class has no dot there.
         return java.parse(_JAVA_LIKE.sub(r"\1.", text), rules, "php")
     calls = rules.calls("php", split)
-    found = [one for section in _NEXT.split(text) if (one := _thrown("\n" + section, calls)) is not None]
+    found = [
+        one
+        for section in sections_at(lines_with("Next ", _NEXT, text), text)
+        if (one := _thrown("\n" + section, calls)) is not None
+    ]
     return [
         Thrown(one.type, one.message, one.frames, "cause" if place else "thrown")
         for place, one in enumerate(reversed(found))
@@ -77,9 +81,19 @@ def _read(block: str, calls: Calls) -> Stack:
     """Frames from the place where it was thrown, then the lines of calls."""
     file, _, line = block[: block.index("\n")].rpartition(":")
     found = calls.by_line(block, _calls_made, _NUMBER.split, "\n#0 ")
-    names = [one[3] for one in found] + ["{main}"] * bool(_MAIN.search(block))
+    names = [one[3] for one in found] + ["{main}"] * bool(lines_with("{main}", _MAIN, block))
     files, lines = [one[0] or one[2] for one in found], [one[1] for one in found]
     if file:
         files, lines = [file, *files], [line, *lines]
     # Without the header's place a name has none of its own: the call's is the best there is.
-    return frames_of(zip(names, files, lines, strict=False), calls), ()
+    known = calls.known(_frame, _step_length)
+    return tuple([known[step] for step in zip(names, files, lines, strict=False)]), ()
+
+
+def _frame(step: tuple[str, str, str], calls: Calls) -> Frame:
+    """The frame of (call, file, line); what stands in one line of PHP are halves of two."""
+    return frames_of([step], calls)[0]
+
+
+def _step_length(step: tuple[str, str, str]) -> int:
+    return len(step[0]) + len(step[1])

@@ -17,6 +17,7 @@ from analyzer.errors.stack_traces.in_app import Calls, InAppRules, Stack
 
 _HEADER = "Traceback (most recent call last):"
 _FRAME = re.compile(r'\n[ \t]*File "([^"\n]+)", line ([0-9]{1,9})[0-9]*(?:, in ([^\n]+))?')
+_FILE, _ANY_FILE = '\n  File "', re.compile(r'\n[ \t]*File "')
 # Source and caret lines are indented deeper than the error that follows them.
 _BODY = re.compile(r"(?:\n[ \t][^\n]*)*")
 _BETWEEN = re.compile(
@@ -81,7 +82,12 @@ def _thrown(section: str, calls: Calls, relation: Relation) -> Thrown:
 
 
 def _read(block: str, calls: Calls) -> Stack:
-    return calls.by_line(block, _frames)[::-1], ()
+    return calls.by_line(block, _frames, _cut, _FILE)[::-1], ()
+
+
+def _cut(block: str) -> list[str]:
+    """A frame with the lines of source below it is a line of ours, the indentation of most is two spaces."""
+    return block.split(_FILE) if block.count('File "') == block.count(_FILE) else _ANY_FILE.split(block)
 
 
 def _frames(text: str, calls: Calls) -> tuple[Frame, ...]:

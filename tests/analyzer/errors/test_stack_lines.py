@@ -194,12 +194,12 @@ def test_what_a_run_decides_makes_no_new_line(language: str, one: str, other: st
     split, read, _ = READERS[language]
     calls = InAppRules().calls(language, split)
     read(one, calls)
-    known = [dict(each) for each in calls._lines.values()]
+    known = [dict(each.known) for each in calls._lines.values()]
 
     frames, _ = read(other, calls)
 
     assert len(frames) >= 2
-    assert [dict(each) for each in calls._lines.values()] == known
+    assert [dict(each.known) for each in calls._lines.values()] == known
 
 
 def words(asked: list[str]) -> Lines[str]:
@@ -232,8 +232,8 @@ def test_the_memory_of_lines_is_bounded(monkeypatch: pytest.MonkeyPatch):
     )
     assert known.read("\nABCDEFGHIJK") == ("ABCDEFGHIJK",)
 
-    assert known.forgotten == 1  # 1 to 7 letters are 28, 8 to 10 are 27
-    assert list(known) == ["ABCDEFGHIJ"[:size] for size in (8, 9, 10)]
+    assert known.known.forgotten == 1  # 1 to 7 letters are 28, 8 to 10 are 27
+    assert list(known.known) == ["ABCDEFGHIJ"[:size] for size in (8, 9, 10)]
 
 
 def test_where_most_lines_are_new_texts_are_read_whole(monkeypatch: pytest.MonkeyPatch):
