@@ -2,11 +2,15 @@
 
 Run: python -m tests.benchmarks.bench_stack_traces [--quick]
 
-Traces are printed from a code base of 3000 calls; each has two exceptions and 60 frames, each message is another.
+The code base has 3000 functions, and each calls others from 1 to 3 lines of it: a call site always stands in the same
+line and calls the same function. A stack is a random way of 60 calls through it; most languages print it in two
+exceptions, each message is another. What a run decides is drawn for each frame: the arguments and offsets that Go
+prints, the arguments and addresses of C.
 
 * seen: the stack came before, as when an error comes again; only its message is new
-* fresh: the calls came before, every stack and nearly every line is new (lines are drawn for each frame)
-* first: nothing came before, not even the calls
+* fresh: the stack never came, its call sites did
+* lines: the functions came before, the lines are drawn for each frame: nearly every one is new
+* first: nothing came before, not even the functions (a hundred stacks)
 
 CPU time of the one thread, best of several rounds; the language is given as a hint, as SDKs do.
 """
@@ -17,11 +21,12 @@ import random
 import sys
 import time
 from collections.abc import Callable
+from typing import NamedTuple
 
 from analyzer.errors.stack_traces import InAppRules, parse_stack
 from tests.benchmarks.goals import Measured, show, write
 
-CALLS, FRAMES = 3000, 60
+FUNCTIONS, FRAMES = 3000, 60
 WORDS = (
     "order",
     "cart",
@@ -37,24 +42,50 @@ WORDS = (
     "invoke",
     "handle",
 )
-Call = tuple[str, str, str]
+Printer = Callable[[list["Site"], Callable[[], int]], str]
 
 
-def code_base(draw: random.Random) -> list[Call]:
-    """(package, class, method); a third is application code."""
+class Site(NamedTuple):
+    """A line of a function that calls another."""
+
+    package: str
+    kind: str
+    method: str
+    line: int
+    callee: int
+
+
+def code_base(draw: random.Random) -> list[list[Site]]:
+    """The call sites of each function; a third is application code."""
     roots = ("acme.shop", "springframework.web", "apache.catalina.core")
     return [
-        (
-            f"{draw.choice(roots)}.{draw.choice(WORDS)}",
-            (draw.choice(WORDS) + draw.choice(WORDS).title() + draw.choice(WORDS).title()).capitalize(),
-            draw.choice(WORDS) + draw.choice(WORDS).title(),
-        )
-        for _ in range(CALLS)
+        [
+            Site(package, kind, method, draw.randrange(1, 2000), draw.randrange(FUNCTIONS))
+            for _ in range(draw.randint(1, 3))
+        ]
+        for package, kind, method in [
+            (
+                f"{draw.choice(roots)}.{draw.choice(WORDS)}",
+                (draw.choice(WORDS) + draw.choice(WORDS).title() + draw.choice(WORDS).title()).capitalize(),
+                draw.choice(WORDS) + draw.choice(WORDS).title(),
+            )
+            for _ in range(FUNCTIONS)
+        ]
     ]
 
 
-def java(calls: list[Call], line: Callable[[], int]) -> str:
-    frames = [f"\tat org.{package}.{kind}.{method}({kind}.java:{line()})" for package, kind, method in calls]
+def walk(draw: random.Random, functions: list[list[Site]]) -> list[Site]:
+    """A stack, innermost first."""
+    at = draw.randrange(FUNCTIONS)
+    stack: list[Site] = []
+    while len(stack) < FRAMES:
+        stack.append(draw.choice(functions[at]))
+        at = stack[-1].callee
+    return stack[::-1]
+
+
+def java(stack: list[Site], _drawn: Callable[[], int]) -> str:
+    frames = [f"\tat org.{package}.{kind}.{method}({kind}.java:{line})" for package, kind, method, line, _ in stack]
     half = len(frames) // 2
     return "\n".join(
         [
@@ -66,11 +97,11 @@ def java(calls: list[Call], line: Callable[[], int]) -> str:
     )
 
 
-def python(calls: list[Call], line: Callable[[], int]) -> str:
+def python(stack: list[Site], _drawn: Callable[[], int]) -> str:
     frames = [
-        f'  File "/srv/app/{package.replace(".", "/")}/{kind.lower()}.py", line {line()}, in {method}\n'
+        f'  File "/srv/app/{package.replace(".", "/")}/{kind.lower()}.py", line {line}, in {method}\n'
         f"    return self.{method}(order, price)"
-        for package, kind, method in calls
+        for package, kind, method, line, _ in stack
     ]
     half = len(frames) // 2
     header = "Traceback (most recent call last):"
@@ -80,20 +111,20 @@ def python(calls: list[Call], line: Callable[[], int]) -> str:
     )
 
 
-def javascript(calls: list[Call], line: Callable[[], int]) -> str:
+def javascript(stack: list[Site], _drawn: Callable[[], int]) -> str:
     frames = [
-        f"    at {kind}.{method} (/srv/app/{package.replace('.', '/')}/{kind.lower()}.js:{line()}:{line() % 90 + 1})"
-        for package, kind, method in calls
+        f"    at {kind}.{method} (/srv/app/{package.replace('.', '/')}/{kind.lower()}.js:{line}:{line % 90 + 1})"
+        for package, kind, method, line, _ in stack
     ]
     half = len(frames) // 2
     return "\n".join(["Error: no price", *frames[:half], "  [cause]: TypeError: gone", *frames[half:]])
 
 
-def go(calls: list[Call], line: Callable[[], int]) -> str:
+def go(stack: list[Site], drawn: Callable[[], int]) -> str:
     frames = [
-        f"github.com/{package.replace('.', '/')}.(*{kind}).{method}(0xc000{line():06x}, {{0x{line():x}, 0x1}})\n"
-        f"\t/srv/app/{package.replace('.', '/')}/{kind.lower()}.go:{line()} +0x{line():x}"
-        for package, kind, method in calls
+        f"github.com/{package.replace('.', '/')}.(*{kind}).{method}(0xc000{drawn():06x}, {{0x{drawn():x}, 0x1}})\n"
+        f"\t/srv/app/{package.replace('.', '/')}/{kind.lower()}.go:{line} +0x{drawn():x}"
+        for package, kind, method, line, _ in stack
     ]
     half = len(frames) // 2
     return "\n".join(
@@ -101,10 +132,10 @@ def go(calls: list[Call], line: Callable[[], int]) -> str:
     )
 
 
-def dotnet(calls: list[Call], line: Callable[[], int]) -> str:
+def dotnet(stack: list[Site], _drawn: Callable[[], int]) -> str:
     frames = [
-        f"   at {package.title()}.{kind}.{method}(String name, Int32 count) in /srv/app/{kind}.cs:line {line()}"
-        for package, kind, method in calls
+        f"   at {package.title()}.{kind}.{method}(String name, Int32 count) in /srv/app/{kind}.cs:line {line}"
+        for package, kind, method, line, _ in stack
     ]
     half = len(frames) // 2
     end = "   --- End of inner exception stack trace ---"
@@ -119,10 +150,10 @@ def dotnet(calls: list[Call], line: Callable[[], int]) -> str:
     )
 
 
-def ruby(calls: list[Call], line: Callable[[], int]) -> str:
+def ruby(stack: list[Site], _drawn: Callable[[], int]) -> str:
     places = [
-        f"/srv/app/{package.replace('.', '/')}/{kind.lower()}.rb:{line()}:in '{kind}#{method}'"
-        for package, kind, method in calls
+        f"/srv/app/{package.replace('.', '/')}/{kind.lower()}.rb:{line}:in '{kind}#{method}'"
+        for package, kind, method, line, _ in stack
     ]
     half = len(places) // 2
     head, tail = places[:half], places[half:]
@@ -134,35 +165,37 @@ def ruby(calls: list[Call], line: Callable[[], int]) -> str:
     )
 
 
-def php(calls: list[Call], line: Callable[[], int]) -> str:
+def php(stack: list[Site], _drawn: Callable[[], int]) -> str:
+    # The line says where the function was called, so the place is the caller's.
     frames = [
-        f"#{number} /srv/app/{package.replace('.', '/')}/{kind}.php({line()}): {kind}->{method}()"
-        for number, (package, kind, method) in enumerate(calls)
+        f"#{number} /srv/app/{package.replace('.', '/')}/{kind}.php({line}): {called.kind}->{called.method}()"
+        for number, ((package, kind, _, line, _), called) in enumerate(zip(stack[1:], stack, strict=False))
     ]
     half = len(frames) // 2
     second = ["", "Next LogicException: no price in /srv/app/b.php:4", "Stack trace:", *frames[half:]]
     return "\n".join(["RuntimeException: gone in /srv/app/a.php:3", "Stack trace:", *frames[:half], *second])
 
 
-def rust(calls: list[Call], line: Callable[[], int]) -> str:
+def rust(stack: list[Site], _drawn: Callable[[], int]) -> str:
     frames = [
-        f"  {number:2}: {package.replace('.', '::')}::{kind}::{method}\n             at ./src/{kind.lower()}.rs:{line()}:{line()}"
-        for number, (package, kind, method) in enumerate(calls)
+        f"  {number:2}: {package.replace('.', '::')}::{kind}::{method}\n             at ./src/{kind.lower()}.rs:{line}:{line}"
+        for number, (package, kind, method, line, _) in enumerate(stack)
     ]
     return "\n".join(["thread 'main' panicked at src/main.rs:4:5:", "gone", "stack backtrace:", *frames])
 
 
-def c(calls: list[Call], line: Callable[[], int]) -> str:
+def c(stack: list[Site], drawn: Callable[[], int]) -> str:
     frames = [
-        f"#{number}  0x{line():016x} in {kind}::{method} (this=0x{line():x}, count=3) at src/{kind.lower()}.cc:{line()}"
-        for number, (_, kind, method) in enumerate(calls)
+        f"#{number}  0x{drawn():016x} in {kind}::{method} (this=0x{drawn():x}, count=3) at src/{kind.lower()}.cc:{line}"
+        for number, (_, kind, method, line, _) in enumerate(stack)
     ]
     return "\n".join(["Program received signal SIGSEGV, Segmentation fault.", *frames])
 
 
-def elixir(calls: list[Call], line: Callable[[], int]) -> str:
+def elixir(stack: list[Site], _drawn: Callable[[], int]) -> str:
     frames = [
-        f"    (shop 0.1.0) lib/shop/{kind.lower()}.ex:{line()}: Shop.{kind}.{method}/2" for _, kind, method in calls
+        f"    (shop 0.1.0) lib/shop/{kind.lower()}.ex:{line}: Shop.{kind}.{method}/2"
+        for _, kind, method, line, _ in stack
     ]
     return "\n".join(["** (KeyError) gone", *frames])
 
@@ -180,43 +213,63 @@ def frames_per_second(texts: list[str], language: str, rules: InAppRules) -> flo
     return count / took
 
 
-def measured(printer: Callable[[list[Call], Callable[[], int]], str], quick: bool) -> dict[str, float]:
+def measured(printer: Printer, quick: bool) -> dict[str, float]:
     """The best rounds of one language, in M frames/s."""
     draw = random.Random(7)
-    calls = code_base(draw)
+    functions = code_base(draw)
     name = printer.__name__
 
-    def texts() -> list[str]:
-        stacks = [printer(draw.choices(calls, k=FRAMES), lambda: draw.randrange(1, 2000)) for _ in range(100)]
-        return [stack.replace("gone", f"gone {number}") for number, stack in enumerate(stacks)]
+    def drawn() -> int:
+        return draw.randrange(1, 2000)
 
-    best = {"seen": 0.0, "fresh": 0.0, "first": 0.0}
-    known = InAppRules()
-    for _ in range(5):
+    def printed(stacks: list[list[Site]]) -> list[str]:
+        return [printer(stack, drawn).replace("gone", f"gone {number}") for number, stack in enumerate(stacks)]
+
+    def texts() -> list[str]:
+        return printed([walk(draw, functions) for _ in range(100)])
+
+    def texts_of_new_lines() -> list[str]:
+        return printed([[site._replace(line=drawn()) for site in walk(draw, functions)] for _ in range(100)])
+
+    best = {"seen": 0.0, "fresh": 0.0, "lines": 0.0, "first": 0.0}
+    known, flooded = InAppRules(), InAppRules()
+    for _ in range(30):
         frames_per_second(texts(), name, known)
+    for _ in range(5):
+        frames_per_second(texts_of_new_lines(), name, flooded)
     for number in range(4 if quick else 12):
         stacks = texts()
         again = [stack.replace("gone", f"gone again {number}") for stack in stacks]
-        best["first"] = max(best["first"], frames_per_second(stacks, name, InAppRules()))
-        best["fresh"] = max(best["fresh"], frames_per_second(stacks, name, known))
-        best["seen"] = max(best["seen"], frames_per_second(again, name, known))
+        rates = {
+            "first": frames_per_second(stacks, name, InAppRules()),
+            "fresh": frames_per_second(stacks, name, known),
+            "seen": frames_per_second(again, name, known),
+            "lines": frames_per_second(texts_of_new_lines(), name, flooded),
+        }
+        best = {kind: max(rate, rates[kind]) for kind, rate in best.items()}
     return {kind: rate / 1e6 for kind, rate in best.items()}
+
+
+def show_rates(name: str, rates: dict[str, float]) -> None:
+    print(f"{name:10} " + "   ".join(f"{kind} {rate:6.2f} M frames/s" for kind, rate in rates.items()))
 
 
 def run(quick: bool = False) -> tuple[list[Measured], dict[str, object]]:
     """Measure every language, print one line each."""
     figures: dict[str, object] = {}
-    seconds = {"seen": 0.0, "fresh": 0.0}
+    seconds = dict.fromkeys(("seen", "fresh", "lines", "first"), 0.0)
     for printer in PRINTERS:
         rates = measured(printer, quick)
         figures[printer.__name__] = rates
-        print(f"{printer.__name__:10} " + "   ".join(f"{kind} {rate:6.2f} M frames/s" for kind, rate in rates.items()))
-        for kind in seconds:
-            seconds[kind] += 1 / rates[kind]
+        show_rates(printer.__name__, rates)
+        for kind, rate in rates.items():
+            seconds[kind] += 1 / rate
+    overall = {kind: len(PRINTERS) / took for kind, took in seconds.items()}
+    show_rates("all ten", overall)
     note = "the same number of frames of each of ten languages"
     found = [
-        Measured("stack_frames", len(PRINTERS) / seconds["seen"], note),
-        Measured("stack_frames_fresh", len(PRINTERS) / seconds["fresh"], note),
+        Measured("stack_frames", overall["seen"], note),
+        Measured("stack_frames_fresh", overall["fresh"], note),
     ]
     return found, figures
 

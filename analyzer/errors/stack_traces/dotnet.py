@@ -70,14 +70,18 @@ def _chain(text: str, calls: Calls, relation: Relation) -> list[Thrown]:
     return chain
 
 
+def _frames(text: str, calls: Calls) -> tuple[Frame, ...]:
+    return frames_of(_FRAME.findall(text), calls)
+
+
 def _read(block: str, calls: Calls) -> Stack:
     if "---" not in block:
-        return frames_of(_FRAME.findall(block), calls), ()
+        return calls.by_line(block, _frames), ()
     frames: tuple[Frame, ...] = ()
     seams: list[int] = []
     for piece in _SEAM.split(block):
         if frames:
             seams.append(len(frames) - 1)
-        frames += frames_of(_FRAME.findall(piece), calls)
+        frames += calls.by_line(piece, _frames)
     # A seam behind which nothing comes joins nothing.
     return frames, tuple(dict.fromkeys([seam for seam in seams if seam < len(frames) - 1]))

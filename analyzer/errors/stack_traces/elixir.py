@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from analyzer.errors.model import Thrown
+from analyzer.errors.model import Frame, Thrown
 from analyzer.errors.stack_traces.columns import frames_of
 from analyzer.errors.stack_traces.in_app import Calls, InAppRules, Stack
 
@@ -61,11 +61,15 @@ def split(call: str, file: str) -> tuple[str, str, str]:
 
 
 def _read(block: str, calls: Calls) -> Stack:
+    return calls.by_line(block, _frames), ()
+
+
+def _frames(text: str, calls: Calls) -> tuple[Frame, ...]:
     # A frame names its application, its file or an Erlang module; else it is text.
     found = [
-        (call, file, line) for app, file, line, call in _FRAME.findall(block) if app or file or call.startswith(":")
+        (call, file, line) for app, file, line, call in _FRAME.findall(text) if app or file or call.startswith(":")
     ]
-    return frames_of(found, calls), ()
+    return frames_of(found, calls)
 
 
 def _one(kind: str, message: str, found: list[tuple[str, str, str]], calls: Calls) -> list[Thrown]:

@@ -20,11 +20,16 @@ _FRAME = re.compile(
     r"\n(created by )?([^\s(][^\n(]*(?:\(\*?[^()\n]*\)\.[^\n(]*)?)(?:\([^\n]*)?"
     r"\n[ \t]+((?:[A-Za-z]:)?[^\s:][^\n:]*):([0-9]{1,9})"
 )
+# What is another in every stack. Neither can be part of a call or a place: arguments hold no bracket, so they are no
+# receiver, and no colon, so no line follows; below a call, where its name could end like an offset, stands its place.
+_ARGUMENTS = re.compile(r"\((?:0x|\{)[^():\n]*\)(?=\n)")
+_OFFSET = re.compile(r" \+0x[0-9a-f]{1,16}(?!\n[ \t]|[^\n])")
+_CALL = re.compile(r"\n(?![ \t])")
 _GOROUTINE = re.compile(r"\ngoroutine ([0-9]{1,12})(?: [^\[\n]*)? ?\[([^\]\n]*)\]:?")
 _PANIC = re.compile(r"\n[ \t]*(panic|fatal error): ([^\n]*(?:\n(?!\t?panic: |\[|goroutine |\n)[^\n]*)*)")
 _REPANICKED = re.compile(r" ?\[recovered(?:, repanicked)?\]")
 # What the runtime puts between a panic and the code that panicked.
-_PANIC_CALLS = {("", "panic"), ("runtime", "gopanic")}
+_PANIC_CALLS = {"panic": "", "gopanic": "runtime"}
 # What the runtime puts between a panic and the code that panicked: runtime.panicmem, runtime.goPanicIndex, ...
 _RUNTIME_PANIC = re.compile(r"(?:go|sig|fatal)?[pP]anic|(?:fatal)?throw$|fatal$")
 
@@ -57,11 +62,23 @@ def split(call: str, file: str) -> tuple[str, str, str]:
 
 
 def _read(block: str, calls: Calls) -> Stack:
-    found = _FRAME.findall(block)
-    frames = frames_of([(call, file, line) for _, call, file, line in found], calls)
+    frames = calls.by_line(block, _frames, _cut)
     if "created by " not in block:
         return frames, ()
-    return frames, tuple([index - 1 for index, one in enumerate(found) if one[0] and index > 0])
+    created = calls.by_line(block, _created, _cut)
+    return frames, tuple([index - 1 for index, by in enumerate(created) if by and index > 0])
+
+
+def _frames(text: str, calls: Calls) -> tuple[Frame, ...]:
+    return frames_of([(call, file, line) for _, call, file, line in _FRAME.findall(text)], calls)
+
+
+def _created(text: str, _calls: Calls) -> list[str]:
+    return [one[0] for one in _FRAME.findall(text)]
+
+
+def _cut(block: str) -> list[str]:
+    return _CALL.split(_OFFSET.sub("", _ARGUMENTS.sub("", block)))
 
 
 def _panicked(panics: Sequence[tuple[str, str]], frames: tuple[Frame, ...], seams: tuple[int, ...]) -> list[Thrown]:
@@ -69,7 +86,7 @@ def _panicked(panics: Sequence[tuple[str, str]], frames: tuple[Frame, ...], seam
     segments: list[tuple[int, int]] = []
     start = 0
     for index, frame in enumerate(frames):
-        if (frame.module, frame.function) in _PANIC_CALLS:
+        if frame.function in _PANIC_CALLS and frame.module == _PANIC_CALLS[frame.function]:
             segments.append((start, index))
             start = index + 1
     segments.append((start, len(frames)))

@@ -21,6 +21,25 @@ _DOTTED = re.compile(r"[.\\]|::")
 _ENDINGS = ("Exception", "Error", "Throwable", "Failure", "Fault", "Rejection", "Interrupt", "Warning", "Exit", "Panic")
 
 
+def lines_with(word: str, pattern: re.Pattern[str], text: str) -> list[re.Match[str]]:
+    """What a pattern of one line, its break first, finds in the lines that hold a word: few, and found fast."""
+    found: list[re.Match[str]] = []
+    at = text.find(word)
+    while at >= 0:
+        line = text.rfind("\n", 0, at)
+        if line >= 0 and (match := pattern.match(text, line)) is not None:
+            found.append(match)
+        end = text.find("\n", at)
+        at = text.find(word, end) if end >= 0 else -1
+    return found
+
+
+def sections_at(marks: list[re.Match[str]], text: str) -> list[str]:
+    """What stands before, between and behind marks, as a pattern's `split` gives it."""
+    starts, ends = [0, *[one.end() for one in marks]], [*[one.start() for one in marks], len(text)]
+    return [text[start:end] for start, end in zip(starts, ends, strict=True)]
+
+
 def type_and_message(header: str) -> tuple[str, str]:
     """Part what stands above the frames.
 

@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from analyzer.errors.model import Frame, Relation, Thrown
 from analyzer.errors.stack_traces.columns import frames_of
-from analyzer.errors.stack_traces.headers import leading_type, type_and_message
+from analyzer.errors.stack_traces.headers import leading_type, lines_with, type_and_message
 from analyzer.errors.stack_traces.in_app import Calls, InAppRules, Stack
 
 # A call may hold spaces (Kotlin) only where "(" follows at once, else prose and JavaScript would be frames.
@@ -32,7 +32,7 @@ _BOUNDARY = "_COROUTINE._BOUNDARY"
 def parse(text: str, rules: InAppRules, language: str = "java") -> list[Thrown]:
     """The chain of a trace: what was thrown and its causes, then what was suppressed; empty when it has no frame."""
     calls = rules.calls("java" if language == "java" else "php.java", split)
-    starts = list(_SECTION.finditer(text)) if ("ed by: " in text or "Suppressed: " in text) else []
+    starts = list(_SECTION.finditer(text)) if "Suppressed: " in text else lines_with("ed by: ", _SECTION, text)
     if not starts:
         return [_thrown(text, calls, "thrown", first=True)]
     ends = [start.start() for start in starts] + [len(text)]
@@ -86,8 +86,12 @@ def _thrown(section: str, calls: Calls, relation: Relation, first: bool = False)
     return Thrown(kind, message, frames, relation, seams)
 
 
+def _frames(text: str, calls: Calls) -> tuple[Frame, ...]:
+    return frames_of(_FRAME.findall(text), calls)
+
+
 def _read(block: str, calls: Calls) -> Stack:
-    frames = frames_of(_FRAME.findall(block), calls)
+    frames = calls.by_line(block, _frames)
     if _BOUNDARY not in block:
         return frames, ()
     # Coroutine boundaries are printed as frames; they are seams.

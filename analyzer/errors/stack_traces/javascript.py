@@ -10,9 +10,9 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 
-from analyzer.errors.model import Relation, Thrown
+from analyzer.errors.model import Frame, Relation, Thrown
 from analyzer.errors.stack_traces.columns import frames_with_columns
-from analyzer.errors.stack_traces.headers import type_and_message
+from analyzer.errors.stack_traces.headers import lines_with, sections_at, type_and_message
 from analyzer.errors.stack_traces.in_app import Calls, InAppRules, Stack
 
 _V8 = re.compile(
@@ -42,9 +42,9 @@ def parse(text: str, rules: InAppRules) -> list[Thrown]:
     """The chain of a trace: what was thrown, its causes, then the members of an AggregateError."""
     calls = rules.calls("javascript", split)
     members = ""
-    if (errors := _ERRORS.search(text)) is not None:
+    if "[errors]: [" in text and (errors := _ERRORS.search(text)) is not None:
         text, members = text[: errors.start()], text[errors.end() :]
-    sections = _CAUSE.split(text)
+    sections = sections_at(lines_with("ause", _CAUSE, text), text)
     chain = [_thrown(sections[0], calls, "thrown")]
     chain += [_thrown("\n" + section, calls, "cause") for section in sections[1:]]
     if "lines matching cause" in text:
@@ -76,11 +76,18 @@ def _thrown(section: str, calls: Calls, relation: Relation) -> Thrown:
 
 
 def _read(block: str, calls: Calls) -> Stack:
-    found = _V8.findall(block)
-    frames = frames_with_columns([_place(*one) for one in found], calls)
+    frames = calls.by_line(block, _frames)
     if "at async " not in block:
         return frames, ()
-    return frames, tuple([index - 1 for index, one in enumerate(found) if one[0] and index > 0])
+    return frames, tuple([index - 1 for index, wait in enumerate(calls.by_line(block, _waits)) if wait and index > 0])
+
+
+def _frames(text: str, calls: Calls) -> tuple[Frame, ...]:
+    return frames_with_columns([_place(*one) for one in _V8.findall(text)], calls)
+
+
+def _waits(text: str, _calls: Calls) -> list[str]:
+    return [one[0] for one in _V8.findall(text)]
 
 
 def _place(_wait: str, call: str, file: str, line: str, column: str, bare: str) -> tuple[str, str, str, str]:

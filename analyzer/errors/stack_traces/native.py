@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from analyzer.errors.model import Relation, Thrown
+from analyzer.errors.model import Frame, Relation, Thrown
 from analyzer.errors.stack_traces.columns import frames_with_columns
 from analyzer.errors.stack_traces.in_app import Calls, InAppRules, Stack
 
@@ -21,6 +21,11 @@ _GDB_PLACE = re.compile(r"([^\n]*):([0-9]{1,9})$")
 _SANITIZER = re.compile(
     r"\n[ \t]*#[0-9]{1,6} 0x[0-9a-fA-F]{1,16} +(?:in ([^\n]*?)(?: \(BuildId: [0-9a-f]{1,64}\))?)(?![^\n])"
 )
+# What is another in every stack: arguments, number, address. What is left reads alike, for it begins neither with
+# another address nor with a bracket, which would make the address the call.
+_ARGUMENTS = re.compile(r" \([^()\n]*\) at ")
+_NUMBER = re.compile(r"\n[ \t]*#[0-9]{1,6} +(?:0x[0-9a-fA-F]{1,16} in (?=[^ (0\n]))?")
+_ADDRESS = re.compile(r"\n[ \t]*#[0-9]{1,6} 0x[0-9a-fA-F]{1,16} +(?=in )")
 _PLACE = re.compile(r"(.*) ((?:[A-Za-z]:)?[^\s():]+):([0-9]{1,9})(?::([0-9]{1,9}))?$")
 _OBJECT = re.compile(r"(?:(.*) )?\(([^()]*)\+0x[0-9a-fA-F]+\)$")
 _GLIBC = re.compile(r"\n[ \t]*([^\s()]+)\(([^()+\n]*)(?:\+0x[0-9a-fA-F]{1,16})?\) ?\[0x[0-9a-fA-F]{1,16}\]")
@@ -88,7 +93,13 @@ def _what(text: str) -> tuple[str, str]:
 
 
 def _read(block: str, calls: Calls) -> Stack:
-    return frames_with_columns(_places(block), calls), ()
+    if ") at " in block or not _SANITIZER.search(block):
+        return calls.by_line(block, _frames_of_gdb, _cut, "\n#0 "), ()
+    return calls.by_line(block, _frames_of_sanitizer, _ADDRESS.split, "\n#0 0x0 "), ()
+
+
+def _cut(block: str) -> list[str]:
+    return _NUMBER.split(_ARGUMENTS.sub(" () at ", block))
 
 
 def _read_unnumbered(text: str, calls: Calls) -> Stack:
@@ -105,19 +116,21 @@ def _read_unnumbered(text: str, calls: Calls) -> Stack:
     return frames_with_columns(places, calls), ()
 
 
-def _places(stack: str) -> list[tuple[str, str, str, str]]:
+def _frames_of_gdb(text: str, calls: Calls) -> tuple[Frame, ...]:
     places: list[tuple[str, str, str, str]] = []
-    found = _SANITIZER.findall(stack)
-    if not found or ") at " in stack:
-        for signal, call, where, library in _GDB.findall(stack):
-            line = _GDB_PLACE.match(where)
-            places.append((signal or call.strip(), line[1] if line else where or library, line[2] if line else "", ""))
-        return places
-    for rest in found:
+    for signal, call, where, library in _GDB.findall(text):
+        line = _GDB_PLACE.match(where)
+        places.append((signal or call.strip(), line[1] if line else where or library, line[2] if line else "", ""))
+    return frames_with_columns(places, calls)
+
+
+def _frames_of_sanitizer(text: str, calls: Calls) -> tuple[Frame, ...]:
+    places: list[tuple[str, str, str, str]] = []
+    for rest in _SANITIZER.findall(text):
         if (place := _PLACE.match(rest)) is not None:
             places.append((place[1], place[2], place[3], place[4] or ""))
         elif (inside := _OBJECT.match(rest)) is not None:
             places.append((inside[1] or "??", inside[2], "", ""))
         else:
             places.append((rest, "", "", ""))
-    return places
+    return frames_with_columns(places, calls)

@@ -10,13 +10,15 @@ from __future__ import annotations
 
 import re
 
-from analyzer.errors.model import Thrown
+from analyzer.errors.model import Frame, Thrown
 from analyzer.errors.stack_traces import java
 from analyzer.errors.stack_traces.columns import frames_of
-from analyzer.errors.stack_traces.headers import type_and_message
+from analyzer.errors.stack_traces.headers import lines_with, sections_at, type_and_message
 from analyzer.errors.stack_traces.in_app import Calls, InAppRules, Stack
 
 _FRAME = re.compile(r"\n[ \t]*#[0-9]{1,6} (?:([^(\n]*)\(([0-9]{1,9})\)[^:\n]*|(\[internal function\])): ([^(\n]*)")
+# The rest of a line is the same in every stack.
+_NUMBER = re.compile(r"\n[ \t]*#[0-9]{1,6} ")
 _NEXT = re.compile(r"\n[ \t]*Next (?=[A-Za-z_\\])")
 _PLACE = re.compile(r"((?:[A-Za-z]:)?[^\n:]*):([0-9]{1,9})\)?$")
 _JAVA_LIKE = re.compile(r"(\n[ \t]*at )(?=[^(\s.:]+\()")
@@ -32,7 +34,11 @@ def parse(text: str, rules: InAppRules) -> list[Thrown]:
         # A function without a class has no dot there.
         return java.parse(_JAVA_LIKE.sub(r"\1.", text), rules, "php")
     calls = rules.calls("php", split)
-    found = [one for section in _NEXT.split(text) if (one := _thrown("\n" + section, calls)) is not None]
+    found = [
+        one
+        for section in sections_at(lines_with("Next ", _NEXT, text), text)
+        if (one := _thrown("\n" + section, calls)) is not None
+    ]
     return [
         Thrown(one.type, one.message, one.frames, "cause" if place else "thrown")
         for place, one in enumerate(reversed(found))
@@ -67,14 +73,27 @@ def _thrown(section: str, calls: Calls) -> Thrown | None:
     return Thrown(kind.lstrip("\\"), message, frames)
 
 
+def _calls_made(text: str, _calls: Calls) -> list[tuple[str, str, str, str]]:
+    return _FRAME.findall(text)
+
+
 def _read(block: str, calls: Calls) -> Stack:
     """Frames from the place where it was thrown, then the lines of calls."""
     file, _, line = block[: block.index("\n")].rpartition(":")
-    found = _FRAME.findall(block)
-    called = [(one[0] or one[2], one[1]) for one in found]
-    names = [one[3] for one in found] + ["{main}"] * bool(_MAIN.search(block))
+    found = calls.by_line(block, _calls_made, _NUMBER.split, "\n#0 ")
+    names = [one[3] for one in found] + ["{main}"] * bool(lines_with("{main}", _MAIN, block))
+    files, lines = [one[0] or one[2] for one in found], [one[1] for one in found]
     if file:
-        steps = [(name, *place) for name, place in zip(names, [(file, line), *called], strict=False)]
-    else:  # without the header's place a name has none of its own: the call's is the best there is
-        steps = [(name, *place) for name, place in zip(names, called, strict=False)]
-    return frames_of(steps, calls), ()
+        files, lines = [file, *files], [line, *lines]
+    # Without the header's place a name has none of its own: the call's is the best there is.
+    known = calls.known(_frame, _step_length)
+    return tuple([known[step] for step in zip(names, files, lines, strict=False)]), ()
+
+
+def _frame(step: tuple[str, str, str], calls: Calls) -> Frame:
+    """The frame of (call, file, line); what stands in one line of PHP are halves of two."""
+    return frames_of([step], calls)[0]
+
+
+def _step_length(step: tuple[str, str, str]) -> int:
+    return len(step[0]) + len(step[1])

@@ -10,13 +10,14 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field, replace
 
-from analyzer.errors.model import Relation, Thrown
+from analyzer.errors.model import Frame, Relation, Thrown
 from analyzer.errors.stack_traces.columns import frames_of
-from analyzer.errors.stack_traces.headers import leading_type
+from analyzer.errors.stack_traces.headers import leading_type, lines_with
 from analyzer.errors.stack_traces.in_app import Calls, InAppRules, Stack
 
 _HEADER = "Traceback (most recent call last):"
 _FRAME = re.compile(r'\n[ \t]*File "([^"\n]+)", line ([0-9]{1,9})[0-9]*(?:, in ([^\n]+))?')
+_FILE, _ANY_FILE = '\n  File "', re.compile(r'\n[ \t]*File "')
 # Source and caret lines are indented deeper than the error that follows them.
 _BODY = re.compile(r"(?:\n[ \t][^\n]*)*")
 _BETWEEN = re.compile(
@@ -49,7 +50,7 @@ def split(call: str, file: str) -> tuple[str, str, str]:
 
 def _parse_chain(text: str, calls: Calls, relation: Relation) -> list[Thrown]:
     """Printed is the first cause, then what it led to; kept is what was raised, then its cause."""
-    between = list(_BETWEEN.finditer(text))
+    between = lines_with("bove exception", _BETWEEN, text)
     starts = [0] + [one.end() for one in between]
     ends = [one.start() for one in between] + [len(text)]
     # What stands above a line is the cause or context of what stands below it.
@@ -81,9 +82,16 @@ def _thrown(section: str, calls: Calls, relation: Relation) -> Thrown:
 
 
 def _read(block: str, calls: Calls) -> Stack:
-    found = [(function, file, line) for file, line, function in _FRAME.findall(block)]
-    found.reverse()
-    return frames_of(found, calls), ()
+    return calls.by_line(block, _frames, _cut, _FILE)[::-1], ()
+
+
+def _cut(block: str) -> list[str]:
+    """A frame with the lines of source below it is a line of ours, the indentation of most is two spaces."""
+    return block.split(_FILE) if block.count('File "') == block.count(_FILE) else _ANY_FILE.split(block)
+
+
+def _frames(text: str, calls: Calls) -> tuple[Frame, ...]:
+    return frames_of([(function, file, line) for file, line, function in _FRAME.findall(text)], calls)
 
 
 @dataclass(slots=True)

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import re
 
-from analyzer.errors.model import Thrown
+from analyzer.errors.model import Frame, Thrown
 from analyzer.errors.stack_traces.columns import frames_of
-from analyzer.errors.stack_traces.headers import type_and_message
+from analyzer.errors.stack_traces.headers import lines_with, type_and_message
 from analyzer.errors.stack_traces.in_app import Calls, InAppRules, Stack
 
 _PLACE = r"(<internal:[^>\n]*>|(?:[A-Za-z]:)?[^\s:][^:\n]*):([0-9]{1,9}):in [`']([^'\n]*)'"
@@ -28,7 +28,7 @@ def parse(text: str, rules: InAppRules) -> list[Thrown]:
     calls = rules.calls("ruby", split)
     if _REVERSED in text:
         return _reversed(text, calls)
-    heads = list(_HEAD.finditer(text))
+    heads = lines_with("': ", _HEAD, text)
     if not heads:  # a bare backtrace, maybe with "Type: message" above it
         first = _FRAME.search(text)
         if first is None:
@@ -48,7 +48,11 @@ def parse(text: str, rules: InAppRules) -> list[Thrown]:
 
 
 def _read(block: str, calls: Calls) -> Stack:
-    return frames_of([(call, file, line) for file, line, call in _FRAME.findall(block)], calls), ()
+    return calls.by_line(block, _frames), ()
+
+
+def _frames(text: str, calls: Calls) -> tuple[Frame, ...]:
+    return frames_of([(call, file, line) for file, line, call in _FRAME.findall(text)], calls)
 
 
 def _reversed(text: str, calls: Calls) -> list[Thrown]:

@@ -16,6 +16,8 @@ _FRAME = re.compile(
     r"\n[ \t]*[0-9]{1,6}: +(?:0x[0-9a-f]{1,16} - )?([^\n]+)"
     r"(?:\n[ \t]+at ([^\n:]*(?::[^\n:0-9][^\n:]*)*):([0-9]{1,9})(?::([0-9]{1,9}))?(?![^\n]))?"
 )
+# What stands behind it, with the place below it, is the same in every stack.
+_NUMBER = re.compile(r"\n[ \t]*[0-9]{1,6}: ")
 # color-eyre draws a line with the word in it.
 _BACKTRACE = re.compile(r"\n[ \t]*(?:[Ss]tack backtrace:|━[━ ]*BACKTRACE[^\n]*)")
 _PANIC = re.compile(r"\n[^\n]{0,200}? panicked at ")
@@ -73,7 +75,11 @@ def _panicked(text: str) -> tuple[str, tuple[str, str, str] | None]:
 
 
 def _read(block: str, calls: Calls) -> Stack:
-    return frames_with_columns(_FRAME.findall(block), calls), ()
+    return calls.by_line(block, _frames, _NUMBER.split, "\n0: "), ()
+
+
+def _frames(text: str, calls: Calls) -> tuple[Frame, ...]:
+    return frames_with_columns(_FRAME.findall(text), calls)
 
 
 def _error_chain(header: str, frames: tuple[Frame, ...]) -> list[Thrown]:
