@@ -106,6 +106,7 @@ class EngineRoom:
             groups_config(config.errors),
             self._store.group,
             overrules=config.errors.taxonomy,
+            agents=config.errors.synthetic_agents,
             exports=_group_exports(config.exporters.otlp),
             group=Grouping(config.errors.rules),
         )
