@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, SecretStr, ValidationError, model_validator
 
@@ -130,6 +130,9 @@ class Errors(Section):
     rules: list[Rule] = Field([], max_length=RULES_MAX, description="merge, split, ignore, name; the first that fits")
     taxonomy: list[Overrule] = Field(
         [], max_length=RULES_MAX, description="severity, type, observability of some groups"
+    )
+    synthetic_agents: list[Annotated[str, Field(min_length=3, max_length=200)]] = Field(
+        [], max_length=RULES_MAX, description="more user agents of synthetic checks, by a part of theirs"
     )
 
 

@@ -53,6 +53,8 @@ def group_line(group: ErrorGroup) -> Text:
     out.append(f"{plain(group.service)}: {_title(group)}")
     if group.logged_count == group.count > 0:
         out.append("  logged only", style="dim")
+    if group.synthetic_count == group.count > 0:
+        out.append("  synthetic only", style="dim")
     if group.spike is not None:
         spike = group.spike
         out.append(f"  SPIKE {spike.now:,} in {spike.window_s // 60} min, {spike.usual:.3g} usual", style="bold red")
@@ -73,7 +75,8 @@ def group_text(group: ErrorGroup, why: str, trend: Trend, lately: Lately) -> Tex
     seen = f"first {clock_text(group.first_seen_ns)}, last {clock_text(group.last_seen_ns)}"
     users = f", {group.users:,} users" if group.users else ""
     logged = f", {group.logged_count:,} of them only logged, outside of any trace" if group.logged_count else ""
-    out.append(f"  {group.count:,} times{users}{logged}; {seen}\n")
+    checks = f", {group.synthetic_count:,} from synthetic checks or bots" if group.synthetic_count else ""
+    out.append(f"  {group.count:,} times{users}{logged}{checks}; {seen}\n")
     if group.spike is not None:
         since = clock_text(group.spike.since_ns)
         out.append(plain(f"  spike since {since}: {group.spike.sentence}") + "\n", style="bold red")

@@ -23,6 +23,7 @@ from analyzer.errors.group_words import ErrorGroup, GroupChange
 from analyzer.errors.groups import Groups, GroupsConfig
 from analyzer.errors.impact_sheet import Hit, ImpactDesk, who_of
 from analyzer.errors.signatures import signatures
+from analyzer.errors.synthetic import synthetic_of
 from analyzer.errors.taxonomy import Context, Overrule, judged
 from analyzer.errors.trace_groups import Explained, Group, user_ids
 from collector.contracts import GROUPS_STATE_NAME, IMPACT_BOOKS_STATE_NAME, IMPACT_STATE_NAME, Clock, OutboxItem
@@ -64,6 +65,7 @@ class GroupRoom:
     users : makes what counts the users of a group
     overrules : what people say of severity, type and observability
     group : tells the group of an error that was only logged
+    agents : more user agents of synthetic checks
     exports : a group, what is new about it, when that began and the time -> messages
     """
 
@@ -77,6 +79,7 @@ class GroupRoom:
         overrules: Sequence[Overrule] = (),
         exports: Callable[[ErrorGroup, Turn, int], list[OutboxItem]] = lambda group, turn, now_ns: [],
         group: Group = fingerprint_of,
+        agents: Sequence[str] = (),
     ) -> None:
         self._shelf, self._clock = shelf, clock
         self.groups = Groups(config, users, recall)
@@ -86,7 +89,7 @@ class GroupRoom:
         self.told: dict[str, int] = {}  # what was new -> times it was told
         self.exposure = Exposure()
         self.impact = ImpactDesk()
-        self._overrules = overrules
+        self._overrules, self._agents = overrules, agents
         self._places: dict[str, Places] = {}
         self._shares: dict[str, tuple[float | None, int]] = {}  # of the operation where a group began, as told last
         self._looks: dict[int, int] = {}  # of the batch observed last: trace -> look
@@ -138,10 +141,17 @@ class GroupRoom:
 
     def _count(self, explained: Explained) -> None:
         now_ns, hits = self._clock.now_ns(), []
+        synthetic = synthetic_of(explained.facts, self._agents) is not None
         for place, one in enumerate(explained.groups):
             before = self.groups.counts.observed
             group_id = self.groups.observe(
-                one.fact, one.fingerprint, now_ns, one.services, one.user_ids, visible=one.visible
+                one.fact,
+                one.fingerprint,
+                now_ns,
+                one.services,
+                one.user_ids,
+                visible=one.visible,
+                synthetic=synthetic,
             )
             if self.groups.counts.observed == before:
                 continue  # counted when it was explained first
@@ -152,7 +162,8 @@ class GroupRoom:
             if not place:  # the share is of the operation where the trace's own trouble began
                 self._shares[group_id] = (explained.failed_share, explained.call_count)
         if hits:
-            self._guarded("impact", lambda: self.impact.add(hits, who_of(explained.facts), now_ns))
+            who = who_of(explained.facts)
+            self._guarded("impact", lambda: self.impact.add(hits, who, now_ns, synthetic=synthetic))
         if len(self._places) > 2 * self.groups.config.groups_max:  # of groups that left; the next errors tell it again
             self._places.clear()
             self._shares.clear()

@@ -15,9 +15,10 @@ import numpy as np
 
 from analyzer.analysis import Analysis
 from analyzer.error_classes import ErrorClass
-from analyzer.errors.model import Breadcrumb, ExceptionFact
+from analyzer.errors.model import NOBODY_SAID, Breadcrumb, ExceptionFact
 from analyzer.errors.sightings import Parse, Sighting, correlation_of, joined, log_text, of_log, of_span, steering
 from analyzer.errors.stack_traces import parse_stack
+from analyzer.errors.synthetic import asker_of
 from analyzer.spans import FLAG_LOG, NO_RPC_STATUS, RESOURCE_KEYS, Resource, SpanDetail, SpanFlag, StatusCode, hex_id
 
 SPANS_MAX = 64  # opened for one trace; failed ones first
@@ -97,6 +98,7 @@ class _Reader:
         self.details: dict[int, SpanDetail] = {}
         self.status_texts: dict[int, str] = {}
         self.correlation_id = ""
+        self.asker = NOBODY_SAID
         self._depths: dict[int, int] = {-1: -1}
 
     def facts(self) -> list[ExceptionFact]:
@@ -110,6 +112,7 @@ class _Reader:
         for node in opened:
             self._add_status(node)
         self._find_correlation_id()
+        self._find_asker(opened)
         self.found.sort(key=lambda fact: (-fact.depth, fact.first.time_ns))
         return [self._finished(fact) for fact in self.found[:FACTS_MAX]]
 
@@ -199,6 +202,7 @@ class _Reader:
             attributes=_owned(seen.attributes, resource),
             span_ids=(fact.span_id, *others),
             breadcrumbs=self._breadcrumbs(seen.time_ns),
+            asker=self.asker,
         )
 
     def _breadcrumbs(self, before_ns: int) -> tuple[Breadcrumb, ...]:
@@ -224,6 +228,12 @@ class _Reader:
         if not found and len(self.nodes):
             found = correlation_of(self._span(self.nodes.start))
         self.correlation_id = found
+
+    def _find_asker(self, opened: list[int]) -> None:
+        """Who made the request: the entry says it, else who stands next to it."""
+        if len(self.nodes):
+            nodes = dict.fromkeys((self.nodes.start, *sorted(opened)))
+            self.asker = asker_of(self._span(node).attributes for node in nodes)
 
     # -- columns -----------------------------------------------------------------------------
 

@@ -36,7 +36,7 @@ class GroupState:
         self.decided, self.regressions = group.decided, group.regressions
         self.first_ns, self.last_ns, self.count = group.first_seen_ns, group.last_seen_ns, group.count
         self.visible, self.inferred = group.visible_count, group.inferred_count
-        self.logged = group.logged_count
+        self.logged, self.synthetic = group.logged_count, group.synthetic_count
         self.services, self.operations = Names(group.services), Names(group.operations)
         self.versions, self.environments = Names(group.versions), Names(group.environments)
         self.hosts = Names(group.hosts)
@@ -75,12 +75,19 @@ class GroupState:
         return cls(group, users)
 
     def see(
-        self, fact: ExceptionFact, at_ns: int, services: Sequence[str], user_ids: Sequence[str], visible: bool
+        self,
+        fact: ExceptionFact,
+        at_ns: int,
+        services: Sequence[str],
+        user_ids: Sequence[str],
+        visible: bool,
+        synthetic: bool,
     ) -> None:
         """Count one trace whose error began with this group, or one logged error; it may change the status."""
         new_version = bool(fact.version) and self.versions.first_seen_ns(fact.version) is None
         self.count += 1
-        self.visible += visible
+        self.visible += visible and not synthetic
+        self.synthetic += synthetic
         self.first_ns, self.last_ns = min(self.first_ns, at_ns), max(self.last_ns, at_ns)
         self.minutes.add(at_ns // MINUTE_NS)
         self.hours.add(at_ns // HOUR_NS)
@@ -93,7 +100,7 @@ class GroupState:
         kept.append(self.environments.add(fact.environment, at_ns))
         kept.append(self.hosts.add(fact.host, at_ns))
         self.lost += kept.count(False)
-        for user_id in user_ids:
+        for user_id in () if synthetic else user_ids:
             self.users.add(user_id)
         if fact.trace_id and fact.trace_id not in self.examples:
             self.examples.append(fact.trace_id)
@@ -179,6 +186,7 @@ class GroupState:
                 "count": self.count,
                 "inferred_count": self.inferred,
                 "logged_count": self.logged,
+                "synthetic_count": self.synthetic,
                 "visible_count": self.visible,
                 "users": max(self.users_before, self.users.count()),
                 "services": self.services.words(),

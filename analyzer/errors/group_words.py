@@ -105,7 +105,8 @@ class ErrorGroup(Word):
     count: int
     inferred_count: int = Field(0, description="of these: not explained, counted by their look")
     logged_count: int = Field(0, description="of these: only logged, outside of any trace")
-    visible_count: int = Field(0, description="explained ones whose request failed for its caller")
+    synthetic_count: int = Field(0, description="explained ones that a synthetic check or a bot asked for; no users")
+    visible_count: int = Field(0, description="the other explained ones whose request failed for its caller")
     users: int = Field(0, description="distinct users, estimated; 0 when no user attribute was seen")
     services: list[SeenAs] = []
     operations: list[SeenAs] = []

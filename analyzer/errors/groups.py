@@ -90,6 +90,7 @@ class Groups:
         user_ids: Sequence[str] = (),
         *,
         visible: bool = False,
+        synthetic: bool = False,
         key: str = "",
     ) -> str:
         """Count one trace's error, or one that was only logged; the id of its group.
@@ -102,6 +103,7 @@ class Groups:
         services : others that failed because of it
         user_ids : who was hit
         visible : the request failed for its caller
+        synthetic : a synthetic check or a bot asked: nobody was hit
         key : tells a logged error from the next one; a trace counts once under its id
         """
         once = (fact.trace_id or key, found.fine)
@@ -123,7 +125,7 @@ class Groups:
             self._enter(state)
             self.counts.opened += 1
         before = state.regressions
-        state.see(fact, at_ns, services, user_ids, visible)
+        state.see(fact, at_ns, services, user_ids, visible, synthetic)
         if state.regressions > before:
             self.counts.regressed += 1
             self.news.tell(Turn(state.group_id, "regressed", state.status_ns))

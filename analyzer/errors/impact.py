@@ -137,7 +137,10 @@ class Reach:
 
 @dataclass(frozen=True, slots=True)
 class Impact:
-    """Whom an entity (a group of errors, a service, an incident) hits, and how much that weighs, 0 to 100."""
+    """Whom an entity (a group of errors, a service, an incident) hits, and how much that weighs, 0 to 100.
+
+    requests : failed + degraded + those of synthetic checks and bots
+    """
 
     entity: str
     requests: int
@@ -148,6 +151,10 @@ class Impact:
     tenants: Reach
     score: float
     sentence: str
+
+    @property
+    def synthetic(self) -> int:
+        return self.requests - self.failed - self.degraded
 
 
 @dataclass(slots=True)
@@ -177,8 +184,8 @@ class ImpactBook:
         for kind, name in named(attributes):
             self._active.setdefault(kind, Distinct()).add(name)
 
-    def blame(self, entity: str, attributes: Mapping[str, str], *, failed: bool) -> None:
-        """Take a bad request (failed, else degraded) as one of the entity's."""
+    def blame(self, entity: str, attributes: Mapping[str, str], *, failed: bool, synthetic: bool = False) -> None:
+        """Take a bad request (failed, else degraded) as one of the entity's; a synthetic one hits nobody."""
         ledger = self._entities.get(entity)
         if ledger is None:
             if len(self._entities) >= ENTITIES_MAX:
@@ -186,6 +193,8 @@ class ImpactBook:
                 return
             ledger = self._entities[entity] = _Ledger()
         ledger.requests += 1
+        if synthetic:
+            return
         if failed:
             ledger.failed += 1
         else:

@@ -43,9 +43,10 @@ class ImpactWord(Word):
 
     entity: str = Field(description="id of the group, or name of the service")
     service: str
-    requests: int = Field(description="explained failing traces: failed + handled")
+    requests: int = Field(description="explained failing traces: failed + handled + synthetic")
     failed: int = Field(description="the request failed for its caller")
     handled: int = Field(description="it was retried or worked around; weighs half")
+    synthetic: int = Field(0, description="a synthetic check or a bot asked; weighs nothing, hits nobody")
     users: ReachWord
     sessions: ReachWord
     tenants: ReachWord
@@ -103,21 +104,24 @@ class ImpactDesk:
     def left_out(self) -> int:
         return sum(book.left_out for book in self._books.values())
 
-    def add(self, hits: Sequence[Hit], who: Mapping[str, str], now_ns: int) -> None:
-        """Count one trace: once in each of its groups, and once in each service."""
+    def add(self, hits: Sequence[Hit], who: Mapping[str, str], now_ns: int, *, synthetic: bool = False) -> None:
+        """Count one trace: once in each of its groups, and once in each service.
+
+        synthetic : a check or a bot asked: it is counted apart, and who it names is nobody
+        """
         self.turn(now_ns)
         services: dict[str, bool] = {}
         for hit in hits:
-            self._blame("groups", hit.group_id, who, failed=hit.visible)
+            self._blame("groups", hit.group_id, who, failed=hit.visible, synthetic=synthetic)
             if hit.group_id in self._books["groups"]:
                 self._service_of[hit.group_id] = hit.service
             for service in (hit.service, *hit.services):
                 services[service] = services.get(service, False) or hit.visible
         for service, failed in services.items():
-            self._blame("services", service, who, failed=failed)
+            self._blame("services", service, who, failed=failed, synthetic=synthetic)
 
-    def _blame(self, kind: str, entity: str, who: Mapping[str, str], *, failed: bool) -> None:
-        self._books[kind].blame(entity, who, failed=failed)
+    def _blame(self, kind: str, entity: str, who: Mapping[str, str], *, failed: bool, synthetic: bool) -> None:
+        self._books[kind].blame(entity, who, failed=failed, synthetic=synthetic)
         self._told[kind].pop(entity, None)
         self.changed = self.unsaved = True
 
@@ -200,6 +204,7 @@ def _word_of(impact: Impact, service: str) -> ImpactWord:
         requests=impact.requests,
         failed=impact.failed,
         handled=impact.degraded,
+        synthetic=impact.synthetic,
         users=_reach(impact.users),
         sessions=_reach(impact.sessions),
         tenants=_reach(impact.tenants),
@@ -213,7 +218,11 @@ def _reach(reach: Reach) -> ReachWord:
 
 
 def _sentence(impact: Impact) -> str:
-    words = f"{shown(impact.entity)}: {impact.requests:,} explained failing traces today, {impact.failed:,} failed"
+    words = f"{shown(impact.entity)}: {impact.requests:,} explained failing traces today"
+    if impact.synthetic == impact.requests:
+        return f"{words}, all from synthetic checks or bots: no user is known to be hit."
+    words += f", {impact.synthetic:,} of them from synthetic checks or bots" if impact.synthetic else ""
+    words += f", {impact.failed:,} failed"
     words += f" for their caller and {impact.degraded:,} were worked around" if impact.degraded else " for their caller"
     for name, reach in (("users", impact.users), ("sessions", impact.sessions), ("tenants", impact.tenants)):
         if reach.known:

@@ -93,6 +93,19 @@ class Breadcrumb(NamedTuple):
     text: str
 
 
+class Asker(NamedTuple):
+    """What a trace says of who made the request, as it came; empty: not said.
+
+    synthetic_type : `user_agent.synthetic.type` of the semantic conventions
+    """
+
+    synthetic_type: str = ""
+    agent: str = ""
+
+
+NOBODY_SAID = Asker()
+
+
 @dataclass(frozen=True, slots=True)
 class ExceptionFact:
     """One exception, however often it was written down.
@@ -124,6 +137,7 @@ class ExceptionFact:
     attributes: tuple[tuple[str, str], ...] = ()  # of event and log, without the exception.* ones; bounded
     span_ids: tuple[str, ...] = ()
     breadcrumbs: tuple[Breadcrumb, ...] = ()  # oldest first; bounded
+    asker: Asker = NOBODY_SAID  # of the whole trace
 
 
 @dataclass(frozen=True, slots=True)

@@ -192,8 +192,13 @@ def severity_of(group: ErrorGroup, context: Context, kind: str) -> Judgement:
     known = share is not None and calls >= CALLS_MIN
     percent = f"{100 * share:.0f} % of {calls} recent calls of the operation fail" if share is not None else ""
     explained = group.count - group.inferred_count - group.logged_count
-    visible = group.visible_count / explained if explained else 0.0
-    seen = f"{group.visible_count} of {explained} requests failed for their caller"
+    asked = explained - group.synthetic_count  # a check that fails is nobody who met it
+    visible = group.visible_count / asked if asked > 0 else 0.0
+    seen = f"{group.visible_count} of {asked} requests failed for their caller"
+    met = "worked around"
+    if group.synthetic_count:
+        more = f"{group.synthetic_count} of {explained} came from synthetic checks or bots"
+        seen, met = (f"{seen}; {more}", met) if asked > 0 else (more, "no user is known to have met it")
     if kind == "business":
         return Judgement(value="low", reason="a refusal as designed; no system failed")
     if _speaks_of_lost_data(_text(group)) or _part(group, "rpc_status") == "15":
@@ -205,8 +210,8 @@ def severity_of(group: ErrorGroup, context: Context, kind: str) -> Judgement:
         return Judgement(value=value, reason=f"only logged, {group.count} times: no trace says who met it")
     if visible <= VISIBLE_SHARE:
         if known and share is not None and share >= MAJOR_SHARE:
-            return Judgement(value="medium", reason=f"worked around, but {percent}")
-        return Judgement(value="low", reason=f"worked around: {seen}")
+            return Judgement(value="medium", reason=f"{met}, but {percent}")
+        return Judgement(value="low", reason=f"{met}: {seen}")
     if known and share is not None and share >= DOWN_SHARE:
         return Judgement(value="critical", reason=f"{percent}, and {seen}")
     if known and share is not None and share >= MAJOR_SHARE:

@@ -34,6 +34,12 @@ def report_of_group(group: ErrorGroup, example: Report | None = None, lately: La
             numbers={"count": group.count, "visible_count": group.visible_count},
         )
     ]
+    if group.synthetic_count:
+        explained = group.count - group.inferred_count - group.logged_count
+        text = (
+            f"{group.synthetic_count:,} of {explained:,} explained ones came from synthetic checks or bots, not users"
+        )
+        scope.append(Claim(text=text, numbers={"synthetic_count": group.synthetic_count, "explained": explained}))
     if group.logged_count:
         text = f"{group.logged_count:,} of {group.count:,} were only logged, outside of any trace"
         scope.append(Claim(text=text, numbers={"logged_count": group.logged_count, "count": group.count}))

@@ -13,6 +13,7 @@ from analyzer.analysis import Analysis
 from analyzer.errors.model import ExceptionFact, PatternMatch
 from analyzer.errors.patterns import match_patterns
 from analyzer.errors.patterns.match import location_of
+from analyzer.errors.synthetic import synthetic_of
 from analyzer.findings import Answer, Entity, RootCause
 from analyzer.reports import advice
 from analyzer.reports.clock_text import day, lasted, utc
@@ -91,7 +92,7 @@ def report_of_trace(
         correlation_id=shown(case.correlation_id),
         available=_available(answer, facts, analysis, changes),
         missing=_missing(facts, analysis, changes),
-        summary=_summary(answer, mine),
+        summary=_summary(answer, facts, mine),
         root_cause=_cause(answer, cause, patterns, location, mine),
         evidence=evidences.items,
         immediate_fix=advice.fixes(cause, patterns),
@@ -134,7 +135,7 @@ def _title(answer: Answer) -> str:
     return f"{entry} {words[answer.verdict]}"
 
 
-def _summary(answer: Answer, evidence: list[str]) -> Summary:
+def _summary(answer: Answer, facts: Sequence[ExceptionFact], evidence: list[str]) -> Summary:
     services = list(
         dict.fromkeys(
             shown(name)
@@ -151,7 +152,9 @@ def _summary(answer: Answer, evidence: list[str]) -> Summary:
     if services:
         text = f"services with a part in it: {', '.join(services[:SERVICES_MAX])}"
         scope.append(Claim(text=text, span_ids=[role.span_id for role in answer.roles[:SERVICES_MAX]]))
+    asked = synthetic_of(facts)
     seen = "the user saw it" if answer.user_visible else "the user did not see it"
+    seen = f"{shown(str(asked))} asked, no user" if asked is not None else seen
     scope.append(Claim(text=seen, trace_ids=[answer.trace_id]))
     duration = answer.end_ns - answer.start_ns
     when = f"{utc(answer.start_ns, 3)}, for {lasted(duration)}" if duration > 0 else utc(answer.start_ns, 3)

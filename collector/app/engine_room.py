@@ -96,6 +96,7 @@ class EngineRoom:
             groups_config(config.errors),
             self._store.group,
             overrules=config.errors.taxonomy,
+            agents=config.errors.synthetic_agents,
             exports=words.group,
             group=Grouping(config.errors.rules),
         )

@@ -85,6 +85,33 @@ def test_many_failing_traces_are_one_group_from_origin_to_edge():
     assert {stored.answer.group.id for stored in house.shelf.traces} == {group.group_id}
 
 
+@pytest.mark.parametrize(
+    ("agent", "agents", "found"),
+    [
+        ("Pingdom.com_bot", (), (3, 2, 1, 1)),
+        ("acme-prober/3", ("acme-prober",), (3, 2, 1, 1)),
+        ("acme-prober/3", (), (3, 0, 3, 2)),
+    ],
+)
+def test_checks_are_no_users(agent: str, agents: tuple[str, ...], found: tuple[int, int, int, int]):
+    """Ann, and a check that comes twice under a user of its own."""
+    house = Counting()
+    house.room._agents = agents
+    house.send(draw(with_user("ann"), seed=1))
+    for seed in (2, 3):
+        check = with_user("checker").replace("ERROR  user.id", f"ERROR  user_agent.original={agent} user.id")
+        house.send(draw(check, seed=seed))
+
+    house.after(30)
+    house.after(70)
+
+    (group,) = house.groups
+    count, synthetic, _, users = found
+    assert (group.count, group.synthetic_count, group.visible_count, group.users) == found
+    sheet = ImpactSheet.model_validate_json(house.shelf.states[IMPACT_STATE_NAME])
+    assert [(one.requests, one.synthetic, one.users.hit) for one in sheet.groups] == [(count, synthetic, users)]
+
+
 def test_what_was_retried_and_handled_is_a_group_too():
     """The second try went well; the first one's error is counted where it happened."""
     house = Counting()

@@ -75,6 +75,38 @@ def test_without_a_user_attribute_that_is_said_and_requests_are_weighed():
     assert group.score == impact_score(30, 0, NOBODY, NOBODY) > 0
 
 
+def test_checks_and_bots_are_counted_apart():
+    """Two users, and a check with a user of its own that fails every minute: two users weigh, the check does not."""
+    desk, without = ImpactDesk(), ImpactDesk()
+    for one in (desk, without):
+        for user in ("ann", "bob"):
+            one.add([CARD], {"user.id": user}, T0)
+    for _ in range(60):
+        desk.add([CARD], {"user.id": "checker"}, T0, synthetic=True)
+
+    (group,), (alone,) = desk.sheet(T0).groups, without.sheet(T0).groups
+
+    assert (group.requests, group.failed, group.handled, group.synthetic) == (62, 2, 0, 60)
+    assert (group.users, group.score) == (alone.users, alone.score)
+    assert "62 explained failing traces today, 60 of them from synthetic checks or bots, 2 failed" in group.sentence
+    later = ImpactDesk()
+    later.load(desk.save())
+    assert later.sheet(T0) == desk.sheet(T0)
+
+
+def test_what_only_checks_met_hits_nobody():
+    desk = ImpactDesk()
+    desk.add([CARD], {"user.id": "checker"}, T0, synthetic=True)
+
+    (group,) = desk.sheet(T0).groups
+
+    assert (group.synthetic, group.users.hit, group.score) == (1, 0, 0.0)
+    assert group.sentence == (
+        f"{CARD.group_id}: 1 explained failing traces today, all from synthetic checks or bots: "
+        "no user is known to be hit."
+    )
+
+
 def test_who_was_hit_yesterday_is_returning():
     desk = ImpactDesk()
     for user in ("ann", "bob"):

@@ -101,6 +101,31 @@ def test_severity_goes_by_who_met_it_and_how_often(expected: str, share: float |
     assert severity(share, **more) == expected
 
 
+@pytest.mark.parametrize(
+    ("expected", "share", "visible", "words"),
+    [
+        ("low", 0.01, 0, "no user is known to have met it: 100 of 100 came from synthetic checks or bots"),
+        ("medium", 1.0, 0, "no user is known to have met it, but 100 % of 1000 recent calls of the operation fail"),
+    ],
+)
+def test_what_only_checks_met_is_not_raised_by_being_seen(expected: str, share: float, visible: int, words: str):
+    found = judged(group(synthetic_count=100, visible_count=visible), Context(failed_share=share, call_count=1000))
+
+    assert found.severity is not None
+    assert (found.severity.value, found.severity.reason) == (expected, words)
+
+
+def test_checks_neither_raise_nor_hide_what_users_met():
+    """Two users met it, both failed; beside them 98 checks."""
+    found = judged(group(synthetic_count=98, visible_count=2), Context(failed_share=0.3, call_count=1000)).severity
+
+    assert found is not None
+    assert found.value == "high"
+    assert found.reason.endswith(
+        "and 2 of 2 requests failed for their caller; 98 of 100 came from synthetic checks or bots"
+    )
+
+
 def test_a_share_of_few_calls_means_nothing():
     assert severity(1.0, calls=5) == "medium"
 

@@ -364,6 +364,7 @@ class ErrorGroup(_message.Message):
     OBSERVABILITY_FIELD_NUMBER: _builtins.int
     MERGE_WITH_FIELD_NUMBER: _builtins.int
     REVISION_FIELD_NUMBER: _builtins.int
+    SYNTHETIC_COUNT_FIELD_NUMBER: _builtins.int
     schema_version: _builtins.str
     group_id: _builtins.str
     version: _builtins.str
@@ -390,7 +391,7 @@ class ErrorGroup(_message.Message):
     logged_count: _builtins.int
     """of these: only logged, outside of any trace"""
     visible_count: _builtins.int
-    """explained ones whose request failed for its caller"""
+    """explained ones, not of checks or bots, whose request failed for its caller"""
     users: _builtins.int
     """estimated; 0: no user attribute was seen"""
     resolved_ns: _builtins.int
@@ -404,6 +405,8 @@ class ErrorGroup(_message.Message):
     """it is news that its service shows a new kind of error"""
     novel_reason: _builtins.str
     revision: _builtins.int
+    synthetic_count: _builtins.int
+    """explained ones that a synthetic check or a bot asked for; no users"""
     @_builtins.property
     def parts(self) -> _containers.RepeatedCompositeFieldContainer[Global___GroupPart]: ...
     @_builtins.property
@@ -483,10 +486,11 @@ class ErrorGroup(_message.Message):
         observability: _root_cause_pb2.Judgement | None = ...,
         merge_with: _abc.Iterable[_builtins.str] | None = ...,
         revision: _builtins.int = ...,
+        synthetic_count: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["kind", b"kind", "observability", b"observability", "severity", b"severity", "spike", b"spike"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["coarse", b"coarse", "count", b"count", "decided", b"decided", "environments", b"environments", "error_class", b"error_class", "example_trace_ids", b"example_trace_ids", "fine", b"fine", "first_seen_ns", b"first_seen_ns", "group_id", b"group_id", "hosts", b"hosts", "hours", b"hours", "ignored_until_count", b"ignored_until_count", "ignored_until_ns", b"ignored_until_ns", "inferred_count", b"inferred_count", "kind", b"kind", "last_seen_ns", b"last_seen_ns", "location", b"location", "logged_count", b"logged_count", "lost", b"lost", "merge_with", b"merge_with", "message", b"message", "minutes", b"minutes", "novel", b"novel", "novel_reason", b"novel_reason", "observability", b"observability", "operation", b"operation", "operations", b"operations", "parts", b"parts", "regressions", b"regressions", "resolved_in_version", b"resolved_in_version", "resolved_ns", b"resolved_ns", "revision", b"revision", "schema_version", b"schema_version", "service", b"service", "services", b"services", "severity", b"severity", "spike", b"spike", "status", b"status", "status_ns", b"status_ns", "status_reason", b"status_reason", "tier", b"tier", "type", b"type", "users", b"users", "version", b"version", "versions", b"versions", "visible_count", b"visible_count"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["coarse", b"coarse", "count", b"count", "decided", b"decided", "environments", b"environments", "error_class", b"error_class", "example_trace_ids", b"example_trace_ids", "fine", b"fine", "first_seen_ns", b"first_seen_ns", "group_id", b"group_id", "hosts", b"hosts", "hours", b"hours", "ignored_until_count", b"ignored_until_count", "ignored_until_ns", b"ignored_until_ns", "inferred_count", b"inferred_count", "kind", b"kind", "last_seen_ns", b"last_seen_ns", "location", b"location", "logged_count", b"logged_count", "lost", b"lost", "merge_with", b"merge_with", "message", b"message", "minutes", b"minutes", "novel", b"novel", "novel_reason", b"novel_reason", "observability", b"observability", "operation", b"operation", "operations", b"operations", "parts", b"parts", "regressions", b"regressions", "resolved_in_version", b"resolved_in_version", "resolved_ns", b"resolved_ns", "revision", b"revision", "schema_version", b"schema_version", "service", b"service", "services", b"services", "severity", b"severity", "spike", b"spike", "status", b"status", "status_ns", b"status_ns", "status_reason", b"status_reason", "synthetic_count", b"synthetic_count", "tier", b"tier", "type", b"type", "users", b"users", "version", b"version", "versions", b"versions", "visible_count", b"visible_count"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
