@@ -107,6 +107,9 @@ METRICS: dict[str, Metric] = {
     "journal_replayed_requests": _counter("Requests replayed from the journal at start."),
     "journal_records": _counter("Requests written into the journal."),
     "journal_failed_commits": _counter("Group commits that the disk refused."),
+    "journal_missing_records": _counter(
+        "Numbers without a record when the journal was replayed: lost, or refused by the disk before."
+    ),
     "journal_torn_tails": _counter("Segments that ended with a write cut short by a crash."),
     "journal_deleted_segments": _counter("Segments that left: all in them was decided and stored."),
     "journal_failed_notes": _counter("Times the journal's progress could not be noted."),

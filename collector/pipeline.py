@@ -60,6 +60,7 @@ class Pipeline:
         self._stood_still_ns = 0
         self._requests_wait = False
         self._overloaded = False
+        self._replayed_ms: int | None = None  # until when what a journal gave came in, while any of it may be open
 
     def replay(self, source: Source, is_stopping: Callable[[], bool] = lambda: False) -> None:
         """Take what a journal kept, before `start`: acknowledged, and perhaps not decided.
@@ -68,6 +69,7 @@ class Pipeline:
         What of it was decided already is known again when it is put into words; see `Teller`.
         """
         self._teller.doubt_until(self._desk.clock.monotonic_ns() + DOUBT_NS)
+        self._teller.be_patient()
         received = 0
         while not is_stopping() and (item := source.take()) is not None:
             payload, signal = item
@@ -83,6 +85,7 @@ class Pipeline:
             self._let_go(source, now_ms)
             self.counts.replayed_requests += 1
         self.counts.replayed_rows += received
+        self._replayed_ms = self._assembly_ms(self._desk.clock.monotonic_ns())
 
     def _let_go(self, source: Source, now_ms: int) -> None:
         position = source.release()
@@ -131,6 +134,9 @@ class Pipeline:
         if now >= self._next_tick_ns or self._overloaded:
             self._next_tick_ns = now + TICK_NS
             due_ms = self._assembly_ms(now)
+            if self._replayed_ms is not None and self._desk.assembler.oldest_ms() > self._replayed_ms:
+                self._replayed_ms = None
+                self._teller.end_patience()
             self._decide(lambda: self._desk.assembler.due(due_ms, RELEASE_TRACES_MAX))
             self._overloaded = False
             if self._desk.incidents is not None:
@@ -191,6 +197,8 @@ class Pipeline:
                 self._analyse(released)
             finally:
                 self._desk.assembler.done(released)
+            if self._teller.is_behind():
+                return  # the rest is still due at the next tick; requests have their turn
 
     def _analyse(self, released: Released) -> None:
         clock = self._desk.clock

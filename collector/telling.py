@@ -4,7 +4,8 @@ Analysing costs half a microsecond a span, explaining a trace milliseconds: whoe
 falls behind as soon as many traces fail at once, which is when answers are needed. So words have a share
 of the engine's time: `EXPLAIN_SHARE`, and `HURRIED_SHARE` while requests wait. What comes beyond it is told
 in brief, to the backend too (what was found; where it began is worked out when somebody asks, from the bytes that
-are kept); beyond `BRIEF_SHARE` it is only counted. Failing traces come first, then slow ones, then odd ones.
+are kept); beyond `BRIEF_SHARE` it is only counted, but for what a journal gave back: that ends, and all of it was
+acknowledged. Failing traces come first, then slow ones, then odd ones.
 """
 
 from __future__ import annotations
@@ -69,6 +70,20 @@ class Teller:
         self._clean_at_ns = now
         self._explained: list[int] = []  # of the batch that is told
         self._doubt_until_ns = now
+        self._is_patient = False
+
+    def be_patient(self) -> None:
+        """Leave nothing untold, however long it takes: a backlog was acknowledged before, and ends."""
+        self._is_patient = True
+
+    def end_patience(self) -> None:
+        """The backlog is told; what it cost is forgiven, or the next failing traces would pay for it."""
+        self._is_patient = False
+        self._brief = Allowance(BRIEF_SHARE, self._desk.clock.monotonic_ns())
+
+    def is_behind(self) -> bool:
+        """Whether patience has cost more than the share of briefs."""
+        return self._is_patient and not self._brief.is_left(self._desk.clock.monotonic_ns())
 
     def doubt_until(self, monotonic_ns: int) -> None:
         """Until then any trace may have been decided and stored before, by who ran before us."""
@@ -103,7 +118,7 @@ class Teller:
         work: Callable[[Released, Verdicts, int], StoredTrace | None]
         if self._full.is_left(began):
             allowance, work = self._full, self._in_full
-        elif self._brief.is_left(began):
+        elif self._brief.is_left(began) or self._is_patient:
             allowance, work = self._brief, self._in_brief
         else:
             self._counts.untold_traces += 1

@@ -16,6 +16,7 @@ from backports import zstd
 
 from collector.contracts import Signal
 from collector.journal.folder import Segment, journals, mark_damaged, read_passed, segments
+from collector.journal.gaps import Gaps
 from collector.journal.records import HEADER_BYTES, ZSTD, NewerSegmentError, Record, header_sequence, read_segment
 from collector.telemetry import Snapshot
 
@@ -32,6 +33,7 @@ class ReplayCounts:
     damaged: int = 0
     torn: int = 0
     unreadable_files: int = 0
+    missing: int = 0
 
 
 class Replay:
@@ -65,15 +67,18 @@ class Replay:
     def snapshot(self) -> Snapshot:
         return {
             "journal_recovery_lost_records": self.counts.damaged + self.counts.unreadable_files,
+            "journal_missing_records": self.counts.missing,
             "journal_torn_tails": self.counts.torn,
         }
 
     def _walk(self, root: Path) -> Iterator[tuple[memoryview | bytes, Signal, str, int]]:
         for folder in journals(root):
             passed = read_passed(folder)
+            gaps = Gaps(passed)
             for segment in segments(folder):  # by its name a segment may look passed; its records decide
                 for record in self._read(segment):
                     self.last[folder.name] = max(record.sequence, self.last.get(folder.name, 0))
+                    gaps.see(record.sequence)
                     if record.sequence > passed:
                         payload = _payload(record)
                         if payload is None:
@@ -81,6 +86,9 @@ class Replay:
                             continue
                         self.counts.records += 1
                         yield payload, record.signal, folder.name, record.sequence
+            if gaps.count:
+                self.counts.missing += gaps.count
+                logger.error("%s: %d records are missing between those that were read", folder, gaps.count)
 
     def _read(self, segment: Segment) -> Iterator[Record]:
         bad = False

@@ -151,6 +151,19 @@ def is_gone(error: BaseException) -> bool:
     return error_code(error) == sqlite3.SQLITE_CANTOPEN or "no such table" in str(error)
 
 
+def wrong_from_the_start(path: Path) -> sqlite3.DatabaseError | None:
+    """Say why a file that somebody left us holds nothing, though SQLite would fill it and say no word; None: it may.
+
+    Only for a start: while we run, a file is empty when the disk was full as we made it. A WAL beside it is of a file
+    that had a first page once.
+    """
+    if path.is_dir():
+        return sqlite3.DatabaseError("it is a directory")
+    if path.exists() and not path.stat().st_size:
+        return sqlite3.DatabaseError("it is empty")
+    return None
+
+
 def put_aside(path: Path, error: BaseException) -> Path:
     """Rename a damaged file and its WAL; nothing is deleted. The caller has closed its connections."""
     number = 1

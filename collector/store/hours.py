@@ -16,7 +16,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from collector.store.database import SIDE_FILES, NewerFileError, connect, is_corrupt, is_gone, put_aside
+from collector.store.database import (
+    SIDE_FILES,
+    NewerFileError,
+    connect,
+    is_corrupt,
+    is_gone,
+    put_aside,
+    wrong_from_the_start,
+)
 from collector.store.schema import HOUR
 
 HOUR_NS = 3_600_000_000_000
@@ -128,6 +136,13 @@ class HourFiles:
             if not self.survives(hour, error):
                 raise
             return []
+
+    def start(self) -> None:
+        """Put aside what is no file of ours at all: a writer's first look."""
+        for hour in self.hours:
+            error = wrong_from_the_start(self.path(hour))
+            if error is not None:
+                self._give_up(hour, error)
 
     def release(self, hour: int) -> None:
         """Close the connection of an hour that is over: its WAL is folded in, its cache given back."""

@@ -13,7 +13,16 @@ from typing import TypeVar
 
 from collector.contracts import EdgeRollup, Rollup
 from collector.store import rollups as minutes
-from collector.store.database import NewerFileError, connect, is_corrupt, is_gone, put_aside, transaction, used_bytes
+from collector.store.database import (
+    NewerFileError,
+    connect,
+    is_corrupt,
+    is_gone,
+    put_aside,
+    transaction,
+    used_bytes,
+    wrong_from_the_start,
+)
 from collector.store.decisions import DecisionLog
 from collector.store.groups import GroupTables
 from collector.store.incidents import IncidentTables
@@ -93,6 +102,9 @@ class MetaFile:
         self._unreadable = -1  # inode a reader has given up on
         self.quarantined = 0
         if not read_only:
+            error = wrong_from_the_start(path)
+            if error is not None:
+                self._give_up(error)
             self.write(lambda meta: None)
 
     def write(self, work: Callable[[Meta], T]) -> T:

@@ -74,6 +74,7 @@ class SqliteStore(IncidentShelf, GroupShelf):
             self._files = HourFiles(folder, read_only=read_only, on_lost=self._lose)
             self._writer = HourWriter(self._files, self._counters)
             if not read_only:
+                self._files.start()
                 for hour in self._files.hours:
                     self._count_pending(hour)
                 self._counters.outbox_restored = sum(self._pending.values())

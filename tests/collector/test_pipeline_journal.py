@@ -6,10 +6,13 @@ from collections import deque
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from collector.contracts import Signal
 from collector.handover import Position
 from collector.recall import join
-from tests.collector.test_pipeline import FAILING, House
+from tests.collector.test_pipeline import FAILING, SECOND_NS, House
+from tests.collector.test_telling import slow_words
 from tests.support.drawing import Drawing, draw
 
 
@@ -53,6 +56,14 @@ def restarted(before: House | None, *drawings: Drawing) -> House:
     return house
 
 
+def slow_house(monkeypatch: pytest.MonkeyPatch) -> House:
+    """With nothing stored before; a trace is explained in 20 s, told in brief in 2 s."""
+    house = House()
+    house.recall = lambda trace_id, traces, index: None
+    slow_words(house, monkeypatch, 20 * SECOND_NS, 2 * SECOND_NS)
+    return house
+
+
 def test_what_was_only_acknowledged_is_decided_after_the_replay():
     drawing = draw(FAILING)
 
@@ -62,6 +73,33 @@ def test_what_was_only_acknowledged_is_decided_after_the_replay():
     assert stored.trace_id == drawing.trace_id
     assert stored.answer.root_causes[0].entity.service == "payment"
     assert house.pipeline.counts.replayed_requests == 2
+
+
+def test_nothing_of_a_journal_is_left_untold(monkeypatch: pytest.MonkeyPatch):
+    """Words take their time: what was acknowledged before is told in brief all the same, whatever it costs."""
+    house = slow_house(monkeypatch)
+
+    house.pipeline.replay(Journal(*(draw(FAILING, seed=seed) for seed in range(5))))
+    house.after(30)
+
+    counts = house.pipeline.counts
+    assert (counts.explained_traces, counts.brief_traces, counts.untold_traces) == (1, 4, 0)
+    assert len(house.shelf.traces) == 5
+
+
+def test_what_comes_after_a_journal_does_not_pay_for_it(monkeypatch: pytest.MonkeyPatch):
+    """The share of briefs is whole again; beyond it a flood is counted as ever."""
+    house = slow_house(monkeypatch)
+    house.pipeline.replay(Journal(*(draw(FAILING, seed=seed) for seed in range(5))))
+    house.after(30)
+    for seed in range(5, 8):
+        house.send(draw(FAILING, seed=seed))
+
+    house.after(1)
+    house.after(30)
+
+    counts = house.pipeline.counts
+    assert (counts.brief_traces, counts.untold_traces) == (5, 2)
 
 
 def test_what_was_decided_before_is_not_told_again():

@@ -89,6 +89,8 @@ def _damage(tmp_path: Path, kind: int, rng: random.Random) -> None:
     lost = [payload for payload in payloads if payload not in found]
     assert len(lost) <= hit
     assert set(found) <= set(payloads)
+    newest = replay.last.get("receiver-0", 0)
+    assert replay.counts.missing == sum(payloads.index(payload) + 1 < newest for payload in lost)  # by their numbers
     if lost and kind in (0, 2, 4):
         assert replay.counts.damaged + replay.counts.torn + replay.counts.unreadable_files > 0
     again = GroupCommit(folder, engine := Listening(), SMALL, disk=QuickDisk())

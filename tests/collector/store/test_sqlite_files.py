@@ -305,6 +305,22 @@ def test_a_file_of_something_else_is_put_aside(folder: Path, clock: ManualClock,
     store.close()
 
 
+@pytest.mark.parametrize("name", [NOW_FILE, "meta.sqlite"])
+@pytest.mark.parametrize("what", ["empty", "directory"])
+def test_a_name_that_holds_nothing_is_put_aside_and_counted(folder: Path, clock: ManualClock, name: str, what: str):
+    """SQLite would fill an empty file without a word, and nobody would know that something is gone."""
+    folder.mkdir()
+    (folder / name).touch() if what == "empty" else (folder / name).mkdir()
+
+    store = SqliteStore.open(folder, clock=clock)
+    store.put([stored(1)])
+
+    assert store.find(trace_id(1)).status == "stored"
+    assert (folder / f"{name}.corrupt-1").exists()
+    assert store.counters()["quarantined_files"] == 1
+    store.close()
+
+
 def test_damage_while_running_costs_the_file_only(store: SqliteStore, folder: Path, clock: ManualClock):
     """Messages that waited in the file are counted as dropped; new ones are kept."""
     store.put([stored(number, exports=(message(number),)) for number in range(200)])
