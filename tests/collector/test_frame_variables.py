@@ -16,7 +16,7 @@ from collector.offline import TraceReader, masked_reader
 from collector.redaction import Redactor
 from collector.reporting import Page, page_of_trace
 from collector.wire.masking import masked_request
-from tests.support.drawing import draw
+from tests.support.drawing import EPOCH_NS, MS, draw
 
 SECRETS = ("hunter2hunter2", "8675309", "nested-swordfish", "eyJhbGciOi.eyJzdWIiOi")
 HOSTILE = "<script>alert(1)</script> `tick` ```\n\x1b[2J\u202e"
@@ -78,7 +78,7 @@ def in_a_log(value: Any) -> bytes:
     group = logs.resource_logs.add()
     group.resource.attributes.add(key="service.name").value.string_value = "payment"
     record = group.scope_logs.add().log_records.add(trace_id=CHARGE.trace_id, span_id=span.span_id, severity_number=17)
-    record.time_unix_nano = 1
+    record.time_unix_nano = EPOCH_NS + 90 * MS
     record.body.CopyFrom(any_value({"exception": {"type": "CardError", "message": "no", "values": value}}))
     return logs.SerializeToString()
 
