@@ -260,6 +260,9 @@ class ReleaseReason(IntEnum):
     OFFLINE = 9  # read from a file
 
 
+# Where programs put local variables of frames, as values or as JSON text: read by the analyzer, masked inside before.
+VARIABLES_KEYS = ("exception.frames", "frames", "exception.values")
+
 AttributeValue: TypeAlias = "str | bool | int | float | bytes | list[AttributeValue] | dict[str, AttributeValue] | None"
 
 

@@ -176,6 +176,7 @@ NAME_NEEDLES = tuple(
         *_LAST_WORDS,
         *(f"{owner}{between}key" for owner in _KEYS_OF for between in ("", ".", "_", "-")),
         *(f"connection{between}string" for between in ("", ".", "_", "-")),
+        *("frames", "values"),  # local variables as JSON text (`collector.wire.masking`): any name may stand in it
     )
 )
 

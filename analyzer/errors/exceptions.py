@@ -60,6 +60,7 @@ class _Fact:
             stack=richer.stack,
             escaped=kept.escaped if seen.escaped is None else bool(kept.escaped) or seen.escaped,
             attributes=joined(kept.attributes, seen.attributes),
+            variables=kept.variables or seen.variables,
         )
         if depth > self.depth and node >= 0:
             self.node, self.depth, self.span_id = node, depth, span_id
@@ -203,6 +204,7 @@ class _Reader:
             span_ids=(fact.span_id, *others),
             breadcrumbs=self._breadcrumbs(seen.time_ns),
             asker=self.asker,
+            variables=seen.variables,
         )
 
     def _breadcrumbs(self, before_ns: int) -> tuple[Breadcrumb, ...]:

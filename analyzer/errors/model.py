@@ -93,6 +93,16 @@ class Breadcrumb(NamedTuple):
     text: str
 
 
+class FrameVariables(NamedTuple):
+    """Local variables of one frame. line : 0 when it is not said. left_out : variables for which there was no room."""
+
+    function: str
+    file: str
+    line: int
+    variables: tuple[tuple[str, str], ...]
+    left_out: int = 0
+
+
 class Asker(NamedTuple):
     """What a trace says of who made the request, as it came; empty: not said.
 
@@ -138,6 +148,7 @@ class ExceptionFact:
     span_ids: tuple[str, ...] = ()
     breadcrumbs: tuple[Breadcrumb, ...] = ()  # oldest first; bounded
     asker: Asker = NOBODY_SAID  # of the whole trace
+    variables: tuple[FrameVariables, ...] = ()  # innermost frame first; bounded
 
 
 @dataclass(frozen=True, slots=True)

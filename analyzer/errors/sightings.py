@@ -11,9 +11,10 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
+from analyzer.errors.frame_variables import variables_of
 from analyzer.errors.impact import KINDS
-from analyzer.errors.model import StackTrace
-from analyzer.spans import AttributeValue, SpanDetail
+from analyzer.errors.model import FrameVariables, StackTrace
+from analyzer.spans import VARIABLES_KEYS, AttributeValue, SpanDetail
 
 # Text of a stack, the language if it is known -> what it says; None: it is no stack.
 Parse: TypeAlias = Callable[[str, str], StackTrace | None]
@@ -61,6 +62,7 @@ class Sighting:
     stack: StackTrace | None = None
     escaped: bool | None = None
     attributes: tuple[tuple[str, str], ...] = ()
+    variables: tuple[FrameVariables, ...] = ()
 
 
 def text_of(value: AttributeValue) -> str:
@@ -139,6 +141,7 @@ def _read(
         stack=stack,
         escaped=escaped if isinstance(escaped, bool) else {"true": True, "false": False}.get(text_of(escaped).lower()),
         attributes=_rest(place) if source != "attributes" else (),
+        variables=variables_of(place),
     )
 
 
@@ -159,7 +162,7 @@ def _flat(place: Mapping[str, AttributeValue]) -> dict[str, AttributeValue]:
 
 def _rest(place: Mapping[str, AttributeValue]) -> tuple[tuple[str, str], ...]:
     """Attributes that are not the exception itself; those that steer grouping first, the others as they stood."""
-    skipped = {*TYPE_KEYS, *MESSAGE_KEYS, *STACK_KEYS, "exception.escaped", "message"}
+    skipped = {*TYPE_KEYS, *MESSAGE_KEYS, *STACK_KEYS, *VARIABLES_KEYS, "exception.escaped", "message"}
     keys = [key for key in _STEERING if key in place]
     keys += [key for key in place if key not in skipped and key not in keys]
     pairs = ((key[:VALUE_MAX], text_of(place[key])[:VALUE_MAX]) for key in keys[:ATTRIBUTES_MAX])

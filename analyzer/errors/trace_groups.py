@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from analyzer.errors.fingerprint import fact_at_origin, fingerprint_of
+from analyzer.errors.frame_variables import first_of, sentence
 from analyzer.errors.model import ExceptionFact, Fingerprint
 from analyzer.errors.sightings import USER_KEYS
-from analyzer.findings import Answer, TraceGroup
+from analyzer.findings import Answer, Evidence, TraceGroup
 
 GROUPS_MAX = 8  # of one trace
 _OWN = ("origin", "recovered", "handled")
@@ -56,7 +57,7 @@ class Explained:
 
 
 def grouped(answer: Answer, facts: Sequence[ExceptionFact], group: Group = fingerprint_of) -> Explained:
-    """Tell the groups of a trace, and write its own into the answer."""
+    """Tell the groups of a trace, and write its own into the answer, with the variables where it began."""
     found: list[GroupedFact] = []
     users = user_ids(facts)
     origin = fact_at_origin(answer, facts) if answer.verdict in ("error", "mixed") else None
@@ -78,7 +79,18 @@ def grouped(answer: Answer, facts: Sequence[ExceptionFact], group: Group = finge
     if own is not None:
         named = TraceGroup(id=own.fine, fine=own.fine, coarse=own.coarse, tier=own.tier, version=own.version)
         answer = answer.model_copy(update={"group": named})
-    return Explained(answer, tuple(facts), tuple(found))
+    return Explained(_with_variables(answer, origin), tuple(facts), tuple(found))
+
+
+def _with_variables(answer: Answer, origin: ExceptionFact | None) -> Answer:
+    """What stood in the frame where it began is evidence of the first cause."""
+    found = first_of(origin) if origin is not None else None
+    if origin is None or found is None or not answer.root_causes:
+        return answer
+    said = Evidence(claim=sentence(found), span_ids=[origin.span_id] if origin.span_id else [])
+    first, *others = answer.root_causes
+    told = first.model_copy(update={"evidence": [*first.evidence, said]})
+    return answer.model_copy(update={"root_causes": [told, *others]})
 
 
 def user_ids(facts: Sequence[ExceptionFact]) -> tuple[str, ...]:

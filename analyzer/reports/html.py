@@ -42,6 +42,7 @@ def to_html(report: Report, *, waterfall: str = "", graph: str = "") -> str:
     parts += [
         _evidence(report),
         _sources(report),
+        _variables(report),
         _fix(report),
         _testing(report),
         _section("Prevention", _list(report.prevention)),
@@ -186,6 +187,16 @@ def _sources(report: Report) -> str:
         lines = _pre(numbered(one)) + _list(changed_by(one)) if one.lines else ""
         parts.append(f"<p>{place}{function}{why}</p>{lines}")
     return _section("Source", "".join(parts)) if parts else ""
+
+
+def _variables(report: Report) -> str:
+    parts = []
+    for one in report.variables:
+        function = f" in {_code(one.function)}" if one.function else ""
+        more = f"; {one.left_out:,} more were left out" if one.left_out else ""
+        lines = "\n".join(f"{pair.name} = {pair.value}" for pair in one.variables)
+        parts.append(f"<p>{_code(one.location)}{function}{more}</p>{_pre(lines)}")
+    return _section("Local variables", "".join(parts)) if parts else ""
 
 
 def _fix(report: Report) -> str:

@@ -89,6 +89,7 @@ def report_of_incident(
         root_cause=_cause(incident, top, example, mine),
         evidence=evidences.items,
         sources=example.sources if example is not None else [],
+        variables=example.variables if example is not None else [],
         immediate_fix=matched,
         testing=TestingStrategy(
             steps=example.testing.steps if example is not None else advice.test_steps([], None),

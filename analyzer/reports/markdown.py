@@ -44,6 +44,7 @@ def to_markdown(report: Report, *, with_fixture: bool = True) -> str:
     parts += _verdict(report)
     parts += _evidence(report)
     parts += _sources(report)
+    parts += _variables(report)
     parts += _advice(report, with_fixture)
     parts += _runbook(report)
     parts += _whys(report)
@@ -118,6 +119,16 @@ def _sources(report: Report) -> list[str]:
         parts.append(f"- `{_code(place)}`{function}" + (f": {escaped(one.missing)}" if one.missing else ""))
         if one.lines:
             parts += [fenced(numbered(one)), _bullets(changed_by(one))]
+    return parts
+
+
+def _variables(report: Report) -> list[str]:
+    parts = ["## Local variables"] if report.variables else []
+    for one in report.variables:
+        function = f" in `{_code(one.function)}`" if one.function else ""
+        more = f"; {one.left_out:,} more were left out" if one.left_out else ""
+        parts.append(f"- `{_code(one.location)}`{function}{more}")
+        parts.append(fenced("\n".join(f"{shown(pair.name)} = {shown(pair.value)}" for pair in one.variables)))
     return parts
 
 

@@ -68,6 +68,23 @@ class SourceExcerpt(Word):
     commits_missing: str = Field(default="", description="why there are no commits")
 
 
+class Variable(Word):
+    """What stood in a local variable; cut, secrets masked."""
+
+    name: str
+    value: str
+
+
+class VariablesAt(Word):
+    """Local variables of one frame of the exception at the origin, as the program sent them."""
+
+    location: str = Field(description="file:line, as the program has it")
+    function: str = ""
+    span_id: str = ""
+    variables: list[Variable] = []
+    left_out: int = Field(default=0, description="variables for which there was no room")
+
+
 class Summary(Word):
     """Deliverable 1: what happened, when, to whom."""
 
@@ -276,6 +293,7 @@ class Report(Word):
     root_cause: Cause
     evidence: list[EvidenceItem]
     sources: list[SourceExcerpt] = Field(default=[], description="code at the origin; empty: no checkout is mounted")
+    variables: list[VariablesAt] = Field(default=[], description="at frames of the origin; empty: none were sent")
     immediate_fix: list[Fix]
     testing: TestingStrategy
     prevention: list[str]

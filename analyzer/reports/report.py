@@ -26,6 +26,7 @@ from analyzer.reports.observed import Observed, observe
 from analyzer.reports.review import Known, review_of
 from analyzer.reports.runbook import Case, runbook_of
 from analyzer.reports.timeline import timeline_of_trace
+from analyzer.reports.variables import variables_at
 from analyzer.version import __version__
 from analyzer.words import named, shown
 
@@ -95,6 +96,7 @@ def report_of_trace(
         summary=_summary(answer, facts, mine),
         root_cause=_cause(answer, cause, patterns, location, mine),
         evidence=evidences.items,
+        variables=variables_at(answer, facts),
         immediate_fix=advice.fixes(cause, patterns),
         testing=TestingStrategy(
             steps=advice.test_steps(patterns, fixture.expects if fixture else None),

@@ -31,6 +31,7 @@ _LINE: dict[str, Any] = {
     "requests": 120,
     "failed": 100,
     "handled": 20,
+    "synthetic": 0,
     "users": _REACH,
     "sessions": {**_REACH, "hit": 40, "new": 21},
     "tenants": {"known": False, "hit": 0, "new": 0, "returning": 0},

@@ -6,6 +6,7 @@ that is not UTF-8 must not keep its neighbours from being masked.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from functools import cache
 from typing import Any, Protocol
@@ -19,10 +20,13 @@ from opentelemetry.proto.logs.v1 import logs_pb2
 from opentelemetry.proto.resource.v1 import resource_pb2
 from opentelemetry.proto.trace.v1 import trace_pb2
 
-from analyzer.spans import AttributeValue, DetailReader, EventDetail, LinkDetail, SpanDetail
+from analyzer.spans import VARIABLES_KEYS, AttributeValue, DetailReader, EventDetail, LinkDetail, SpanDetail
 from collector.contracts import Signal
 
 _MASKED = b"[redacted]"
+# JSON text that is read as values later, by its name; inside a record ("exception": {"values": ...}) by the last part.
+_JSON_KEYS = frozenset((*VARIABLES_KEYS, "values"))
+_JSON_MAX = 65_536  # characters; longer text is not read
 _FILES = (common_pb2, resource_pb2, trace_pb2, logs_pb2, trace_service_pb2, logs_service_pb2)
 _REQUESTS = {
     Signal.TRACES: "opentelemetry.proto.collector.trace.v1.ExportTraceServiceRequest",
@@ -116,10 +120,13 @@ def _attributes(pairs: Any, mask: Mask) -> None:
 
 
 def _any(value: Any, key: str, mask: Mask) -> None:
-    """Mask an AnyValue in its place; inside of lists the name is that of the list."""
-    open_values = [(value, key)]
+    """Mask an AnyValue in its place; inside of lists the name is that of the list.
+
+    A number is masked by its name inside of a record only (a local variable, say): attributes count tokens.
+    """
+    open_values = [(value, key, False)]
     while open_values:
-        value, key = open_values.pop()
+        value, key, inside = open_values.pop()
         kind = value.WhichOneof("value")
         if kind == "string_value":
             found = _bytes(key, value.string_value, mask)
@@ -129,38 +136,58 @@ def _any(value: Any, key: str, mask: Mask) -> None:
             if key and mask.hides(key):
                 value.bytes_value = _MASKED
         elif kind == "array_value":
-            open_values += [(item, key) for item in value.array_value.values]
+            open_values += [(item, key, inside) for item in value.array_value.values]
         elif kind == "kvlist_value":
             hidden = bool(key) and mask.hides(key)
             for pair in value.kvlist_value.values:
-                open_values.append((pair.value, key if hidden else pair.key.decode("utf-8", "replace")))
+                open_values.append((pair.value, key if hidden else pair.key.decode("utf-8", "replace"), True))
+        elif kind is not None and inside and mask.hides(key):
+            value.string_value = _MASKED
 
 
 def _bytes(key: str, text: bytes, mask: Mask) -> bytes:
     shown = text.decode("utf-8", "surrogateescape")
-    found = mask.value(key, shown) if key else mask.text(shown)
+    found = _text(key, shown, mask)
     return text if found == shown else found.encode("utf-8", "surrogateescape")
 
 
 def _mapping(attributes: Mapping[str, AttributeValue], mask: Mask) -> dict[str, AttributeValue]:
     value_of = mask.value
     return {
-        key: value_of(key, value) if type(value) is str else _plain(key, value, mask)
+        key: value_of(key, value) if type(value) is str and key not in _JSON_KEYS else _plain(key, value, mask)
         for key, value in attributes.items()
     }
 
 
-def _plain(key: str, value: AttributeValue, mask: Mask) -> AttributeValue:
+def _text(key: str, text: str, mask: Mask) -> str:
+    if key in _JSON_KEYS and text[:1] in ("[", "{"):
+        return _json(key, text, mask)
+    return mask.value(key, text) if key else mask.text(text)
+
+
+def _json(key: str, text: str, mask: Mask) -> str:
+    """Mask inside of JSON text, name by name, and write it anew; what cannot be read cannot be masked inside."""
+    if mask.hides(key) or len(text) > _JSON_MAX:
+        return _MASKED.decode()
+    try:
+        return json.dumps(_plain("", json.loads(text), mask))
+    except (ValueError, RecursionError):
+        return _MASKED.decode()
+
+
+def _plain(key: str, value: AttributeValue, mask: Mask, inside: bool = False) -> AttributeValue:
     """The same for what was read already; it is not deep (`detail.DEPTH_MAX`)."""
     if isinstance(value, str):
-        return mask.value(key, value) if key else mask.text(value)
+        return _text(key, value, mask)
     if isinstance(value, bytes):
         return _MASKED if key and mask.hides(key) else value
     if isinstance(value, list):
-        return [_plain(key, item, mask) for item in value]
+        return [_plain(key, item, mask, inside) for item in value]
     if isinstance(value, dict):
         hidden = bool(key) and mask.hides(key)
-        return {name: _plain(key if hidden else name, item, mask) for name, item in value.items()}
+        return {name: _plain(key if hidden else name, item, mask, True) for name, item in value.items()}
+    if inside and value is not None and mask.hides(key):
+        return _MASKED.decode()
     return value
 
 
