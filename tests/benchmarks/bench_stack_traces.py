@@ -171,6 +171,7 @@ def php(stack: list[Site], _drawn: Callable[[], int]) -> str:
         f"#{number} /srv/app/{package.replace('.', '/')}/{kind}.php({line}): {called.kind}->{called.method}()"
         for number, ((package, kind, _, line, _), called) in enumerate(zip(stack[1:], stack, strict=False))
     ]
+    frames.append(f"#{len(frames)} {{main}}")
     half = len(frames) // 2
     second = ["", "Next LogicException: no price in /srv/app/b.php:4", "Stack trace:", *frames[half:]]
     return "\n".join(["RuntimeException: gone in /srv/app/a.php:3", "Stack trace:", *frames[:half], *second])

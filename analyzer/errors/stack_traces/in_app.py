@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from analyzer.errors.model import Frame
 from analyzer.errors.stack_traces.in_app_lists import LIBRARY_NAMES, LIBRARY_PATHS, LIBRARY_PREFIXES, SEPARATORS
-from analyzer.errors.stack_traces.lines import Cut, Known, Lines, split_lines
+from analyzer.errors.stack_traces.lines import Cut, Lines, split_lines
 
 # A large code base has some ten thousand calls that ever stand in a trace; full, the memory starts afresh.
 CALLS_MAX = 32_768
@@ -23,8 +23,6 @@ BLOCKS_LENGTH_MAX = 2 * 1024 * 1024
 # A longer call is not worth remembering: no real one is, and a hostile one would fill the memory.
 CALL_LENGTH_MAX = 512
 
-K = TypeVar("K")
-V = TypeVar("V")
 T = TypeVar("T")
 Place = tuple[str, str, str, bool | None]
 Split = Callable[[str, str], tuple[str, str, str]]
@@ -44,7 +42,7 @@ class Calls(dict[tuple[str, str], Place]):
     forgotten : how often either was full and emptied
     """
 
-    __slots__ = ("_blocks", "_blocks_length", "_decide", "_known", "_lines", "_split", "forgotten")
+    __slots__ = ("_blocks", "_blocks_length", "_decide", "_lines", "_split", "forgotten")
 
     def __init__(self, split: Split, decide: Callable[[str, str], bool | None]) -> None:
         super().__init__()
@@ -52,7 +50,6 @@ class Calls(dict[tuple[str, str], Place]):
         self._blocks: dict[str, Stack] = {}
         self._blocks_length = 0
         self._lines: dict[object, Lines[Any]] = {}
-        self._known: dict[object, Known[Any, Any]] = {}
         self.forgotten = 0
 
     def stack(self, block: str, read: Callable[[str, Calls], Stack]) -> Stack:
@@ -76,13 +73,6 @@ class Calls(dict[tuple[str, str], Place]):
         if lines is None:
             lines = self._lines[read] = Lines(lambda text: read(text, self), cut, lead)
         return lines.read(block)
-
-    def known(self, work_out: Callable[[K, Calls], V], length: Callable[[K], int]) -> Known[K, V]:
-        """What a function of keys and calls gave lately; the words are those of `Known`."""
-        known = self._known.get(work_out)
-        if known is None:
-            known = self._known[work_out] = Known(lambda key: work_out(key, self), length)
-        return known
 
     def __missing__(self, key: tuple[str, str]) -> Place:
         function, module, file = self._split(*key)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 
-from analyzer.errors.model import Frame, Thrown
+from analyzer.errors.model import Thrown
 from analyzer.errors.stack_traces import java
 from analyzer.errors.stack_traces.columns import frames_of
 from analyzer.errors.stack_traces.headers import lines_with, sections_at, type_and_message
@@ -86,14 +86,4 @@ def _read(block: str, calls: Calls) -> Stack:
     if file:
         files, lines = [file, *files], [line, *lines]
     # Without the header's place a name has none of its own: the call's is the best there is.
-    known = calls.known(_frame, _step_length)
-    return tuple([known[step] for step in zip(names, files, lines, strict=False)]), ()
-
-
-def _frame(step: tuple[str, str, str], calls: Calls) -> Frame:
-    """The frame of (call, file, line); what stands in one line of PHP are halves of two."""
-    return frames_of([step], calls)[0]
-
-
-def _step_length(step: tuple[str, str, str]) -> int:
-    return len(step[0]) + len(step[1])
+    return frames_of(zip(names, files, lines, strict=False), calls), ()

@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from analyzer.errors.stack_traces.in_app import Calls, InAppRules, Split, Stack
-from analyzer.errors.stack_traces.lines import Known
 
 
 class PlainCalls(Calls):
@@ -17,9 +16,6 @@ class PlainCalls(Calls):
 
     def by_line(self, block: str, read: Callable[[str, Calls], Sequence[Any]], *_how: object) -> tuple[Any, ...]:
         return tuple(read(block, self))
-
-    def known(self, work_out: Callable[[Any, Calls], Any], length: Callable[[Any], int]) -> Known[Any, Any]:
-        return Known(lambda key: work_out(key, self), length)
 
 
 class PlainRules(InAppRules):
