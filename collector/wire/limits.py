@@ -35,7 +35,7 @@ _KEY, _VALUE, _STRING = U(0x0A), U(0x12), U(0x0A)
 # The kernel's book: budgets and message types in, counts out, then the stack of open messages.
 ITEMS_MAX, MESSAGES_MAX, GROUPS_MAX, DEPTH_MAX, TRACE_ID_FIELD = 0, 1, 2, 3, 4
 ROOT, GROUP, ITEM, KEY_VALUE, ANY_VALUE = 5, 6, 7, 8, 9
-ITEMS, BAD_TRACE_IDS, BAD_SPAN_IDS, PLACE, SPAN_ID_FIELD = 10, 11, 12, 13, 14
+ITEMS, BAD_TRACE_IDS, BAD_SPAN_IDS, PLACE = 10, 11, 12, 13
 STACK = 16
 BOOK_WORDS = STACK + 2 * NESTING_MAX
 _STACK = U(STACK)
@@ -146,7 +146,7 @@ def scan_request(raw, children, book):
     items, messages, groups = U0, U0, U0
     bad_trace_ids, bad_span_ids = U0, U0
     trace_id_good, span_id_good = False, False
-    trace_id_field, span_id_field = book[TRACE_ID_FIELD], book[SPAN_ID_FIELD]  # 0: has none
+    trace_id_field = book[TRACE_ID_FIELD]
     messages_max = book[MESSAGES_MAX]
     outcome = FINE
     while True:
@@ -155,7 +155,7 @@ def scan_request(raw, children, book):
                 # One reason an item: the counts add up to the rejected ones.
                 if not trace_id_good and trace_id_field != U0:
                     bad_trace_ids += U1
-                elif not span_id_good and span_id_field != U0:
+                elif not span_id_good and trace_id_field == U1:  # only a span needs one
                     bad_span_ids += U1
             elif kind == any_value:
                 depth -= U1
@@ -192,7 +192,7 @@ def scan_request(raw, children, book):
                 if kind == item:
                     if field == trace_id_field:
                         trace_id_good = size == U16 and _is_not_zero(raw, p, stop)
-                    elif field == span_id_field:
+                    elif field == U2:
                         span_id_good = size == U8 and _is_not_zero(raw, p, stop)
                 p = stop
                 continue
@@ -258,9 +258,8 @@ def scan_request(raw, children, book):
     return outcome
 
 
-# Span.trace_id, .span_id; LogRecord.trace_id (a record may do without a span); a metric has none.
+# Span.trace_id and LogRecord.trace_id; a metric has none.
 _TRACE_ID_FIELDS = {Signal.TRACES: 1, Signal.LOGS: 9, Signal.METRICS: 0}
-_SPAN_ID_FIELDS = {Signal.TRACES: 2, Signal.LOGS: 0, Signal.METRICS: 0}
 _NAMES = {Signal.TRACES: "spans", Signal.LOGS: "log records", Signal.METRICS: "metrics"}
 
 
@@ -302,7 +301,6 @@ def _plan(signal: Signal, limits: RequestLimits) -> tuple[Bytes, npt.NDArray[np.
         schema.key_value,
         schema.any_value,
     )
-    book[SPAN_ID_FIELD] = _SPAN_ID_FIELDS[signal]
     return schema.children, book
 
 
