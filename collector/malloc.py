@@ -16,4 +16,4 @@ MAPPED_BYTES = 2**20  # well above what is allocated often: a mapping costs a sy
 def map_large_blocks() -> bool:
     """Have blocks of 1 MiB and more always mapped; False where the C library cannot be told (musl, macOS)."""
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    return mallopt is not None and mallopt(_M_MMAP_THRESHOLD, MAPPED_BYTES) == 1
+    return mallopt is not None and bool(mallopt(_M_MMAP_THRESHOLD, MAPPED_BYTES) == 1)
