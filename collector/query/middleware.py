@@ -6,6 +6,7 @@ time, counters, and a problem instead of a traceback. Owner of its counters: the
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from collections import Counter
@@ -87,6 +88,9 @@ class QueryMiddleware:
                 await self._app(scope, receive, send_safely)
         except ClientDisconnect:
             pass  # nobody waits for an answer
+        except asyncio.CancelledError:  # only a stop whose time is over cuts a question off
+            if not status:
+                await _send_problem(scope, send_safely, _stopping())
         except Exception:
             # Our own bug: said once with the id the client has, never shown to it.
             log.exception("query failed; correlation id %s", correlation_id)
@@ -119,6 +123,17 @@ def _busy(requests_max: int) -> ProblemError:
         "Too many questions at once",
         f"{requests_max} questions are being answered",
         expected=f"at most {requests_max} at the same time",
+        do="try again after the time in Retry-After",
+        headers={"Retry-After": "1"},
+    )
+
+
+def _stopping() -> ProblemError:
+    return ProblemError(
+        503,
+        "stopping",
+        "Stopping",
+        "the server stops, and there was no time left for the answer",
         do="try again after the time in Retry-After",
         headers={"Retry-After": "1"},
     )

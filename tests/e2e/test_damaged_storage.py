@@ -12,6 +12,7 @@ import shutil
 import signal
 import time
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,6 @@ import pytest
 
 from collector.app.durability import handover
 from collector.app.engine_room import EngineRoom
-from collector.app.query_room import ExplainingStore
 from collector.app.source import DirectSource
 from collector.config import check
 from collector.contracts import OutboxItem, Signal
@@ -30,7 +30,7 @@ from tests.support.answers import trace_id as earlier_id
 from tests.support.fakes.clock import ManualClock
 from tests.support.filled_journal import fill
 from tests.support.planted import Plan
-from tests.support.running import Server, again, end, free_port, start, write_configuration
+from tests.support.running import again, end, free_port, start, write_configuration
 from tests.support.wrecks import Wreck, spoil
 
 pytestmark = pytest.mark.e2e
@@ -38,10 +38,10 @@ pytestmark = pytest.mark.e2e
 SEEDS = 300
 WHOLE_EVERY = 12  # of these as the whole program
 READY_S = 15.0
-RECORD_TRACES = 20
-DECIDED = 400
+RECORD_TRACES = 20  # no more than one of them failing
+DECIDED = 800
 EARLIER_HOURS, EARLIER_TRACES = 2, 20
-PLAN = Plan(3, every=20)
+PLAN = Plan(3, every=40)
 QUICK = {"root_idle_s": 0.05, "root_idle_min_s": 0.05, "root_idle_max_s": 0.1, "idle_s": 0.1, "memory_bytes_max": 2**26}
 # What no checksum of SQLite's covers: its pages have none, and a WAL is read up to the first frame that is not right.
 SILENT = ("hour flip", "hour zero sector", "hour cut", "hour gone", "wal ", "shm ")
@@ -117,7 +117,10 @@ def hold_against(wreck: Wreck, store: Path, metrics: dict[str, float], missing: 
             assert kept, said
             if kept[0].is_file():
                 assert kept[0].read_bytes() == wreck.content, said
-        assert missing["journal"] <= (gaps + torn) * (RECORD_TRACES // PLAN._every + 1), said
+        if not wreck.is_newest:
+            assert missing["journal"] <= gaps, said
+        elif wreck.kind not in ("segment gone", "segment empty"):  # behind the newest record nobody can know how many
+            assert not missing["journal"] or gaps + torn + lost, said
         return
     assert missing["journal"] == 0, said
     assert lost == 0, said
@@ -147,12 +150,12 @@ def start_here(good: Good, folder: Path, seed: int) -> tuple[str, Counter[str]]:
         engine.start()
         assert engine.not_ready() == ""
         deadline = time.monotonic() + 60
-        while engine.snapshot()["assembly_open_traces"] or engine.snapshot()["store_queued_batches"]:
+        while not is_decided(engine.snapshot()):
             assert time.monotonic() < deadline, wreck
             time.sleep(0.02)
         metrics = {key: value for key, value in {**engine.snapshot(), **journal()}.items() if isinstance(key, str)}
         assert metrics["analyzer_untold_traces"] == 0
-        reader = ExplainingStore.open(store, read_only=True)
+        reader = SqliteStore.open(store, read_only=True)
         missing = good.missing(reader)
         reader.close()
     finally:
@@ -180,9 +183,9 @@ def start_whole(good: Good, folder: Path, seed: int) -> tuple[str, Counter[str]]
             assert "newer firstfault" in server.said()
             return wreck.kind, Counter()
         server.until(server.ready, "readiness", 100)
-        server.until(lambda: decided(server), "decisions", 60)
+        server.until(lambda: is_decided(server.metrics()), "decisions", 60)
         metrics = server.metrics()
-        reader = ExplainingStore.open(store, read_only=True)
+        reader = SqliteStore.open(store, read_only=True)
         missing = good.missing(reader)
         reader.close()
         assert server.stop() == 0, server.said()
@@ -197,9 +200,10 @@ def start_whole(good: Good, folder: Path, seed: int) -> tuple[str, Counter[str]]
     return wreck.kind, missing
 
 
-def decided(server: Server) -> bool:
-    metrics = server.metrics()
-    return metrics["assembly_open_traces"] == 0 and metrics["store_queued_batches"] == 0
+def is_decided(metrics: Mapping[str, float]) -> bool:
+    """Nothing is open, and what was found is on disk, the batch that is being written too."""
+    found = sum(count for name, count in metrics.items() if name.startswith("analyzer_findings|"))
+    return metrics["assembly_open_traces"] == 0 and metrics["store_stored_findings"] == found
 
 
 @pytest.mark.parametrize("seed", range(7, SEEDS, 43))
@@ -209,15 +213,24 @@ def test_damage_never_stops_a_start(tmp_path: Path, good: Good, seed: int):
 
 @pytest.mark.deep
 @pytest.mark.timeout(3600)
-def test_three_hundred_accidents(tmp_path: Path, good: Good):
+@pytest.mark.parametrize("first", range(0, SEEDS, 50))
+def test_three_hundred_accidents(tmp_path: Path, good: Good, first: int):
+    """Fifty of them; what went wrong is told of all at once."""
     seen: Counter[str] = Counter()
     lost: Counter[str] = Counter()
-    for seed in range(SEEDS):
+    wrong: list[str] = []
+    for seed in range(first, first + 50):
         folder = tmp_path / str(seed)
-        kind, missing = (start_whole if seed % WHOLE_EVERY == 0 else start_here)(good, folder, seed)
+        try:
+            kind, missing = (start_whole if seed % WHOLE_EVERY == 0 else start_here)(good, folder, seed)
+        except Exception as error:
+            wrong.append(f"seed {seed}: {type(error).__name__}: {error}")
+            print(wrong[-1])
+            continue
         seen[kind] += 1
         lost[kind] += missing.total()
         shutil.rmtree(folder)
-    print(dict(seen), {kind: count for kind, count in lost.items() if count})
+    print(dict(seen), "answers lost:", {kind: count for kind, count in lost.items() if count})
 
-    assert seen.total() == SEEDS
+    assert wrong == []
+    assert seen.total() == 50

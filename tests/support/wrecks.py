@@ -29,6 +29,7 @@ class Wreck:
     kind: str
     victim: Path
     content: bytes  # of the victim after the accident; empty for a directory, or when it is gone
+    is_newest: bool = False  # of its segments: nothing stands behind it that could tell what is missing
 
 
 def _flip(path: Path, rng: random.Random) -> None:
@@ -143,5 +144,6 @@ def spoil(folder: Path, seed: int) -> Wreck:
     kinds = _kinds(folder)
     kind, victims, damage = kinds[seed % len(kinds)]
     victim = rng.choice(victims)
+    is_newest = victim == max(victim.parent.glob("*.journal"), default=None)
     damage(victim, rng)
-    return Wreck(kind, victim, victim.read_bytes() if victim.is_file() else b"")
+    return Wreck(kind, victim, victim.read_bytes() if victim.is_file() else b"", is_newest)
