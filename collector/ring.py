@@ -195,9 +195,10 @@ class RingReader(_Ring):
 
 def wait_any(readers: list[RingReader], timeout_s: float, extra_fds: tuple[int, ...] = ()) -> list[int]:
     """Sleep until a ring has something, another descriptor is ready, or the time is over; ready descriptors."""
-    fds = [reader.wake_fd for reader in readers]
-    ready, _, _ = select.select([*fds, *extra_fds], [], [], max(0.0, timeout_s))
-    return ready
+    poll = select.poll()  # select() knows no descriptor over 1023
+    for fd in (*(reader.wake_fd for reader in readers), *extra_fds):
+        poll.register(fd, select.POLLIN)
+    return [fd for fd, _ in poll.poll(max(0.0, timeout_s) * 1000)]
 
 
 def _ordinary_max(capacity: int) -> int:

@@ -108,7 +108,7 @@ def test_checks_are_no_users(agent: str, agents: tuple[str, ...], found: tuple[i
     (group,) = house.groups
     count, synthetic, _, users = found
     assert (group.count, group.synthetic_count, group.visible_count, group.users) == found
-    sheet = ImpactSheet.model_validate_json(house.shelf.states[IMPACT_STATE_NAME])
+    sheet = ImpactSheet.model_validate_json(dict(house.shelf.states)[IMPACT_STATE_NAME])
     assert [(one.requests, one.synthetic, one.users.hit) for one in sheet.groups] == [(count, synthetic, users)]
 
 

@@ -44,10 +44,10 @@ def stub(store: FakeStore) -> Iterator[GroupServiceStub]:
 def full(text: str) -> ErrorGroup:
     """Every field holds something."""
     seen = [SeenAs(name=text, count=3, first_seen_ns=1, last_seen_ns=2)]
-    numbers = ("inferred_count", "logged_count", "visible_count", "resolved_ns", "ignored_until_ns", "regressions")
+    numbers = ("inferred_count", "logged_count", "visible_count", "synthetic_count", "resolved_ns", "ignored_until_ns")
     texts = ("message", "location", "operation", "error_class", "status_reason", "resolved_in_version", "novel_reason")
     return error_group(1, status="regressed", decided=True).model_copy(
-        update=dict.fromkeys((*numbers, "ignored_until_count", "lost"), 5)
+        update=dict.fromkeys((*numbers, "ignored_until_count", "regressions", "lost"), 5)
         | dict.fromkeys(texts, text)
         | dict.fromkeys(("operations", "environments", "hosts"), seen)
         | {axis: Judgement(value=text, reason=text) for axis in ("severity", "kind", "observability")}
