@@ -353,7 +353,7 @@ def _fault(detail: Any) -> str:
     if detail["type"] == "extra_forbidden":
         return f"{key}: unknown key; remove it or see `firstfault config schema`"
     found = detail.get("input")
-    secret = "headers" in detail["loc"] or detail["loc"][-1:] == ("token",)
+    secret = "headers" in detail["loc"] or detail["loc"][-1:] in (("token",), ("dsn",))
     shown = "" if secret or isinstance(found, dict | list) else f" (found {str(found)[:80]!r})"
     return f"{key}: {detail['msg']}{shown}" if key else str(detail["msg"])
 

@@ -5,6 +5,8 @@ One table for every port, so that none is forgotten (reliability.md R13, R14).
 
 from __future__ import annotations
 
+import socket
+
 CONNECTIONS_MAX = 1024
 HEADER_BYTES_MAX = 16 * 1024
 HANDSHAKE_TIMEOUT_S = 10.0
@@ -45,3 +47,15 @@ def port_limits(
 
 def _ms(seconds: float) -> int:
     return round(seconds * 1000)
+
+
+def why_not_bound(address: str) -> str:
+    """Say why a port cannot be had: gRPC's own words are in its log, which is off (collector/__init__)."""
+    host, _, port = address.rpartition(":")
+    try:
+        (family, kind, _, _, where), *_ = socket.getaddrinfo(host.strip("[]"), int(port), type=socket.SOCK_STREAM)
+        with socket.socket(family, kind) as tried:
+            tried.bind(where)
+    except OSError as error:
+        return error.strerror or str(error)
+    return "gRPC refuses it; GRPC_VERBOSITY=INFO in the environment has it say why"

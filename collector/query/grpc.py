@@ -18,7 +18,7 @@ from grpc_reflection.v1alpha import reflection
 from collector.auth.guard import Guard
 from collector.contracts import FindingQuery
 from collector.errors import BadRequestError, OverloadedError
-from collector.grpc_limits import port_limits
+from collector.grpc_limits import port_limits, why_not_bound
 from collector.pb.firstfault.v1 import groups_pb2 as groups_pb
 from collector.pb.firstfault.v1 import groups_pb2_grpc as groups_grpc
 from collector.pb.firstfault.v1 import incidents_pb2 as incidents_pb
@@ -198,7 +198,7 @@ class GrpcServer:
             else:
                 port = int(self._server.add_secure_port(self._address, self._credentials))
         except RuntimeError as error:
-            raise OSError(f"query-grpc cannot listen on {self._address}: {error}") from error
+            raise OSError(f"query-grpc cannot listen on {self._address}: {why_not_bound(self._address)}") from error
         if port == 0:
             raise OSError(f"query-grpc cannot listen on {self._address}; is the port taken?")
         self.hub.start()

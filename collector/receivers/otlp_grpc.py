@@ -27,7 +27,7 @@ from opentelemetry.proto.collector.trace.v1 import trace_service_pb2
 
 from collector.contracts import Encoding, Intake, Signal
 from collector.errors import OverloadedError, RefusedError, RetryableError
-from collector.grpc_limits import CONNECTIONS_MAX, HANDSHAKE_TIMEOUT_S, port_limits
+from collector.grpc_limits import CONNECTIONS_MAX, HANDSHAKE_TIMEOUT_S, port_limits, why_not_bound
 from collector.receivers.answers import answer_protobuf
 from collector.receivers.refusals import message_of, retry_info, status_for
 from collector.receivers.tally import Tally
@@ -150,7 +150,7 @@ class GrpcReceiver:
             else:
                 port = server.add_secure_port(self._address, self._credentials)
         except RuntimeError as error:
-            raise OSError(f"OTLP/gRPC cannot listen on {self._address}: {error}") from error
+            raise OSError(f"OTLP/gRPC cannot listen on {self._address}: {why_not_bound(self._address)}") from error
         if port == 0:
             raise OSError(f"OTLP/gRPC cannot listen on {self._address}")
         return int(port)

@@ -187,13 +187,14 @@ def test_what_may_be_a_secret_is_in_no_message(tmp_path: Path):
     """Also when it is of the wrong type."""
     text = (
         "auth: {bearer: [{name: a, roles: [read], token: 4711081547110815}]}\n"
-        "exporters: {otlp: {endpoint: 'a:1', headers: {authorization: 4711081547110815}}}\n"
+        "exporters: {otlp: {endpoint: 'a:1', headers: {authorization: 4711081547110815}}, sentry: {dsn: 'https://4711081547110815@a/b'}}\n"
     )
     with pytest.raises(ConfigError) as caught:
         load_config(write(tmp_path, text), {})
 
     assert "auth.bearer.0.token" in str(caught.value)
     assert "exporters.otlp.headers.authorization" in str(caught.value)
+    assert "exporters.sentry.dsn" in str(caught.value)
     assert "4711" not in str(caught.value)
 
 
@@ -235,12 +236,12 @@ def test_every_setting_that_may_be_a_secret_is_masked():
         path: found
         for path, found in settings.items()
         if re.search(
-            r"(token|password|passwd|secret|headers|credential|authorization|api_?key)$", path.rpartition(".")[2]
+            r"(token|password|passwd|secret|dsn|headers|credential|authorization|api_?key)$", path.rpartition(".")[2]
         )
         and path != "receivers.otlp.protocols.http.cors.allowed_headers"
     }
 
-    assert set(secret) == {"auth.bearer.token", "exporters.otlp.headers", "query.peers.headers"}
+    assert set(secret) == {"auth.bearer.token", "exporters.otlp.headers", "exporters.sentry.dsn", "query.peers.headers"}
     assert all('"format": "password"' in json.dumps(found) for found in secret.values())
 
 

@@ -224,6 +224,7 @@ def fill(server: Server, names: Sequence[str], url: str, begin_ns: int) -> dict[
                 headers={"If-Match": "*"},
             )
             assert put.status_code == 200, put.text
+            server.until(lambda name=name: server.get(paths[name]["groups"]).status_code == 200, "the group to be kept")
             change = dict.fromkeys(("service", "version", "previous", "environment", "description", "url"), text[:200])
             assert client.post("/changes", json=change).status_code in (200, 201)
     return paths
