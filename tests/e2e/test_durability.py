@@ -48,7 +48,7 @@ class Sender:
     def __init__(self, server: Server, seed: int) -> None:
         self.failing: list[bytes] = []
         self.clean: list[bytes] = []
-        self.guilty: set[bytes] = set()  # sent, acknowledged or not
+        self.guilty: set[bytes] = set()  # sent, acknowledged or not: failing, or by half
         self.answered = threading.Event()  # once, at least
         self._server, self._seed = server, seed
         self._stop = threading.Event()
@@ -77,6 +77,8 @@ class Sender:
                         export(ExportTraceServiceRequest.FromString(traces), timeout=10)
                         self.answered.set()
                 except grpc.RpcError:
+                    # Its half may be there, and that the other half is missing may be said of it.
+                    self.guilty.add(drawing.trace_id)
                     self._stop.wait(0.01)
                     continue
                 (self.failing if fails else self.clean).append(drawing.trace_id)
