@@ -102,7 +102,7 @@ class OutboxItem:
 
     key : deterministic; a second put of the same key and destination is ignored
     signal : TRACES or LOGS
-    payload : a serialised Export*ServiceRequest
+    payload : a serialised Export*ServiceRequest; to Sentry, an envelope
     """
 
     key: bytes

@@ -111,21 +111,22 @@ class Moments:
 
     def first_answer(self, server: Server, sender: Sender) -> bool:
         """Within 50 ms of it."""
-        server.until(server.ready, "readiness", 100)
-        sender.start()
-        assert sender.answered.wait(30)
+        self._until_answered(server, sender)
         time.sleep(self._rng.uniform(0.0, 0.05))
         return True
 
     def stop(self, server: Server, sender: Sender) -> bool:
         """Asked to stop, with load, and not given the time."""
-        server.until(server.ready, "readiness", 100)
-        sender.start()
-        assert sender.answered.wait(30)
+        self._until_answered(server, sender)
         time.sleep(self._rng.uniform(0.0, 1.0))
         server.process.send_signal(signal.SIGTERM)
         time.sleep(self._rng.uniform(0.0, 1.5))
         return server.process.poll() is None
+
+    def _until_answered(self, server: Server, sender: Sender) -> None:
+        server.until(server.ready, "readiness", 100)
+        sender.start()
+        assert sender.answered.wait(30)
 
 
 def killed_again_and_again(folder: Path, moments: Sequence[str], processes: int, seed: int) -> dict[str, Any]:

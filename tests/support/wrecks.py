@@ -99,7 +99,7 @@ def _newer_schema(path: Path, rng: random.Random) -> None:
 
 
 _Damage = Callable[[Path, random.Random], None]
-_SEGMENT: dict[str, _Damage] = {
+_ANY_FILE: dict[str, _Damage] = {
     "flip": _flip,
     "zero sector": _zero_sector,
     "cut": _cut,
@@ -107,20 +107,9 @@ _SEGMENT: dict[str, _Damage] = {
     "rubbish": _rubbish,
     "gone": _gone,
     "directory": _directory,
-    "copied": _copied,
-    "swapped": _swapped,
-    "newer": _newer_segment,
 }
-_SQLITE: dict[str, _Damage] = {
-    "flip": _flip,
-    "zero sector": _zero_sector,
-    "cut": _cut,
-    "empty": _empty,
-    "rubbish": _rubbish,
-    "gone": _gone,
-    "directory": _directory,
-    "newer": _newer_schema,
-}
+_SEGMENT: dict[str, _Damage] = {**_ANY_FILE, "copied": _copied, "swapped": _swapped, "newer": _newer_segment}
+_SQLITE: dict[str, _Damage] = {**_ANY_FILE, "newer": _newer_schema}
 _SIDE: dict[str, _Damage] = {"flip": _flip, "cut": _cut, "rubbish": _rubbish, "gone": _gone}
 
 
