@@ -17,7 +17,7 @@ from collector.cli import app
 from collector.text_analysis import is_text_evidence
 from tests.analyzer.errors.test_log_schema import EXAMPLE
 from tests.analyzer.errors.test_text_evidence import NPE, log_of
-from tests.collector.query.test_rest import CHECKOUT, Room, problem
+from tests.collector.query.rooms import CHECKOUT, Room, problem
 
 
 def post(body: bytes, kind: str, **headers: str) -> httpx.Response:

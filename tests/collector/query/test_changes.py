@@ -9,7 +9,7 @@ import pytest
 
 from collector.query.rest import create_app
 from collector.store.changes import ChangeShelf
-from tests.collector.query.test_rest import Client
+from tests.collector.query.rooms import Client
 from tests.support.fakes.clock import EPOCH_NS, SECOND_NS, ManualClock
 from tests.support.fakes.store import FakeOpenTraces, FakeStore
 

@@ -22,7 +22,7 @@ from collector.query.desk import QuerySettings, ReportFormat
 from collector.query.rest import RestServer, create_app
 from collector.reporting import Page, changes_before, page_of_group, page_of_incident, page_of_trace
 from tests.collector.query.answers import HOSTILE_TEXTS, TRACE, full
-from tests.collector.query.test_rest import Client, problem
+from tests.collector.query.rooms import Client, problem
 from tests.support.answers import error_group, incident
 from tests.support.drawing import batch, draw
 from tests.support.fakes.store import FakeChangeLog, FakeOpenTraces, FakeStore

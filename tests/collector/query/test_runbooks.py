@@ -22,8 +22,8 @@ from collector.query.rest_runbooks import BODY_BYTES_MAX
 from collector.reporting import page_of_group, page_of_incident, page_of_trace
 from collector.store.runbooks import RunbookShelf
 from tests.collector.query.answers import HOSTILE_TEXTS, TRACE
+from tests.collector.query.rooms import Client, problem
 from tests.collector.query.test_report_doors import Shelf, answered
-from tests.collector.query.test_rest import Client, problem
 from tests.support.answers import error_group
 from tests.support.fakes.clock import ManualClock
 from tests.support.fakes.store import FakeOpenTraces, FakeRunbookLog, FakeStore

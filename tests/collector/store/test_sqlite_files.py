@@ -1,4 +1,4 @@
-"""What SQLite files promise beyond the contract: who may read them, damage, room, several processes."""
+"""What SQLite files promise beyond the contract: who may read them, all or nothing, several processes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ import sqlite3
 import stat
 import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,35 +21,10 @@ from collector.store.database import NewerFileError
 from collector.store.ownership import StoreInUseError
 from collector.store.sqlite import SqliteStore
 from tests.support.answers import checkout, message, stored, trace_id
-from tests.support.fakes.clock import EPOCH_NS, SECOND_NS, ManualClock
+from tests.support.fakes.clock import EPOCH_NS, ManualClock
 
 NOW_FILE = "traces-2025100908.sqlite"  # the hour of EPOCH_NS
 MIB = 2**20
-
-
-@pytest.fixture
-def clock() -> ManualClock:
-    return ManualClock()
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    return tmp_path / "shelf"
-
-
-@pytest.fixture
-def store(folder: Path, clock: ManualClock) -> Iterator[SqliteStore]:
-    store = SqliteStore.open(folder, clock=clock)
-    yield store
-    store.close()
-
-
-def spoil(path: Path) -> None:
-    """Overwrite every page but the first; the header still looks like SQLite."""
-    size = path.stat().st_size
-    with path.open("r+b") as file:
-        file.seek(8192)
-        file.write(b"\xa5" * (size - 8192))
 
 
 # -- memory ------------------------------------------------------------------------------------
@@ -268,197 +242,6 @@ def test_the_outbox_outlives_the_process(folder: Path, clock: ManualClock):
     store.close()
 
 
-# -- damage -------------------------------------------------------------------------------------
-
-
-def test_a_damaged_hour_is_put_aside_and_the_rest_lives(folder: Path, clock: ManualClock):
-    """The file is renamed, never deleted; other hours answer; what it held is said to be gone."""
-    store = SqliteStore.open(folder, clock=clock)
-    store.put([stored(1)])
-    clock.advance(3600)
-    store.put([stored(2)])
-    store.close()
-    spoil(folder / NOW_FILE)
-    size = (folder / NOW_FILE).stat().st_size
-
-    store = SqliteStore.open(folder, clock=clock)
-
-    assert [store.find(trace_id(number)).status for number in (1, 2)] == ["expired", "stored"]
-    assert (folder / f"{NOW_FILE}.corrupt-1").stat().st_size == size
-    assert not (folder / NOW_FILE).exists()
-    assert store.counters()["quarantined_files"] == 1
-    store.close()
-
-
-@pytest.mark.parametrize("content", [b"this is no database" * 1000, b"SQLite format 3\x00" + b"\xff" * 9000])
-def test_a_file_of_something_else_is_put_aside(folder: Path, clock: ManualClock, content: bytes):
-    """The current hour's name is taken by rubbish; the put goes to a new file."""
-    folder.mkdir()
-    (folder / NOW_FILE).write_bytes(content)
-    store = SqliteStore.open(folder, clock=clock)
-
-    store.put([stored(1, exports=(message(1),))])
-
-    assert store.find(trace_id(1)).status == "stored"
-    assert store.outbox_count() == 1
-    assert (folder / f"{NOW_FILE}.corrupt-1").read_bytes() == content
-    store.close()
-
-
-@pytest.mark.parametrize("name", [NOW_FILE, "meta.sqlite"])
-@pytest.mark.parametrize("what", ["empty", "directory"])
-def test_a_name_that_holds_nothing_is_put_aside_and_counted(folder: Path, clock: ManualClock, name: str, what: str):
-    """SQLite would fill an empty file without a word, and nobody would know that something is gone."""
-    folder.mkdir()
-    (folder / name).touch() if what == "empty" else (folder / name).mkdir()
-
-    store = SqliteStore.open(folder, clock=clock)
-    store.put([stored(1)])
-
-    assert store.find(trace_id(1)).status == "stored"
-    assert (folder / f"{name}.corrupt-1").exists()
-    assert store.counters()["quarantined_files"] == 1
-    store.close()
-
-
-def test_damage_while_running_costs_the_file_only(store: SqliteStore, folder: Path, clock: ManualClock):
-    """Messages that waited in the file are counted as dropped; new ones are kept."""
-    store.put([stored(number, exports=(message(number),)) for number in range(200)])
-    store._files.release(store._files.hours[0])  # folds the WAL in, as an hour later
-    spoil(folder / NOW_FILE)
-
-    store.put([stored(1000, exports=(message(1000),))])
-
-    assert store.find(trace_id(1000)).status == "stored"
-    assert store.outbox_count() == 1
-    assert store.counters()["outbox_dropped"] == 200
-    assert len(list(folder.glob("*.corrupt-*"))) == 1
-
-
-def test_a_damaged_meta_file_is_begun_anew(folder: Path, clock: ManualClock):
-    """Findings do not need it."""
-    store = SqliteStore.open(folder, clock=clock)
-    store.put([stored(1)], clean_trace_ids=[trace_id(2)])
-    store.save_state("baselines", b"x" * 100_000)
-    store.close()
-    (folder / "meta.sqlite").write_bytes(b"rubbish" * 5000)
-
-    store = SqliteStore.open(folder, clock=clock)
-    store.save_state("baselines", b"again")
-
-    assert store.find(trace_id(1)).status == "stored"
-    assert store.find(trace_id(2)).status == "unknown"
-    assert store.load_state("baselines") == b"again"
-    assert (folder / "meta.sqlite.corrupt-1").exists()
-    assert store.counters()["quarantined_files"] == 1
-    store.close()
-
-
-def test_a_reader_steps_over_damage(folder: Path, clock: ManualClock):
-    """It may not rename; it reads the rest, and counts the file once."""
-    store = SqliteStore.open(folder, clock=clock)
-    store.put([stored(1)])
-    clock.advance(3600)
-    store.put([stored(2)])
-    store.close()
-    spoil(folder / NOW_FILE)
-
-    reader = SqliteStore.open(folder, read_only=True)
-
-    assert [reader.find(trace_id(number)).status for number in (2, 1, 1)] == ["stored", "expired", "expired"]
-    assert reader.counters()["quarantined_files"] == 1
-    assert (folder / NOW_FILE).exists()
-    reader.close()
-
-
-def test_a_damaged_answer_is_said_to_be_so(store: SqliteStore):
-    """One row's bytes are wrong; the file is fine."""
-    store.put([stored(1), stored(2)])
-    db = store._files.connection(store._files.hours[0])
-    assert db is not None
-    db.execute("UPDATE trace_result SET answer = x'00ff' WHERE trace_id = ?", (trace_id(1),))
-
-    found = store.find(trace_id(1))
-
-    assert (found.status, found.answer) == ("dropped", None)
-    assert "damaged" in found.reason
-    assert store.find(trace_id(2)).status == "stored"
-    assert store.counters()["unreadable_rows"] == 1
-
-
-# -- room -----------------------------------------------------------------------------------------
-
-
-def test_the_oldest_hour_leaves_first(folder: Path, clock: ManualClock):
-    """Three hours of 1 MiB under a quota of 2.5 MiB; the message that waited in the first is counted."""
-    store = SqliteStore.open(folder, clock=clock, bytes_max=5 * MIB // 2)
-    for hour in range(3):
-        store.put(
-            [stored(hour * 100 + number, otlp=os.urandom(MIB // 8)) for number in range(8)]
-            + [stored(hour * 100 + 50, exports=(message(hour),))]
-        )
-        clock.advance(3600)
-    clock.advance(-3600)
-
-    store.retain(clock.now_ns())
-
-    assert [store.find(trace_id(number)).status for number in (0, 100, 200)] == ["expired", "stored", "stored"]
-    counters = store.counters()
-    assert (counters["expired_files"], counters["expired_traces"], counters["outbox_dropped"]) == (1, 9, 1)
-    assert store.outbox_count() == 2
-    store.close()
-
-
-def test_one_hour_that_outgrows_the_quota_is_trimmed(folder: Path, clock: ManualClock):
-    """Its oldest traces leave; its messages stay; its pages are used again, so the file stops growing."""
-    store = SqliteStore.open(folder, clock=clock, bytes_max=2 * MIB)
-    for round_ in range(8):
-        store.put(
-            [
-                stored(round_ * 10 + n, otlp=os.urandom(MIB // 10), exports=(message(round_ * 10 + n),))
-                for n in range(10)
-            ]
-        )
-        store.retain(clock.now_ns())
-
-    assert [store.find(trace_id(number)).status for number in (0, 79)] == ["expired", "stored"]
-    assert store.outbox_count() == 80
-    assert store.counters()["outbox_dropped"] == 0
-    assert (folder / NOW_FILE).stat().st_size < 5 * MIB
-    store.close()
-
-
-def test_messages_leave_last_and_counted(folder: Path, clock: ManualClock):
-    """A destination that is down for an hour fills the quota by itself."""
-    store = SqliteStore.open(folder, clock=clock, bytes_max=2 * MIB)
-    for number in range(40):
-        store.put([stored(number, exports=(message(number, payload=os.urandom(MIB // 10)),))])
-        store.retain(clock.now_ns())
-
-    counters = store.counters()
-    assert 0 < counters["outbox_dropped"] < 40
-    assert store.outbox_count() == 40 - counters["outbox_dropped"]
-    assert len(store.outbox_take("otlp", 100, EPOCH_NS)) == store.outbox_count()
-    assert store.outbox_take("otlp", 1, EPOCH_NS)[0].key != b"key-0"
-    store.close()
-
-
-def test_rollups_do_not_push_the_answers_out(folder: Path, clock: ManualClock):
-    """They have a quarter of the quota; their oldest minutes leave."""
-    store = SqliteStore.open(folder, clock=clock, bytes_max=4 * MIB)
-    store.put([stored(1)])
-    minute = EPOCH_NS // (60 * SECOND_NS) - 100
-    for step in range(100):
-        store.put([], rollups=[Rollup(minute + step, "s", f"operation {n:060d}", 2, 1, 0, 1, 1) for n in range(300)])
-        store.retain(clock.now_ns())
-
-    assert store._meta.read(lambda meta: meta.used_bytes(), 0) < 2 * MIB
-    assert store.find(trace_id(1)).status == "stored"
-    assert store.services((minute + 99) * 60 * SECOND_NS, EPOCH_NS) != []
-    assert store.services(minute * 60 * SECOND_NS, (minute + 1) * 60 * SECOND_NS) == []
-    store.close()
-
-
 def test_dead_letters_can_be_sent_again(store: SqliteStore):
     """The token was wrong for an hour."""
     store.put([stored(1, exports=(message(1, payload=b"precious"), message(1, "webhook")))])
@@ -471,31 +254,3 @@ def test_dead_letters_can_be_sent_again(store: SqliteStore):
 
     assert [item.payload for item in store.outbox_take("otlp", 10, EPOCH_NS)] == [b"precious"]
     assert (store.outbox_count(), store.dead_letter_count()) == (1, 1)
-
-
-def test_more_hours_than_connections(folder: Path, clock: ManualClock, monkeypatch: pytest.MonkeyPatch):
-    """Connections are closed and opened again; every hour still answers."""
-    monkeypatch.setattr("collector.store.hours.OPEN_MAX", 3)
-    store = SqliteStore.open(folder, clock=clock)
-    for hour in range(8):
-        store.put([stored(hour, answer=checkout(hour, start_ns=clock.now_ns()), exports=(message(hour),))])
-        clock.advance(3600)
-
-    assert [row.trace_id for row in store.findings(FindingQuery()).rows] == [
-        trace_id(n).hex() for n in range(7, -1, -1)
-    ]
-    assert {store.find(trace_id(number)).status for number in range(8)} == {"stored"}
-    assert [item.key for item in store.outbox_take("otlp", 10, EPOCH_NS)] == [b"key-%d" % n for n in range(8)]
-    store.close()
-
-
-def test_a_damaged_message_is_a_dead_letter(store: SqliteStore):
-    """It cannot be sent; the one behind it can."""
-    store.put([stored(1, exports=(message(1), message(2)))])
-    db = store._files.connection(store._files.hours[0])
-    assert db is not None
-    db.execute("UPDATE outbox SET payload = x'00' WHERE key = ?", (b"key-1",))
-
-    assert [item.key for item in store.outbox_take("otlp", 10, EPOCH_NS)] == [b"key-2"]
-    assert (store.outbox_count(), store.dead_letter_count()) == (1, 1)
-    assert store.counters()["unreadable_rows"] == 1
