@@ -46,7 +46,7 @@ class ReportFormat(StrEnum):
 def serve(
     config: ConfigPath = None,
     processes: Annotated[
-        int | None, typer.Option(min=0, max=64, help="0: one receiver process a core; 1: everything in one process.")
+        int | None, typer.Option(min=0, max=64, help="0: a receiver process a core, but one; 1: all in one process.")
     ] = None,
 ) -> None:
     """Run the server: OTLP in on 4317 and 4318, answers on 8080."""

@@ -213,7 +213,7 @@ class Health(Section):
 
 
 class Service(Section):
-    processes: int = Field(0, ge=0, le=64, description="0: one receiver a core; 1: everything in one process")
+    processes: int = Field(0, ge=0, le=64, description="0: one receiver a core, but one; 1: everything in one process")
     stop_timeout_s: float = Field(10.0, gt=0, le=3600)
     telemetry: Telemetry = Telemetry()
     health: Health = Health()

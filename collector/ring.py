@@ -28,7 +28,8 @@ import numpy as np
 
 from collector.contracts import Signal
 
-ROOM_BYTES = 16 * 2**20  # two requests of 8 MiB; the engine reads that much in less than it stands still for
+ROOM_BYTES = 16 * 2**20  # two requests of 8 MiB
+FLOOD_BYTES = 32 * 2**20  # of all rings: what receivers take in the tenth of a second that the engine stands still
 
 _HEADER_BYTES = 64  # words: written, read, where the record of the slot's request ends, capacity
 _RECORD_BYTES = 16  # length; signal in the low byte, above it the request's number in the journal

@@ -24,7 +24,7 @@ from collector.config import Config, ConfigError, check
 from collector.floors import check_floors
 from collector.health import Health, health_server, metrics_server
 from collector.logs import set_up_logging
-from collector.ring import ROOM_BYTES, create_ring
+from collector.ring import FLOOD_BYTES, ROOM_BYTES, create_ring
 from collector.supervisor import ChildSpec, Supervisor, own_stop_s
 from collector.telemetry import Snapshot, Telemetry, merge
 
@@ -203,9 +203,10 @@ class _Many:
         self._stopping = stopping
         # Not in the storage directory: the name of a Unix socket may have 107 bytes only.
         self._folder = Path(tempfile.mkdtemp(prefix="firstfault-"))
-        count = _receiver_count(config)
+        count = receiver_count(config)
         grpc, http = config.receivers.otlp.protocols.grpc, config.receivers.otlp.protocols.http
-        rings = [create_ring(max(grpc.message_bytes_max, http.message_bytes_max)) for _ in range(count)]
+        room = max(ROOM_BYTES, FLOOD_BYTES // count)
+        rings = [create_ring(max(grpc.message_bytes_max, http.message_bytes_max), room) for _ in range(count)]
         told = {"config": dict(tree), "control_folder": str(self._folder), "receivers": count}
         receivers = [f"receiver-{number}" for number in range(count)]
         cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
@@ -268,6 +269,7 @@ class _Many:
         return merge([*numbers, {f"process_restarts|{name}": n for name, n in self._supervisor.restarts.items()}])
 
 
-def _receiver_count(config: Config) -> int:
+def receiver_count(config: Config) -> int:
+    """The engine is one thread and decides how much is taken: it has a core left to it."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return config.service.processes or cores
+    return config.service.processes or max(1, cores - 1)
