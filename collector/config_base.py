@@ -7,6 +7,8 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict
 
+from analyzer.digits import is_number
+
 
 def endpoint(value: str) -> str:
     """Check "host:port".
@@ -25,7 +27,7 @@ def endpoint(value: str) -> str:
 
 
 def _is_port(text: str) -> bool:
-    return text.isascii() and text.isdigit() and len(text) <= 5 and int(text) <= 65535
+    return is_number(text, 5) and int(text) <= 65535
 
 
 def _file(value: Path) -> Path:

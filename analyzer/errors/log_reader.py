@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from hashlib import blake2b
 from typing import Any, Literal
 
+from analyzer.digits import is_number
 from analyzer.error_classes import ErrorClass, http_class, type_class
 from analyzer.errors.iso_time import iso_of, read_time
 from analyzer.errors.log_names import DURATIONS_NS, ENVIRONMENT_WORDS, LEVEL_WORDS, NAMES, PREFIXES
@@ -200,7 +201,7 @@ def _any_value(value: Any) -> Any:
         if kind in ("stringValue", "boolValue", "doubleValue"):
             return inner
         if kind == "intValue":
-            return int(inner) if isinstance(inner, str) and _is_number(inner.removeprefix("-")) else inner
+            return int(inner) if isinstance(inner, str) and is_number(inner.removeprefix("-")) else inner
         if kind == "kvlistValue" and isinstance(inner, dict):
             return _any_value(inner.get("values"))
     return value
@@ -208,7 +209,7 @@ def _any_value(value: Any) -> Any:
 
 def read_level(value: object) -> str:
     """Read a level: a word, a number of OpenTelemetry (1 to 24), of pino (10 to 60); empty when it is neither."""
-    if isinstance(value, str) and not _is_number(value):
+    if isinstance(value, str) and not is_number(value):
         return LEVEL_WORDS.get(value.strip().upper().removeprefix("SEVERITY_NUMBER_").rstrip("1234"), "")
     number = int(value) if isinstance(value, int | str) and not isinstance(value, bool) and value != "" else -1
     if 1 <= number <= 24 and number != 10 and number != 20:
@@ -239,7 +240,7 @@ def _text(value: Scalar) -> str:
 
 def _hex(value: Scalar, digits: int, *, decimal: bool) -> str:
     text = _text(value).strip().lower().removeprefix("0x")
-    if decimal and _is_number(text) and len(text) != digits and int(text) < 2**64:
+    if decimal and is_number(text) and len(text) != digits and int(text) < 2**64:
         text = f"{int(text):x}".zfill(digits)  # 64 bits of a trace id: the lower half of ours
     if not text or len(text) > digits or any(sign not in "0123456789abcdef" for sign in text):
         return ""
@@ -259,12 +260,7 @@ def _milliseconds(value: Scalar, *, in_ns: bool) -> float:
 
 def _status(value: Scalar) -> int:
     text = _text(value)
-    return int(text) if _is_number(text) and len(text) == 3 and 100 <= int(text) <= 599 else 0
-
-
-def _is_number(text: str) -> bool:
-    """Whether `int` reads it: "²" is a digit too, and four thousand digits are too many."""
-    return text.isascii() and text.isdigit() and len(text) <= 64
+    return int(text) if is_number(text) and len(text) == 3 and 100 <= int(text) <= 599 else 0
 
 
 def write_log(record: LogRecord) -> dict[str, Any]:

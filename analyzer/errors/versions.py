@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from analyzer.digits import is_number
+
 _PARTS_MAX = 16
 _NUMBERS = re.compile(r"v?(\d{1,18}(?:\.\d{1,18}){0,7})(?:[-.~_]?([0-9A-Za-z][\w.-]{0,100})?)?", re.ASCII)
 
@@ -37,5 +39,5 @@ def _key(version: str) -> tuple[tuple[int, ...], int, tuple[tuple[int, int, str]
     if "." not in found[1]:
         return None  # 9f3c1e: a hash that begins with digits
     parts = re.split(r"[.-]", rest)[:_PARTS_MAX]
-    keys = tuple((0, int(part), "") if part.isascii() and part.isdigit() else (1, 0, part) for part in parts)
+    keys = tuple((0, int(part), "") if is_number(part, 100) else (1, 0, part) for part in parts)
     return numbers, 0, keys

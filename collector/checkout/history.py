@@ -12,6 +12,8 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
+from analyzer.digits import is_number
+
 COMMITS_MAX = 20
 LINES_AROUND = 3
 OUTPUT_BYTES_MAX = 256 * 1024
@@ -106,7 +108,7 @@ def _commits(output: bytes) -> list[Commit]:
     commits: list[Commit] = []
     for told in output.decode(errors="replace").split("\x01")[1:]:
         parts = told.split("\0")
-        if len(parts) < 5 or not parts[1].isdigit():
+        if len(parts) < 5 or not is_number(parts[1]):
             continue  # cut off at the end of what is read
         commits.append(Commit(parts[0], int(parts[1]), parts[2].strip(), parts[3].strip()))
     return commits

@@ -17,6 +17,7 @@ from email.utils import parsedate_to_datetime
 from google.protobuf.message import DecodeError
 from google.rpc.status_pb2 import Status
 
+from analyzer.digits import is_number
 from collector.contracts import Clock, Signal
 from collector.exporters.transport import (
     ANSWER_BYTES_MAX,
@@ -195,8 +196,8 @@ def _retry_after_s(header: str | None) -> float | None:
     """Seconds, or an HTTP date (RFC 9110 10.2.3)."""
     if header is None:
         return None
-    if header.strip().isascii() and header.strip().isdigit():
-        return bounded_wait_s(float(header.strip()[:12]))
+    if is_number(header.strip()):
+        return bounded_wait_s(float(header.strip()))
     try:
         return bounded_wait_s(parsedate_to_datetime(header).timestamp() - time.time())
     except (ValueError, TypeError, OverflowError):

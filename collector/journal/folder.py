@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
+from analyzer.digits import is_number
+
 logger = logging.getLogger(__name__)
 
 SUFFIX = ".journal"
@@ -43,7 +45,7 @@ def segments(folder: Path) -> list[Segment]:
         for path in folder.iterdir():
             name = path.name.removesuffix(DAMAGED)
             number = name.removesuffix(SUFFIX)
-            if name.endswith(SUFFIX) and len(number) == _DIGITS and number.isdigit():
+            if name.endswith(SUFFIX) and len(number) == _DIGITS and is_number(number):
                 found.append(Segment(int(number), path, damaged=path.name.endswith(DAMAGED)))
     return sorted(found, key=lambda segment: (segment.first_sequence, segment.path.name))
 

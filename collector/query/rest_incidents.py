@@ -14,6 +14,7 @@ from pydantic import TypeAdapter
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import StreamingResponse
 
+from analyzer.digits import is_number
 from analyzer.incident_words import Incident
 from collector.contracts import IncidentChange, IncidentQuery
 from collector.errors import OverloadedError
@@ -80,7 +81,7 @@ def incident_routes(desk: Desk, stopping: threading.Event) -> APIRouter:
         last_event_id: Annotated[str | None, Header(description="sent by a browser that connects again")] = None,
     ) -> Response:
         """Stays open. A slow reader gets each incident as it is when it reads; revisions in between are left out."""
-        if after is None and last_event_id is not None and last_event_id.isascii() and last_event_id.isdigit():
+        if after is None and last_event_id is not None and is_number(last_event_id):
             after = int(last_event_id[:18])
         streams.enter()
         try:

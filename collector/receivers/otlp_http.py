@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 
 import orjson
 
+from analyzer.digits import is_number
 from collector.asgi_thread import AsgiThread, Receive, Scope, Send, respond
 from collector.contracts import Encoding, Intake, Signal
 from collector.errors import (
@@ -309,9 +310,9 @@ def _media_type(headers: Mapping[str, str]) -> str:
 
 
 def _declared_bytes(headers: Mapping[str, str]) -> int:
-    """What Content-Length says; 0 when it says nothing that can be a length ("²" is a digit to Python)."""
+    """What Content-Length says; 0 when it says nothing that can be a length."""
     text = headers.get("content-length", "")
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 20 else 0
+    return int(text) if is_number(text, 19) else 0
 
 
 def _status(error: RefusedError) -> int:
