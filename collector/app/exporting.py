@@ -13,10 +13,11 @@ from collector.config_exporters import Exporters, OtlpExporterConfig, SentryExpo
 from collector.contracts import Clock, OutboxItem, Store
 from collector.exporters.breaker import CircuitBreaker
 from collector.exporters.briefs import brief_exports
+from collector.exporters.delivery import Delivery, Tuning
 from collector.exporters.findings import ExportSettings, finding_exports
 from collector.exporters.groups import group_exports
 from collector.exporters.incidents import incident_exports
-from collector.exporters.otlp import OtlpExporter, Tuning, connect
+from collector.exporters.otlp import connect
 from collector.exporters.sentry import DESTINATION as SENTRY
 from collector.exporters.sentry import SentrySettings, sentry_events
 from collector.exporters.sentry_dsn import Dsn
@@ -56,7 +57,7 @@ class Destinations:
     """Who carries messages, a thread for each destination. `start` and `stop` by the owner, `wake` from any thread."""
 
     def __init__(self, exporters: Exporters, store: Store, clock: Clock) -> None:
-        self._exporters: dict[str, OtlpExporter] = {}
+        self._exporters: dict[str, Delivery] = {}
         if exporters.otlp is not None:
             self._exporters[OTLP] = _otlp(exporters.otlp, store, clock)
         if exporters.sentry is not None:
@@ -86,7 +87,7 @@ class Destinations:
         return merge([exporter_samples(name, exporter.counters()) for name, exporter in self._exporters.items()])
 
 
-def _otlp(section: OtlpExporterConfig, store: Store, clock: Clock) -> OtlpExporter:
+def _otlp(section: OtlpExporterConfig, store: Store, clock: Clock) -> Delivery:
     settings = OtlpSettings(
         endpoint=section.endpoint,
         protocol=section.protocol,
@@ -99,7 +100,7 @@ def _otlp(section: OtlpExporterConfig, store: Store, clock: Clock) -> OtlpExport
         compression=section.compression,
         timeout_s=section.timeout_s,
     )
-    return OtlpExporter(
+    return Delivery(
         store,
         connect(settings, clock),
         clock,
@@ -110,9 +111,9 @@ def _otlp(section: OtlpExporterConfig, store: Store, clock: Clock) -> OtlpExport
     )
 
 
-def _sentry(section: SentryExporterConfig, store: Store, clock: Clock) -> OtlpExporter:
+def _sentry(section: SentryExporterConfig, store: Store, clock: Clock) -> Delivery:
     dsn = Dsn.read(section.dsn.get_secret_value())
-    return OtlpExporter(
+    return Delivery(
         store,
         sentry_transport(dsn, section.ca_file, section.timeout_s, clock),
         clock,

@@ -6,102 +6,19 @@ import logging
 import subprocess
 import sys
 import threading
-from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from analyzer.finding_ids import finding_id
 from collector.contracts import OutboxItem, Signal
 from collector.errors import OverloadedError
-from collector.exporters.breaker import CircuitBreaker
-from collector.exporters.findings import ExportSettings, finding_exports
-from collector.exporters.otlp import OtlpExporter, Tuning, connect
-from collector.exporters.transport import OtlpSettings
 from collector.store.sqlite import SqliteStore
-from tests.support.answers import checkout, message, stored
-from tests.support.fakes.clock import EPOCH_NS, ManualClock
+from tests.collector.exporters.deliveries import Bench, expected, findings, put
+from tests.support.answers import message, stored
+from tests.support.fakes.clock import ManualClock
 from tests.support.fakes.otlp_sink import GrpcSink, HttpSink, Reply, Sink
-
-TUNING = Tuning(quick_pause_s=0.0, poll_s=0.01, store_pause_s=0.01)
-
-
-@pytest.fixture
-def clock() -> ManualClock:
-    return ManualClock()
-
-
-@pytest.fixture
-def store(tmp_path: Path, clock: ManualClock) -> Iterator[SqliteStore]:
-    store = SqliteStore.open(tmp_path / "shelf", clock=clock)
-    yield store
-    store.close()
-
-
-@pytest.fixture(params=["grpc", "http"])
-def sink(request: pytest.FixtureRequest) -> Iterator[GrpcSink | HttpSink]:
-    with GrpcSink() if request.param == "grpc" else HttpSink() as sink:
-        yield sink
-
-
-class Bench:
-    """An exporter on the bench: stepped by hand, or running."""
-
-    def __init__(
-        self, store: SqliteStore, sink: GrpcSink | HttpSink, clock: ManualClock, timeout_s: float = 10.0
-    ) -> None:
-        protocol = "grpc" if isinstance(sink, GrpcSink) else "http"
-        self.transport = connect(OtlpSettings(sink.endpoint, protocol, timeout_s=timeout_s))  # type: ignore[arg-type]
-        self.breaker = CircuitBreaker(clock)
-        self.exporter = OtlpExporter(store, self.transport, clock, breaker=self.breaker, tuning=TUNING)
-
-    def steps(self) -> None:
-        """Step while there is something to do now."""
-        while self.exporter.step() == 0.0:
-            pass
-
-    def counters(self) -> dict[str, int | str]:
-        return self.exporter.counters()
-
-
-@pytest.fixture
-def bench(store: SqliteStore, sink: GrpcSink | HttpSink, clock: ManualClock) -> Iterator[Bench]:
-    bench = Bench(store, sink, clock)
-    yield bench
-    bench.exporter.stop(10)
-
-
-def put(store: SqliteStore, first: int, count: int = 1) -> None:
-    """Findings with what is told of them."""
-    answers = [checkout(number) for number in range(first, first + count)]
-    store.put(
-        [
-            stored(number, answer=answer, exports=tuple(finding_exports(answer, ExportSettings(), EPOCH_NS)))
-            for number, answer in enumerate(answers, first)
-        ]
-    )
-
-
-def findings(sink: Sink) -> Counter[str]:
-    """How often each root-cause finding was taken, by its id in the log events."""
-    found: Counter[str] = Counter()
-    for request in sink.taken:
-        if request.signal == Signal.LOGS:
-            for resource_logs in ExportLogsServiceRequest.FromString(request.payload).resource_logs:
-                first = resource_logs.scope_logs[0].log_records[0]
-                found[next(p.value.string_value for p in first.attributes if p.key == "firstfault.finding.id")] += 1
-    return found
-
-
-def expected(first: int, count: int) -> Counter[str]:
-    return Counter(
-        finding_id("", checkout(number).trace_id, "error.origin.local", "0000000000000001")
-        for number in range(first, first + count)
-    )
-
 
 # -- all is well -----------------------------------------------------------------------------------
 
@@ -237,7 +154,7 @@ def test_an_outage_is_said_once_and_so_is_its_end(
     store: SqliteStore, sink: Sink, bench: Bench, clock: ManualClock, caplog: pytest.LogCaptureFixture
 ):
     """A wrong address must not be found out from counters alone; a hiccup of two tries is not worth a line."""
-    caplog.set_level(logging.INFO, logger="collector.exporters.otlp")
+    caplog.set_level(logging.INFO, logger="collector.exporters.delivery")
     put(store, 1)
     sink.plan(Reply.down(), Reply.down())
     bench.steps()
@@ -278,11 +195,12 @@ def test_a_backlog_survives_the_process(tmp_path: Path, clock: ManualClock):
     child = """
 import sys
 from collector.clock import SystemClock
-from collector.exporters.otlp import OtlpExporter, connect
+from collector.exporters.delivery import Delivery
+from collector.exporters.otlp import connect
 from collector.exporters.transport import OtlpSettings
 from collector.store.sqlite import SqliteStore
 store = SqliteStore.open(sys.argv[1])
-exporter = OtlpExporter(store, connect(OtlpSettings(sys.argv[2], timeout_s=60)), SystemClock())
+exporter = Delivery(store, connect(OtlpSettings(sys.argv[2], timeout_s=60)), SystemClock())
 exporter.start()
 exporter._thread.join()
 """
@@ -410,77 +328,3 @@ def test_a_destination_that_accepts_and_hangs(store: SqliteStore, sink: GrpcSink
     assert len(sink.requests) == 3
     assert store.outbox_count() == 2
     bench.exporter.stop(10)
-
-
-# -- the thread --------------------------------------------------------------------------------------
-
-
-def test_it_runs_by_itself(store: SqliteStore, sink: Sink, bench: Bench):
-    """Woken by a put, through a short outage, to the end."""
-    sink.plan(Reply.down())
-    bench.exporter.start()
-    put(store, 0, 5)
-    bench.exporter.wake()
-
-    sink.wait_taken(2)
-
-    assert bench.exporter.stop(10)
-    assert findings(sink) == expected(0, 5)
-    assert store.outbox_count() == 0
-    assert not bench.exporter.alive
-
-
-def test_stop_delivers_what_is_due(store: SqliteStore, sink: Sink, bench: Bench):
-    """Started and stopped at once: the backlog still goes out."""
-    put(store, 0, 300)
-    bench.exporter.start()
-
-    assert bench.exporter.stop(30)
-    assert findings(sink) == expected(0, 300)
-
-
-def test_stop_ends_a_call_that_hangs(store: SqliteStore, sink: Sink, clock: ManualClock):
-    """The deadline is a minute away; stop has one second. The row stays for the next start."""
-    put(store, 1)
-    sink.always(Reply(hang=True))
-    bench = Bench(store, sink, clock, timeout_s=60)  # type: ignore[arg-type]
-    bench.exporter.start()
-    sink.wait_for(1)
-
-    assert bench.exporter.stop(1.0)
-    assert store.outbox_count() == 2
-    assert len(sink.requests) == 1
-
-
-def test_nothing_is_sent_after_stop(store: SqliteStore, sink: Sink, bench: Bench):
-    bench.exporter.start()
-    assert bench.exporter.stop(10)
-    put(store, 1)
-    bench.exporter.wake()
-
-    assert sink.requests == []
-
-
-def test_stop_without_start_is_nothing(bench: Bench):
-    assert bench.exporter.stop(1)
-
-
-def test_a_store_that_fails_does_not_end_the_thread(
-    store: SqliteStore, sink: Sink, bench: Bench, monkeypatch: pytest.MonkeyPatch
-):
-    """It is counted, and asked again."""
-    take, failed = store.outbox_take, threading.Event()
-
-    def outbox_take(*args, **kwargs):  # type: ignore[no-untyped-def]
-        if not failed.is_set():
-            failed.set()
-            raise OverloadedError("no disk", "store_failed")
-        return take(*args, **kwargs)
-
-    monkeypatch.setattr(store, "outbox_take", outbox_take)
-    put(store, 1)
-    bench.exporter.start()
-    sink.wait_taken(2)
-
-    assert bench.counters()["store_errors"] == 1
-    assert bench.exporter.stop(10)
