@@ -73,6 +73,20 @@ def test_names_nobody_has_seen_leave_the_reserve(monkeypatch: pytest.MonkeyPatch
     assert answer.status == "finding"
 
 
+def test_in_a_batch_whole_traces_come_first_and_each_kind_in_turn():
+    """As they come: with holes, two checkouts, a page."""
+    house = House()
+    first, second, lost = (draw(FAILING, seed=seed) for seed in (1, 2, 3))
+    page = draw(BROKEN_PAGE)
+    for drawing in (Drawing(lost.spans[1:], lost.trace_id), first, second, page):
+        house.send(drawing)
+
+    house.after(30)
+
+    told = [stored.trace_id for stored in house.shelf.traces]
+    assert told == [first.trace_id, page.trace_id, second.trace_id, lost.trace_id]
+
+
 def test_one_of_each_kind_comes_before_a_second_of_any():
     assert ranks(np.array([7, 7, 3, 7, 3, 0], np.uint32)).tolist() == [0, 1, 0, 2, 1, 0]
     assert ranks(np.zeros(0, np.uint32)).tolist() == []
