@@ -24,10 +24,10 @@ from analyzer.incidents.ports import Alarm, Rank
 from analyzer.incidents.recent import FAILED, ODD, SLOW, Recent
 from analyzer.incidents.tracker import IncidentTracker
 from analyzer.spans import Vocabulary
+from collector.allowance import Allowance
 from collector.contracts import DETECTION_STATE_NAME, INCIDENTS_STATE_NAME, Clock, OutboxItem, StoredIncident
 from collector.desk import Shelf
 from collector.telemetry import Histogram, Snapshot, sample
-from collector.telling import Allowance
 
 logger = logging.getLogger(__name__)
 

@@ -5,7 +5,8 @@ falls behind as soon as many traces fail at once, which is when answers are need
 of the engine's time: `EXPLAIN_SHARE`, and `HURRIED_SHARE` while requests wait. What comes beyond it is told
 in brief, to the backend too (what was found; where it began is worked out when somebody asks, from the bytes that
 are kept); beyond `BRIEF_SHARE` it is only counted, but for what a journal gave back: that ends, and all of it was
-acknowledged. Failing traces come first, then slow ones, then odd ones.
+acknowledged. Failing traces come first, then slow ones, then odd ones; whole ones before those with holes, and one of
+each kind of request before a second of any. A flood leaves a reserve to other kinds (`collector.fair_shares`).
 """
 
 from __future__ import annotations
@@ -20,33 +21,17 @@ import numpy as np
 from analyzer.engine import Verdicts
 from analyzer.findings import Answer
 from analyzer.spans import TraceBatch
+from collector.allowance import SAVED_NS, Allowance
 from collector.contracts import Released, StoredTrace
 from collector.desk import Desk, PipelineCounts
+from collector.fair_shares import FairShares, Kinds, ranks
 
 logger = logging.getLogger(__name__)
 
 EXPLAIN_SHARE = 0.1
 HURRIED_SHARE = 0.05
 BRIEF_SHARE = 0.5  # what this costs intake is refused and comes again; what is not told is lost
-SAVED_NS = 500_000_000  # what a quiet spell saves up: a burst of some hundred failures is told in full
-
-
-class Allowance:
-    """A share of the time that passes, to be spent on one kind of work."""
-
-    def __init__(self, share: float, now_ns: int) -> None:
-        self.share = share
-        self._left_ns = float(SAVED_NS)
-        self._at_ns = now_ns
-
-    def is_left(self, now_ns: int, spare_ns: float = 0) -> bool:
-        """Whether there is time for one more with `spare_ns` left for others; it may be overdrawn by that one."""
-        self._left_ns = min(SAVED_NS, self._left_ns + self.share * (now_ns - self._at_ns))
-        self._at_ns = now_ns
-        return self._left_ns > spare_ns
-
-    def spend(self, spent_ns: int) -> None:
-        self._left_ns -= spent_ns
+RESERVE_NS = SAVED_NS // 2  # for who has not had a part yet: other kinds of requests than the one that floods
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +51,8 @@ class Teller:
         now = desk.clock.monotonic_ns()
         self._full = Allowance(EXPLAIN_SHARE, now)
         self._brief = Allowance(BRIEF_SHARE, now)
+        self._fair = FairShares()
+        self._kinds: Kinds = np.zeros(0, np.uint32)  # of the batch that is told; 0: it has holes, or no spans
         self._clean_tokens = desk.clean_traces_per_second
         self._clean_at_ns = now
         self._explained: list[int] = []  # of the batch that is told
@@ -95,10 +82,12 @@ class Teller:
         stored: list[StoredTrace] = []
         self._explained = []
         clean = np.ones(released.traces.trace_count, np.bool_)
+        self._kinds = _kinds(verdicts)
+        self._fair.see(self._kinds)
         suspicious, others = self._worth_telling(verdicts)
         for place, index in enumerate(suspicious + others):
             # A clean trace is told only of what is to spare: the next failing one must find time saved for it.
-            spare_ns = SAVED_NS // 2 if place >= len(suspicious) else -math.inf
+            spare_ns = RESERVE_NS if place >= len(suspicious) else -math.inf
             if not self._full.is_left(self._desk.clock.monotonic_ns(), spare_ns):
                 break
             clean[index] = False
@@ -115,10 +104,12 @@ class Teller:
     def _told(self, released: Released, verdicts: Verdicts, index: int) -> StoredTrace | None:
         clock = self._desk.clock
         began = clock.monotonic_ns()
+        kind = int(self._kinds[index])
+        spare_ns = 0 if self._fair.is_due(kind, began) else RESERVE_NS
         work: Callable[[Released, Verdicts, int], StoredTrace | None]
-        if self._full.is_left(began):
+        if self._full.is_left(began, spare_ns):
             allowance, work = self._full, self._in_full
-        elif self._brief.is_left(began) or self._is_patient:
+        elif self._brief.is_left(began, spare_ns) or self._is_patient:
             allowance, work = self._brief, self._in_brief
         else:
             self._counts.untold_traces += 1
@@ -133,6 +124,8 @@ class Teller:
             spent = clock.monotonic_ns() - began
             self._counts.explain_ns += spent
             allowance.spend(spent)
+            if kind:
+                self._fair.spend(kind, spent, began)
         if told is None:
             return None
         key = told.answer.verdict if told.answer.status == "finding" else told.answer.status
@@ -196,11 +189,21 @@ class Teller:
         reopened = verdicts.analysis.traces.revisions > 1
         suspicious = verdicts.suspicious
         told = np.flatnonzero(suspicious | reopened)
+        failed, slow, odd = (marks[told] for marks in (verdicts.failed, verdicts.slow, verdicts.odd))
+        kinds = self._kinds[told]
         # False stands before True: failed first, then slow, then odd, then what was only re-opened.
-        order = np.lexsort((~verdicts.odd[told], ~verdicts.slow[told], ~verdicts.failed[told]))
+        order = np.lexsort((ranks(kinds), ~odd & ~failed, ~slow & ~failed, kinds == 0, ~failed))
         others = np.flatnonzero(~(suspicious | reopened))[: int(self._clean_tokens)]
         self._clean_tokens -= len(others)
         return told[order].tolist(), others.tolist()
+
+
+def _kinds(verdicts: Verdicts) -> Kinds:
+    """Entry operation of each whole trace; 0 of the others."""
+    forest, whole = verdicts.analysis.forest, verdicts.whole
+    kinds: Kinds = np.zeros(len(whole), np.uint32)
+    kinds[whole] = verdicts.analysis.traces.rows["operation"][forest.row[forest.trace_ptr[:-1][whole]]]
+    return kinds
 
 
 def _with_late(answer: Answer, late: int) -> Answer:

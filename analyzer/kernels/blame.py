@@ -33,6 +33,7 @@ from analyzer.kernels.failure_rules import (
     find_slot,
     hash_of,
     mix_key,
+    says_fine,
     waited_for,
 )
 from analyzer.spans import SPAN_DTYPE, SpanKind, StatusCode
@@ -85,9 +86,7 @@ def _up(trees, above, attempt, work, lo, hi):
             node["carried_class"] = trees.error_class[i]
         else:
             # Many spans in the middle never set a status: they let a failure through, unless they say OK.
-            http = trees.rows[r]["http_status"]
-            fine = trees.rows[r]["status"] == _OK or 0 < http < 400 or trees.rows[r]["rpc_status"] == 0
-            node["strength"] = 0.0 if fine else 0.7 * node["strength"]
+            node["strength"] = 0.0 if says_fine(trees.rows, r) else 0.7 * node["strength"]
         if p < 0:
             continue
         if trees.failed[i]:

@@ -15,7 +15,7 @@ from numba import njit, types
 from analyzer.error_classes import ErrorClass
 from analyzer.forest import NodeFlag
 from analyzer.kernels.options import ARRAYS_ONLY
-from analyzer.spans import SpanKind
+from analyzer.spans import NO_RPC_STATUS, SpanKind, StatusCode
 
 
 class NodeState(IntEnum):
@@ -48,6 +48,7 @@ COINCIDENCE = 0.9  # how much less likely a failure of its own is beside a child
 OWN_KEY = 0x9E3779B97F4A7C15  # stands for "no child" in the key of an operation's own failures
 
 _DETACHED = int(NodeFlag.DETACHED)
+_OK = int(StatusCode.OK)
 _PRODUCER, _CONSUMER = int(SpanKind.PRODUCER), int(SpanKind.CONSUMER)
 
 
@@ -109,6 +110,20 @@ def waited_for(rows, node_row, flags, parent, i):
         return True
     apart = rows[above]["kind"] == _PRODUCER or rows[above]["service"] != rows[r]["service"]
     return not (apart or flags[i] & _DETACHED)
+
+
+@njit(**ARRAYS_ONLY)
+def says_fine(rows, r):
+    """Whether a span that did not fail says that all went well; else it says nothing, and lets a failure through."""
+    http = rows[r]["http_status"]
+    return rows[r]["status"] == _OK or 0 < http < 400 or rows[r]["rpc_status"] == 0
+
+
+@njit(**ARRAYS_ONLY)
+def answers_error(rows, r):
+    """Whether a span answered its caller with an error, marked as failed or not: a server's 4xx is not."""
+    rpc = rows[r]["rpc_status"]
+    return rows[r]["http_status"] >= 400 or (rpc != 0 and rpc != NO_RPC_STATUS)
 
 
 @njit(**ARRAYS_ONLY)

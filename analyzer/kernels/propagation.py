@@ -9,7 +9,17 @@ from __future__ import annotations
 import numpy as np
 from numba import from_dtype, njit, types
 
-from analyzer.kernels.failure_rules import OWN_KEY, RECOVERED, attempt_of, find_slot, hash_of, mix_key, waited_for
+from analyzer.kernels.failure_rules import (
+    OWN_KEY,
+    RECOVERED,
+    answers_error,
+    attempt_of,
+    find_slot,
+    hash_of,
+    mix_key,
+    says_fine,
+    waited_for,
+)
 from analyzer.spans import SPAN_DTYPE, SpanKind
 
 SEVERAL = -1  # in `callee`, of an operation that calls more than one service
@@ -34,6 +44,27 @@ def _count(keys, counts, key, hits, seen):
     return 0
 
 
+@njit(cache=True, nogil=True)
+def _went_on(rows, node_row, parent, flags, failed):
+    """bool[m]: whether a failure below a node came out of it.
+
+    A span that says nothing of itself (a server's 402 that is not marked, a piece of work without a status) is no
+    sign that it dealt with the failure: what became of that, the span above says.
+    """
+    found = np.zeros(len(node_row), np.bool_)
+    for i in range(len(node_row)):
+        r, p = node_row[i], parent[i]
+        if failed[i]:
+            found[i] = True
+        elif says_fine(rows, r):
+            found[i] = False
+        elif answers_error(rows, r):
+            found[i] = True
+        else:
+            found[i] = p >= 0 and waited_for(rows, node_row, flags, p, i) and found[p]
+    return found
+
+
 @njit(
     [
         types.int64(
@@ -52,7 +83,7 @@ def learn_propagation(
     rows, node_row, parent, child_ptr, child, start_ns, end_ns, flags, failed, error_class, operation_hash,
     keys, counts, callee,
 ):  # fmt: skip
-    """Count a batch.
+    """Count a batch, reading spans that say nothing as `kernels.blame` reads them: they let a failure through.
 
     Parameters
     ----------
@@ -73,6 +104,7 @@ def learn_propagation(
     known = len(operation_hash)
     alone = np.zeros((known, 2), np.float32)
     has_failed_child = np.zeros(len(node_row), np.bool_)
+    went_on = _went_on(rows, node_row, parent, flags, failed)
     refused = 0
     for i in range(len(node_row) - 1, -1, -1):
         r, p = node_row[i], parent[i]
@@ -87,7 +119,11 @@ def learn_propagation(
             called = rows[s]["operation"]
             other = callee[called] != 0 and callee[called] != rows[r]["service"]
             callee[called] = SEVERAL if other else rows[r]["service"]
-        if not failed[i] or not waited_for(rows, node_row, flags, p, i):
+        if not waited_for(rows, node_row, flags, p, i):
+            continue
+        if not failed[i]:
+            if has_failed_child[i] and not says_fine(rows, r):
+                has_failed_child[p] = True
             continue
         if attempt_of(rows, node_row, child_ptr, child, start_ns, end_ns, failed, p, i) == RECOVERED:
             continue
@@ -97,7 +133,7 @@ def learn_propagation(
             hash_of(operation_hash, rows[r]["operation"]),
             np.uint64(error_class[i]),
         )
-        refused += _count(keys, counts, key, 1.0 if failed[p] else 0.0, 1.0)
+        refused += _count(keys, counts, key, 1.0 if went_on[p] else 0.0, 1.0)
     for operation in range(known):
         if alone[operation, 1] > 0.0:
             key = mix_key(operation_hash[operation], np.uint64(OWN_KEY), np.uint64(0))

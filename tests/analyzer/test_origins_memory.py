@@ -54,6 +54,49 @@ def test_an_optional_call_is_learned_to_be_optional():
     assert after < before
 
 
+REFUSED = """
+    shop  POST /order        0..50 http.response.status_code=402
+      shop  CLIENT POST        2..48 ERROR http.response.status_code=402 server.address=bank
+        bank  POST /charge       4..46 http.response.status_code=402
+          bank  process            5..45 ERROR !CardDeclined: "insufficient funds" error.type=CardDeclined
+"""
+
+
+def test_a_failure_that_passes_spans_without_a_mark_is_not_learned_to_be_handled():
+    """A server's 402 is no failure of its own, and no sign that the failure below ended there."""
+    traces = batch(many(REFUSED, 90))
+    memory = PropagationMemory()
+    memory.learn(measure(traces), 1)
+
+    rho = memory.rho(operation(traces, "POST /charge"), operation(traces, "process"), ErrorClass.BUSINESS)
+    assert rho == pytest.approx(98 / 100)
+    assert memory.own(operation(traces, "POST")) == pytest.approx(1 / 10)  # never seen without a failure below it
+
+
+@pytest.mark.parametrize(("above", "handled"), [("ERROR", 0), ("http.response.status_code=200", 60), ("", 60)])
+def test_what_a_silent_span_did_with_a_failure_the_span_above_says(above: str, handled: int):
+    """A piece of work without a status: its server failed, or went on, or says nothing either."""
+    traces = batch(many(f"a GET / 0..50 {above}\n  a work 1..49\n    a CLIENT call 2..48 ERROR peer.service=b", 60))
+    memory = PropagationMemory()
+    memory.learn(measure(traces), 1)
+
+    rho = memory.rho(operation(traces, "work"), operation(traces, "call"), ErrorClass.UNKNOWN)
+    assert rho == pytest.approx((68 - handled) / 70)
+
+
+def test_a_refusal_told_many_times_is_still_told_of_its_origin():
+    """Also when the server on its way has failed by itself meanwhile, as damaged traces make it seem."""
+    damaged = [draw("bank POST /charge 0..9 ERROR", seed=5000 + i) for i in range(100)]
+    traces = batch([*many(REFUSED, 400), *damaged])
+    memory = PropagationMemory()
+    memory.learn(measure(traces), 1)
+
+    story = explain_errors(measure(batch(draw(REFUSED), words=traces.vocabulary)), 0, memory, CONFIG)
+
+    assert story.business
+    assert [one.operation for one in story.candidates[0].origin_spans] == ["process"]
+
+
 def test_an_operation_that_never_fails_alone_is_trusted():
     traces = batch(many("a x 0..10", 90))
     memory = PropagationMemory()

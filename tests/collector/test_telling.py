@@ -9,10 +9,10 @@ import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from collector import telling
+from collector.allowance import SAVED_NS, Allowance
 from collector.app.query_room import ExplainingStore
 from collector.contracts import Signal
 from collector.store.sqlite import SqliteStore
-from collector.telling import Allowance
 from tests.collector.test_pipeline import CLEAN, FAILING, SECOND_NS, House
 from tests.support.drawing import draw
 
@@ -35,12 +35,12 @@ def slow_words(house: House, monkeypatch: pytest.MonkeyPatch, full_ns: int, brie
 def test_an_allowance_grows_with_time_and_may_be_overdrawn_by_one():
     """A quarter of the time: four moments bring one; what is saved up has a bound."""
     allowance = Allowance(0.25, 0)
-    allowance.spend(telling.SAVED_NS + 1)
+    allowance.spend(SAVED_NS + 1)
     assert not allowance.is_left(0)
     assert not allowance.is_left(3)
     assert allowance.is_left(8)
     assert allowance.is_left(1000 * SECOND_NS)
-    allowance.spend(telling.SAVED_NS)
+    allowance.spend(SAVED_NS)
     assert not allowance.is_left(1000 * SECOND_NS)
 
 
@@ -160,7 +160,7 @@ def test_while_requests_wait_words_have_less_time():
     """Overdrawn by a second: at a twentieth of the time that is paid after twenty, at a tenth after ten."""
     for share, seconds in ((telling.HURRIED_SHARE, 20), (telling.EXPLAIN_SHARE, 10)):
         allowance = Allowance(share, 0)
-        allowance.spend(telling.SAVED_NS + SECOND_NS)
+        allowance.spend(SAVED_NS + SECOND_NS)
         assert not allowance.is_left(seconds * SECOND_NS - 1)
         assert allowance.is_left(seconds * SECOND_NS + 100)
 

@@ -94,6 +94,10 @@ class Trace:
     def failed(self, i: int) -> bool:
         return bool(self.a.failed[i])
 
+    def says_fine(self, i: int) -> bool:
+        row = self.row(i)
+        return bool(row["status"] == StatusCode.OK or 0 < row["http_status"] < 400 or row["rpc_status"] == 0)
+
     def found(self, i: int) -> ErrorClass:
         return ErrorClass(int(self.a.error_class[i]))
 
@@ -251,7 +255,7 @@ def _carried(t: Trace) -> tuple[dict[int, float], dict[int, ErrorClass], dict[in
             strength[i], carried[i], leaves[i] = 1.0, t.found(i), max(leaves[i], 1)
         elif bool(t.a.weak[i]) and most < 0.6:
             strength[i], carried[i] = 0.1 if ok else 0.6, t.found(i)
-        elif ok or 0 < row["http_status"] < 400 or row["rpc_status"] == 0:
+        elif t.says_fine(i):
             strength[i] = 0.0
         else:
             strength[i] = 0.7 * most
@@ -318,6 +322,20 @@ def _state(
     return NodeState.REFUSED if bare and t.found(i) == ErrorClass.UNAVAILABLE else NodeState.ORIGIN
 
 
+def _went_on(t: Trace, i: int) -> bool:
+    """A failure below came out of `i`, by what it says itself, else by what the span above says."""
+    while not t.failed(i):
+        row = t.row(i)
+        if t.says_fine(i):
+            return False
+        if row["http_status"] >= 400 or row["rpc_status"] not in (0, 255):
+            return True
+        if t.over[i] < 0 or not t.waited_for(i):
+            return False
+        i = t.over[i]
+    return True
+
+
 def propagation_counts(analysis: Analysis) -> tuple[dict[tuple[int, int, int], list[float]], dict[int, list[float]]]:
     """(parent operation, child operation, class) -> [parent failed, seen]; operation -> [failed alone, seen]."""
     edges: dict[tuple[int, int, int], list[float]] = defaultdict(lambda: [0.0, 0.0])
@@ -327,13 +345,17 @@ def propagation_counts(analysis: Analysis) -> tuple[dict[tuple[int, int, int], l
         t = Trace(analysis, trace)
         t.over = {i: int(forest.parent[i]) for i in t.nodes}
         bad: set[int] = set()
-        for i in t.nodes:
+        for i in reversed(t.nodes):
             p = t.over[i]
-            if p >= 0 and t.failed(i) and t.waited_for(i) and t.attempt(i) != "recovered":
+            if p < 0 or not t.waited_for(i):
+                continue
+            if t.failed(i) and t.attempt(i) != "recovered":
                 bad.add(p)
                 key = (int(t.row(p)["operation"]), int(t.row(i)["operation"]), int(t.found(i)))
-                edges[key][0] += t.failed(p)
+                edges[key][0] += _went_on(t, p)
                 edges[key][1] += 1
+            if not t.failed(i) and i in bad and not t.says_fine(i):
+                bad.add(p)
         for i in t.nodes:
             if i not in bad:
                 operation = int(rows[forest.row[i]]["operation"])
