@@ -97,7 +97,9 @@ class GroupDetail(BaseModel):
     trend: Trend
     lately: Lately = Field(description="the last five minutes against the two hours before")
     examples: list[str] = Field(description="paths of the answers to example traces")
-    notes: list[FrameNote] = Field([], description="left at its frames by people, oldest first")
+    notes: list[FrameNote] | None = Field(
+        description="left at its frames by people, oldest first; null: they cannot be read now"
+    )
 
 
 class GroupNotes(BaseModel):

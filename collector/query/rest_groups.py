@@ -13,10 +13,11 @@ from pydantic import TypeAdapter
 from starlette.concurrency import run_in_threadpool
 
 from analyzer.errors.group_words import ErrorGroup, GroupChange, GroupStatus
+from analyzer.errors.note_words import FrameNote
 from analyzer.errors.own_past import lately_of
 from analyzer.errors.trends import trend_of
 from collector.contracts import GroupQuery
-from collector.errors import BadRequestError
+from collector.errors import BadRequestError, RefusedError
 from collector.group_words import why
 from collector.query.bodies import read_body
 from collector.query.desk import Desk
@@ -110,7 +111,7 @@ def group_routes(desk: Desk) -> tuple[APIRouter, APIRouter]:
             trend=trend_of(found, now_ns),
             lately=lately_of(found, desk.store.calls(found.service, now_ns - LATELY_NS, now_ns), now_ns),
             examples=[f"/api/v1/traces/{trace_id}/root-cause" for trace_id in found.example_trace_ids],
-            notes=desk.notes.notes(wanted) if desk.notes is not None else [],
+            notes=_notes(desk, wanted),
         )
         return _json(detail.model_dump_json().encode())
 
@@ -172,6 +173,13 @@ def group_routes(desk: Desk) -> tuple[APIRouter, APIRouter]:
         return _json(_TOP.dump_json(TopErrors(by_count=rankings[0], by_users=rankings[1])))
 
     return router, errors
+
+
+def _notes(desk: Desk, group_id: str) -> list[FrameNote] | None:
+    try:
+        return desk.notes.notes(group_id) if desk.notes is not None else []
+    except RefusedError:  # costs the notes, not the group
+        return None
 
 
 def _line(group: ErrorGroup) -> TopError:

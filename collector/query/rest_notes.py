@@ -177,7 +177,7 @@ def _leave(desk: Desk, writer: ReportWriter, log: NoteLog, group_id: str, words:
             expected=_ROOM[error.bound],
             do="change one that is there (PUT), or take away what is not needed (DELETE); GET /api/v1/notes lists all",
         ) from error
-    return _note(kept, 201 if kept.note_id == note.note_id else 200)
+    return _note(kept, 201 if kept is note else 200)
 
 
 def _change(
