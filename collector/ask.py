@@ -14,6 +14,7 @@ import orjson
 from pydantic import TypeAdapter, ValidationError
 
 from analyzer.errors.group_words import ErrorGroup, Lately, Trend
+from analyzer.errors.note_words import FrameNote
 from analyzer.findings import Answer
 from analyzer.incident_words import Incident
 from collector.correlation import outgoing
@@ -108,7 +109,8 @@ def ask_groups(
             printer.show(TypeAdapter(list[ErrorGroup]).validate_python(whole["groups"]))
         else:
             trend, lately = Trend.model_validate(whole["trend"]), Lately.model_validate(whole["lately"])
-            printer.show_one(ErrorGroup.model_validate(whole["group"]), str(whole["why"]), trend, lately)
+            notes = TypeAdapter(list[FrameNote] | None).validate_python(whole.get("notes", []))
+            printer.show_one(ErrorGroup.model_validate(whole["group"]), str(whole["why"]), trend, lately, notes)
     except (ValueError, KeyError, TypeError):
         return another_program()
     return 0

@@ -14,7 +14,6 @@ from analyzer.errors.change_words import Change
 from analyzer.errors.group_words import ErrorGroup, GroupChange
 from analyzer.findings import Answer
 from analyzer.incident_words import Incident
-from analyzer.reports.hand_edits import HandEdits
 from analyzer.spans import Bytes, Rows, TraceBatch
 
 STATE_NAME = "analyzer"  # what the engine's learned state is kept under, and found by who analyses on request
@@ -194,18 +193,6 @@ class ChangeLog(Protocol):
         """Keep one; on disk when it returns. False: its id is kept already, and nothing was changed."""
 
     def changes(self, query: ChangeQuery) -> list[Change]: ...
-
-    def close(self) -> None: ...
-
-
-class RunbookLog(Protocol):
-    """Keeps the sections of runbooks that people wrote. Any thread."""
-
-    def edits(self, runbook_id: str) -> HandEdits | None:
-        """Return the last edits; None when there never were any."""
-
-    def put_edits(self, edits: HandEdits) -> bool:
-        """Keep them; on disk when it returns. False: they do not follow the last ones, and nothing was changed."""
 
     def close(self) -> None: ...
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict
 
 from rich.text import Text
 
 from analyzer.errors.group_words import ErrorGroup, Lately, SeenAs, Trend
+from analyzer.errors.note_words import FrameNote, noted_frames
 from analyzer.errors.rules import Replay
+from analyzer.reports.frame_notes import note_head
 from collector.incident_text import clock_text
 from collector.json_text import steady_json
 from collector.verdict_text import plain, standard_output
@@ -36,12 +39,14 @@ class GroupPrinter:
         if not groups and not self._as_json:
             self._console.print("no errors")
 
-    def show_one(self, group: ErrorGroup, why: str, trend: Trend, lately: Lately) -> None:
+    def show_one(
+        self, group: ErrorGroup, why: str, trend: Trend, lately: Lately, notes: Sequence[FrameNote] | None = ()
+    ) -> None:
         """Show all of one."""
         if self._as_json:
             sys.stdout.write(steady_json(group.model_dump_json()) + "\n")
         else:
-            self._console.print(group_text(group, why, trend, lately), soft_wrap=True)
+            self._console.print(group_text(group, why, trend, lately, notes), soft_wrap=True)
 
 
 def group_line(group: ErrorGroup) -> Text:
@@ -63,7 +68,9 @@ def group_line(group: ErrorGroup) -> Text:
     return out
 
 
-def group_text(group: ErrorGroup, why: str, trend: Trend, lately: Lately) -> Text:
+def group_text(
+    group: ErrorGroup, why: str, trend: Trend, lately: Lately, notes: Sequence[FrameNote] | None = ()
+) -> Text:
     """Write what it is, whether it is getting worse, whom and what it hits, and why it is one group."""
     out = Text()
     out.append(f"{group.status.upper():<10}", style=_STYLES.get(group.status, ""))
@@ -92,6 +99,14 @@ def group_text(group: ErrorGroup, why: str, trend: Trend, lately: Lately) -> Tex
         if found:
             out.append(f"  {name}: {_seen(found)}\n")
     out.append(plain(f"  one group because: {why}") + "\n", style="dim")
+    if notes is None:
+        out.append("  notes at frames cannot be read now\n", style="dim")
+    for frame in noted_frames(group, notes) if notes else ():
+        out.append(plain(f"  at {frame.frame}") + "\n")
+        for note in frame.notes:
+            out.append(plain(f"    {note_head(note)}") + "\n", style="dim")
+            for line in note.text.split("\n"):
+                out.append(plain(f"      {line}") + "\n")
     for other in group.merge_with:
         out.append(plain(f"  like group {other}: same heart, like message") + "\n", style="dim")
     for trace_id in group.example_trace_ids[-3:]:

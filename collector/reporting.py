@@ -19,6 +19,7 @@ from analyzer.errors.stack_traces import parse_stack
 from analyzer.findings import Answer
 from analyzer.incident_words import Incident
 from analyzer.reports.five_whys import Changed
+from analyzer.reports.frame_notes import frames_at, with_notes
 from analyzer.reports.graph_svg import graph_svg
 from analyzer.reports.group_report import report_of_group
 from analyzer.reports.hand_edits import with_edits
@@ -31,7 +32,8 @@ from analyzer.reports.report_monitors import monitors_of
 from analyzer.reports.waterfall_svg import waterfall_svg
 from analyzer.service_graph import to_json, trace_graph
 from collector.checkout.context import SourceContext
-from collector.contracts import ChangeLog, ChangeQuery, RunbookLog, Signal
+from collector.contracts import ChangeLog, ChangeQuery, Signal
+from collector.contracts_people import NoteLog, RunbookLog
 from collector.errors import BadRequestError, RefusedError
 from collector.offline import TraceReader, analyze_bytes
 from collector.wire.otlp_json import translate_json
@@ -59,6 +61,17 @@ class Page:
             return replace(self, report=self.report.model_copy(update={"missing": [*self.report.missing, gap]}))
         runbook = with_edits(self.report.runbook, edits)
         return replace(self, report=self.report.model_copy(update={"runbook": runbook}))
+
+    def noted(self, log: NoteLog) -> Page:
+        """With what people left at frames of its group; where that cannot be read the report says so."""
+        if not self.report.group_id:
+            return self
+        try:
+            notes = log.notes(self.report.group_id)
+        except RefusedError:
+            gap = "notes at frames: they cannot be read now"
+            return replace(self, report=self.report.model_copy(update={"missing": [*self.report.missing, gap]}))
+        return replace(self, report=with_notes(self.report, notes))
 
     def write(self, format: Format) -> str:
         """Write it down."""
@@ -111,6 +124,8 @@ def page_of_analysis(
     if sources is not None and answer.root_causes:  # without a cause there is no origin to look at
         spans = {span.span_id for cause in answer.root_causes[:1] for span in cause.origin_spans}
         report = sources.added(report, facts, spans)
+    if sources is not None:  # groups know no source maps: their frames have the names that the program sent
+        report = report.model_copy(update={"frames": frames_at(answer, exceptions_of(analysis, trace))})
     origins = [span.service for cause in answer.root_causes[:1] for span in cause.origin_spans]
     return Page(
         _tried(report),

@@ -104,7 +104,7 @@ def application_frames(stack: StackTrace) -> tuple[str, ...]:
     frame counts once, however deep a recursion went. Without any frame known to be application code, frames of which
     nothing is known are taken, then all.
     """
-    frames = list(_way(stack))
+    frames = list(way_out(stack))
     for wanted in ((True,), (None,), (False,)):
         named = dict.fromkeys(frame_name(frame) for frame in frames if frame.in_app in wanted)
         names = [name for name in named if name]
@@ -113,7 +113,8 @@ def application_frames(stack: StackTrace) -> tuple[str, ...]:
     return ()
 
 
-def _way(stack: StackTrace) -> Iterator[Frame]:
+def way_out(stack: StackTrace) -> Iterator[Frame]:
+    """Frames from where it was thrown to where it was reported, innermost first; recursion as often as it went."""
     root = stack.root
     yield from root.frames[:FRAMES_READ_MAX]
     around = [thrown for thrown in stack.chain if thrown.relation in ("thrown", "cause", "context")]

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from analyzer.errors.group_words import ErrorGroup, Lately
 from analyzer.errors.model import ExceptionFact
+from analyzer.errors.note_words import frames_of
 from analyzer.findings import Answer
 from analyzer.reports import advice
 from analyzer.reports.clock_text import utc
-from analyzer.reports.model import Claim, Report
+from analyzer.reports.model import Claim, FrameAt, Report
 from analyzer.reports.report import report_of_trace
 from analyzer.words import named, shown
 
@@ -87,6 +88,8 @@ def report_of_group(group: ErrorGroup, example: Report | None = None, lately: La
         update={
             "subject": "group",
             "subject_id": group.group_id,
+            "group_id": group.group_id,
+            "frames": example.frames or [FrameAt(frame=frame, grouped=True) for frame in frames_of(group)],
             "title": f"{what}: {group.status}",
             "revision": group.revision,
             "summary": summary,

@@ -15,9 +15,10 @@ from collections.abc import Iterable
 from analyzer.graph_text import visible_lines
 from analyzer.reports.advice import lasted_or_unknown
 from analyzer.reports.excerpt_text import changed_by, numbered
+from analyzer.reports.frame_notes import note_head, shown_frames
 from analyzer.reports.hand_words import by_hand_words, newer_words
 from analyzer.reports.html_style import STYLE
-from analyzer.reports.model import Claim, Report, RunbookStep
+from analyzer.reports.model import Claim, FrameAt, Report, RunbookStep
 from analyzer.reports.svg import text_of as text
 
 _HASH = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
@@ -43,6 +44,7 @@ def to_html(report: Report, *, waterfall: str = "", graph: str = "") -> str:
         _evidence(report),
         _sources(report),
         _variables(report),
+        _notes(report),
         _fix(report),
         _testing(report),
         _section("Prevention", _list(report.prevention)),
@@ -197,6 +199,22 @@ def _variables(report: Report) -> str:
         lines = "\n".join(f"{pair.name} = {pair.value}" for pair in one.variables)
         parts.append(f"<p>{_code(one.location)}{function}{more}</p>{_pre(lines)}")
     return _section("Local variables", "".join(parts)) if parts else ""
+
+
+def _notes(report: Report) -> str:
+    frames = shown_frames(report)
+    return _section("Notes at frames", f'<ol class="frames">{"".join(map(_frame, frames))}</ol>') if frames else ""
+
+
+def _frame(one: FrameAt) -> str:
+    where = "not in this stack" if one.absent else one.location
+    place = f' <span class="dim">{text(where)}</span>' if where else ""
+    notes = "".join(
+        f'<div class="note"><p class="dim">{text(note_head(note))}</p>'
+        f"<p>{'<br>'.join(text(line) for line in note.text.split(chr(10)))}</p></div>"
+        for note in one.notes
+    )
+    return f"<li>{_code(one.frame)}{place}{notes}</li>"
 
 
 def _fix(report: Report) -> str:

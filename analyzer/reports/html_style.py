@@ -33,6 +33,9 @@ li{margin:3px 0}
 .whys p{margin:0}
 .ask{font-weight:600}
 .steps li{margin:9px 0}
+.note{border-left:3px solid var(--amber);background:var(--amber-soft);border-radius:0 8px 8px 0;padding:6px 12px;
+margin:6px 0}
+.note p{margin:0}
 code,pre{font-family:ui-monospace,Menlo,Consolas,monospace;font-size:12.5px;background:var(--code);border-radius:5px}
 code{padding:1px 5px}
 pre{padding:9px 12px;overflow-x:auto;white-space:pre-wrap;overflow-wrap:anywhere;margin:6px 0;line-height:1.4}

@@ -83,6 +83,7 @@ def report_of_incident(
         revision=incident.revision,
         engine_version=incident.engine_version or __version__,
         correlation_id=example.correlation_id if example is not None else "",
+        group_id=example.group_id if example is not None else "",
         available=["the incident", *(example.available if example is not None else [])],
         missing=[] if example is not None else ["an example trace: none is kept, so no pattern, location or fixture"],
         summary=_summary(incident, mine),
@@ -90,6 +91,7 @@ def report_of_incident(
         evidence=evidences.items,
         sources=example.sources if example is not None else [],
         variables=example.variables if example is not None else [],
+        frames=example.frames if example is not None else [],
         immediate_fix=matched,
         testing=TestingStrategy(
             steps=example.testing.steps if example is not None else advice.test_steps([], None),

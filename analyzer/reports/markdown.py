@@ -12,6 +12,7 @@ from analyzer.graph_text import visible, visible_lines
 from analyzer.reports.advice import lasted_or_unknown
 from analyzer.reports.chat_text import calls_nobody
 from analyzer.reports.excerpt_text import changed_by, numbered
+from analyzer.reports.frame_notes import note_head, shown_frames
 from analyzer.reports.hand_words import by_hand_words, newer_words
 from analyzer.reports.model import Claim, Report, RunbookStep
 from analyzer.words import shown
@@ -45,6 +46,7 @@ def to_markdown(report: Report, *, with_fixture: bool = True) -> str:
     parts += _evidence(report)
     parts += _sources(report)
     parts += _variables(report)
+    parts += _notes(report)
     parts += _advice(report, with_fixture)
     parts += _runbook(report)
     parts += _whys(report)
@@ -130,6 +132,17 @@ def _variables(report: Report) -> list[str]:
         parts.append(f"- `{_code(one.location)}`{function}{more}")
         parts.append(fenced("\n".join(f"{shown(pair.name)} = {shown(pair.value)}" for pair in one.variables)))
     return parts
+
+
+def _notes(report: Report) -> list[str]:
+    lines = []
+    for one in shown_frames(report):
+        place = f" at `{_code(one.location)}`" if one.location else ""
+        lines.append(f"- `{_code(one.frame)}`{place}" + ("; not in this stack" if one.absent else ""))
+        for note in one.notes:
+            said = "  \n    ".join(escaped(line) for line in note.text.split("\n") if line.strip())
+            lines.append(f"  - *{escaped(note_head(note))}*: {said}")
+    return ["## Notes at frames", "\n".join(lines)] if lines else []
 
 
 def _advice(report: Report, with_fixture: bool) -> list[str]:

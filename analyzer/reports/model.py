@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
+from analyzer.errors.note_words import FrameNote
 from analyzer.findings import Entity, Nanoseconds, Probability, Word
 
 REPORT_SCHEMA_VERSION = "1"
@@ -83,6 +84,16 @@ class VariablesAt(Word):
     span_id: str = ""
     variables: list[Variable] = []
     left_out: int = Field(default=0, description="variables for which there was no room")
+
+
+class FrameAt(Word):
+    """A frame of the stack at the origin, and what people left at it."""
+
+    frame: str = Field(description="module or file, and function: what notes are kept under; no line")
+    location: str = Field(default="", description="file:line in the stack of this trace")
+    grouped: bool = Field(default=False, description="the fingerprint of a stack goes by it")
+    absent: bool = Field(default=False, description="not in this stack: only a note of the group knows it")
+    notes: list[FrameNote] = Field(default=[], description="oldest first")
 
 
 class Summary(Word):
@@ -294,6 +305,7 @@ class Report(Word):
     evidence: list[EvidenceItem]
     sources: list[SourceExcerpt] = Field(default=[], description="code at the origin; empty: no checkout is mounted")
     variables: list[VariablesAt] = Field(default=[], description="at frames of the origin; empty: none were sent")
+    frames: list[FrameAt] = Field(default=[], description="of the stack at the origin, innermost first; bounded")
     immediate_fix: list[Fix]
     testing: TestingStrategy
     prevention: list[str]
@@ -304,6 +316,7 @@ class Report(Word):
     messages: Messages
     review: Review
     correlation_id: str = Field(default="", description="of the trace, or of the example; empty: none was seen")
+    group_id: str = Field(default="", description="of its errors, or of those of the example; empty: in none")
     mitigations: list[Mitigation] = Field(default=[], description="of an incident, in order of time")
     mitigation_missing: str = Field(default="", description="of an incident: why none is judged")
 

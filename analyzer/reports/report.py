@@ -20,6 +20,7 @@ from analyzer.reports.clock_text import day, lasted, utc
 from analyzer.reports.evidence import Evidences, answer_evidence, fact_evidence, pattern_evidence
 from analyzer.reports.five_whys import Changed, five_whys
 from analyzer.reports.fixture import fixture_of
+from analyzer.reports.frame_notes import frames_at
 from analyzer.reports.messages import Notice, messages_of
 from analyzer.reports.model import Cause, Claim, Report, Summary, TestingStrategy
 from analyzer.reports.observed import Observed, observe
@@ -91,12 +92,14 @@ def report_of_trace(
         revision=answer.revision,
         engine_version=answer.engine_version or __version__,
         correlation_id=shown(case.correlation_id),
+        group_id=case.group_id,
         available=_available(answer, facts, analysis, changes),
         missing=_missing(facts, analysis, changes),
         summary=_summary(answer, facts, mine),
         root_cause=_cause(answer, cause, patterns, location, mine),
         evidence=evidences.items,
         variables=variables_at(answer, facts),
+        frames=frames_at(answer, facts),
         immediate_fix=advice.fixes(cause, patterns),
         testing=TestingStrategy(
             steps=advice.test_steps(patterns, fixture.expects if fixture else None),

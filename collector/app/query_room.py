@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import socket
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -35,6 +36,7 @@ from collector.query.peer_words import Identity
 from collector.query.rest import RestServer, app_of
 from collector.query.rest_groups import LATELY_NS
 from collector.store.changes import ChangeShelf
+from collector.store.notes import NoteShelf
 from collector.store.runbooks import RunbookShelf
 from collector.store.sqlite import SqliteStore
 from collector.telemetry import Snapshot, merge
@@ -90,6 +92,9 @@ class QueryRoom:
         clock = self._clock = SystemClock()
         self._changes = ChangeShelf(Path(config.storage.path), clock, config.storage.retention_hours)
         self._runbooks = RunbookShelf(Path(config.storage.path))
+        self._notes = NoteShelf(Path(config.storage.path))
+        self._written = new_redactor(config.redaction)
+        self._masking = threading.Lock()  # a redactor has one owner at a time
         wanted = config.sources
         self._sources = (
             SourceContext(
@@ -120,6 +125,8 @@ class QueryRoom:
             changes=self._changes,
             decisions=decisions,
             runbooks=self._runbooks,
+            notes=self._notes,
+            mask=self._mask,
             identity=identity,
             peers=self._peers,
             find_stored=self._store.find_stored,
@@ -158,14 +165,14 @@ class QueryRoom:
 
         changes = changes_before(self._changes, answer.start_ns)
         page = page_of_trace(answer, trace_otlp, logs_otlp, changes, self._sources)
-        return page.edited(self._runbooks).write(format)
+        return self._by_people(page).write(format)
 
     def _report_incident(self, incident: Incident, format: ReportFormat) -> str:
         from collector.reporting import changes_before, page_of_incident
 
         changes = changes_before(self._changes, incident.onset_ns)
         done = mitigations_of(incident, self._store, self._changes, self._clock.now_ns())
-        return page_of_incident(incident, self._find_page, changes, done).edited(self._runbooks).write(format)
+        return self._by_people(page_of_incident(incident, self._find_page, changes, done)).write(format)
 
     def _report_group(self, group: ErrorGroup, format: ReportFormat) -> str:
         from collector.reporting import page_of_group
@@ -173,7 +180,15 @@ class QueryRoom:
         now_ns = self._clock.now_ns()
         calls = self._store.calls(group.service, now_ns - LATELY_NS, now_ns)
         lately = lately_of(group, calls, now_ns)
-        return page_of_group(group, self._find_page, lately).edited(self._runbooks).write(format)
+        return self._by_people(page_of_group(group, self._find_page, lately)).write(format)
+
+    def _by_people(self, page: Page) -> Page:
+        """With what people wrote: in the runbook, at frames."""
+        return page.edited(self._runbooks).noted(self._notes)
+
+    def _mask(self, text: str) -> str:
+        with self._masking:
+            return self._written.text(text)
 
     def _find_page(self, trace_id: str) -> Page | None:
         from collector.reporting import page_of_trace
@@ -199,13 +214,14 @@ class QueryRoom:
         self._store.close()
         self._changes.close()
         self._runbooks.close()
+        self._notes.close()
 
     def not_ready(self) -> str:
         return "" if self._ready else "starting or stopping"
 
     def snapshot(self) -> Snapshot:
         doors = [part.snapshot() for part in (self._tls, self._guard, self._peers) if part is not None]
-        rooms = (self._rest, self._grpc, self._changes, self._runbooks)
+        rooms = (self._rest, self._grpc, self._changes, self._runbooks, self._notes, self._written)
         return merge([*(room.snapshot() for room in rooms), *doors])
 
 

@@ -1,8 +1,9 @@
 """Who may ask what over REST.
 
-In: every request, before any route sees it. Out: the same, or a refusal. Without a guard everybody may. The rule is
-closed: whatever only reads needs the role `read`, whatever else there is or will be needs `write`, but for the analysis
-of what somebody brings, which keeps nothing. No rule gives more rights to a strange path.
+In: every request, before any route sees it. Out: the same with who asks (`scope["identity"]`), or a refusal. Without a
+guard everybody may. The rule is closed: whatever only reads needs the role `read`, whatever else there is or will be
+needs `write`, but for the analysis of what somebody brings, which keeps nothing. No rule gives more rights to a strange
+path.
 """
 
 from __future__ import annotations
@@ -12,10 +13,11 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import urlsplit
 
+from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from collector.auth.guard import Guard
-from collector.auth.identity import Role
+from collector.auth.identity import Identity, Role
 from collector.errors import ForbiddenError, NotAllowedError, RefusedError, RetryableError
 from collector.query.problems import MEDIA_TYPE, ProblemError, problem_body
 
@@ -28,6 +30,12 @@ _LOCAL_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 def role_for(method: str, path: str) -> Role:
     """What somebody must be to ask this."""
     return Role.READ if method in READS or path in READS_BY_POST else Role.WRITE
+
+
+def asker(request: Request) -> str:
+    """Name of the credential a request came with; empty when none is asked for."""
+    found: Identity | None = request.scope.get("identity")
+    return found.name if found is not None else ""
 
 
 class Access:
@@ -54,7 +62,7 @@ class Access:
             role = role_for(scope["method"], scope["path"])
             try:
                 loop = asyncio.get_running_loop()
-                await loop.run_in_executor(self._waiters, self._guard.admit, headers, role)
+                scope["identity"] = await loop.run_in_executor(self._waiters, self._guard.admit, headers, role)
             except RefusedError as refusal:
                 problem = _problem(refusal)
         if problem is None:

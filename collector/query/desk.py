@@ -10,9 +10,11 @@ from analyzer.errors.group_words import ErrorGroup
 from analyzer.findings import Answer
 from analyzer.incident_words import Incident
 from analyzer.service_graph import Graph
-from collector.contracts import ChangeLog, Clock, Decisions, Encoding, Found, OpenTraces, RunbookLog, Signal, Store
+from collector.contracts import ChangeLog, Clock, Decisions, Encoding, Found, OpenTraces, Signal, Store
+from collector.contracts_people import NoteLog, RunbookLog
 from collector.query.peer_calls import PeerCalls
 from collector.query.peer_words import Identity
+from collector.redaction import Redactor
 
 ReportFormat: TypeAlias = Literal["json", "markdown", "html", "monitors"]
 # Request bytes -> answers, nothing stored. Raises `collector.errors.RefusedError`.
@@ -22,6 +24,8 @@ Explain: TypeAlias = Callable[[list[tuple[bytes, Signal]]], list[Answer]]
 # ExportTraceServiceRequest, ExportLogsServiceRequest or None, the answer or None -> graph of the one trace in it.
 DrawTrace: TypeAlias = Callable[[bytes, bytes | None, Answer | None], Graph]
 
+# Text of people -> the same with its secrets masked. Called by several threads at once.
+Mask: TypeAlias = Callable[[str], str]
 # The answer, its spans and logs as OTLP or None, a format -> the report, written.
 ReportTrace: TypeAlias = Callable[[Answer, bytes | None, bytes | None, ReportFormat], str]
 ReportGroup: TypeAlias = Callable[[ErrorGroup, ReportFormat], str]
@@ -51,6 +55,7 @@ class QuerySettings:
     incidents_max: int = 200  # of a list; each is some 10 KB
     changes_max: int = 1_000  # of a list
     groups_max: int = 500  # of a list; each is some 5 KB
+    notes_max: int = 1_000  # of a list; each is at most some 8 KB
     decide_timeout_s: float = 6.0  # a little longer than the engine gives itself
     watchers_max: int = 8  # each holds a gRPC thread; as many watch incidents
     streams_max: int = 64  # REST watchers of incidents; each is a task of the event loop
@@ -78,6 +83,8 @@ class Desk:
     changes: ChangeLog | None = None
     decisions: Decisions | None = None
     runbooks: RunbookLog | None = None
+    notes: NoteLog | None = None
+    mask: Mask = field(default_factory=lambda: Redactor().text)
     identity: Identity = field(default_factory=Identity)
     peers: PeerCalls | None = None  # None: this is the only instance
     find_stored: Callable[[bytes], Found] | None = None  # as it is kept, not explained; None: as the store finds it

@@ -7,6 +7,7 @@ from typing import Any
 from pydantic import BaseModel, Field
 
 from analyzer.errors.group_words import ErrorGroup, Lately, Trend
+from analyzer.errors.note_words import FrameNote, NotedFrame
 from collector.query.models import TRACE_ID
 
 GROUP_ID = "5f1d8c0a9b3e7742"
@@ -69,6 +70,18 @@ LATELY_EXAMPLE = {
     "(p 2.1e-14); for the 1,200 calls of its service in the window",
 }
 
+NOTE_EXAMPLE: dict[str, Any] = {
+    "note_id": "8c1f0a6de2b94735",
+    "group_id": GROUP_ID,
+    "frame": "acme.Charge:authorize",
+    "text": "Cards of the old bank: see the wiki, page Declines.",
+    "author": "alice",
+    "written_ns": 1760000000000000000,
+    "edit": 1,
+    "edited_by": "",
+    "edited_ns": 0,
+}
+
 
 class GroupList(BaseModel):
     """Groups of errors, in the order that was asked for."""
@@ -84,6 +97,22 @@ class GroupDetail(BaseModel):
     trend: Trend
     lately: Lately = Field(description="the last five minutes against the two hours before")
     examples: list[str] = Field(description="paths of the answers to example traces")
+    notes: list[FrameNote] | None = Field(
+        description="left at its frames by people, oldest first; null: they cannot be read now"
+    )
+
+
+class GroupNotes(BaseModel):
+    """The frames of a group, and what people left at them."""
+
+    group_id: str
+    frames: list[NotedFrame] = Field(description="those of the fingerprint, innermost first; then others with notes")
+
+
+class NoteList(BaseModel):
+    """Notes of all groups."""
+
+    notes: list[FrameNote]
 
 
 class TopError(BaseModel):

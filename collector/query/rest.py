@@ -1,8 +1,8 @@
 """REST: the query room over HTTP.
 
 In: questions under /api/v1. Out: JSON (or DOT, Mermaid), errors as RFC 9457 problems. Writes nothing but the
-changes it is told of and the edits of runbooks; the store and the engine are asked through their contracts. No page of
-HTML but reports, and nothing fetched from elsewhere.
+changes it is told of, edits of runbooks and notes at frames; the store and the engine are asked through their
+contracts. No page of HTML but reports, and nothing fetched from elsewhere.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ from analyzer.version import __version__
 from collector.asgi_thread import AsgiThread
 from collector.auth.guard import Guard
 from collector.clock import SystemClock
-from collector.contracts import ChangeLog, Clock, Decisions, OpenTraces, RunbookLog, Store
+from collector.contracts import ChangeLog, Clock, Decisions, OpenTraces, Store
+from collector.contracts_people import NoteLog, RunbookLog
 from collector.guarded_protocol import ServerLimits
 from collector.query.access import Access
 from collector.query.desk import Analyze, Desk, DrawTrace, QuerySettings, ReportGroup, ReportIncident, ReportTrace
@@ -32,6 +33,7 @@ from collector.query.rest_held import held_routes
 from collector.query.rest_impact import impact_routes
 from collector.query.rest_incidents import incident_routes
 from collector.query.rest_lists import list_routes
+from collector.query.rest_notes import note_routes
 from collector.query.rest_reports import report_routes
 from collector.query.rest_traces import trace_routes
 
@@ -55,6 +57,7 @@ def create_app(
     guard: Guard | None = None,
     hosts: frozenset[str] = frozenset(),
     runbooks: RunbookLog | None = None,
+    notes: NoteLog | None = None,
 ) -> FastAPI:
     """Make the application of an instance without peers.
 
@@ -73,6 +76,7 @@ def create_app(
     guard : knows credentials; None: everybody may ask
     hosts : names under which we may be asked; empty: any
     runbooks : where edits of runbooks are kept; reports are expected to show them. None: /runbook says 501
+    notes : where notes at frames are kept; reports are expected to show them. None: /notes says 501
 
     Returns
     -------
@@ -93,6 +97,7 @@ def create_app(
         changes=changes,
         decisions=decisions,
         runbooks=runbooks,
+        notes=notes,
     )
     return app_of(desk, guard, hosts)
 
@@ -129,6 +134,7 @@ def app_of(desk: Desk, guard: Guard | None = None, hosts: frozenset[str] = froze
         *group_routes(desk),
         impact_routes(desk),
         change_routes(desk),
+        note_routes(desk),
         *report_routes(desk),
         analyze_routes(desk),
     ):

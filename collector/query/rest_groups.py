@@ -9,22 +9,24 @@ import re
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Request, Response
-from fastapi.exceptions import RequestValidationError
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 from starlette.concurrency import run_in_threadpool
 
 from analyzer.errors.group_words import ErrorGroup, GroupChange, GroupStatus
+from analyzer.errors.note_words import FrameNote
 from analyzer.errors.own_past import lately_of
 from analyzer.errors.trends import trend_of
 from collector.contracts import GroupQuery
-from collector.errors import BadRequestError, TooLargeError
+from collector.errors import BadRequestError, RefusedError
 from collector.group_words import why
+from collector.query.bodies import read_body
 from collector.query.desk import Desk
 from collector.query.models import body_of
 from collector.query.models_groups import (
     GROUP_EXAMPLE,
     GROUP_ID,
     LATELY_EXAMPLE,
+    NOTE_EXAMPLE,
     TREND_EXAMPLE,
     GroupDetail,
     GroupList,
@@ -89,6 +91,7 @@ def group_routes(desk: Desk) -> tuple[APIRouter, APIRouter]:
                     "trend": TREND_EXAMPLE,
                     "lately": LATELY_EXAMPLE,
                     "examples": [f"/api/v1/traces/{GROUP_EXAMPLE['example_trace_ids'][0]}/root-cause"],
+                    "notes": [NOTE_EXAMPLE],
                 },
                 "The group",
             ),
@@ -108,6 +111,7 @@ def group_routes(desk: Desk) -> tuple[APIRouter, APIRouter]:
             trend=trend_of(found, now_ns),
             lately=lately_of(found, desk.store.calls(found.service, now_ns - LATELY_NS, now_ns), now_ns),
             examples=[f"/api/v1/traces/{trace_id}/root-cause" for trace_id in found.example_trace_ids],
+            notes=_notes(desk, wanted),
         )
         return _json(detail.model_dump_json().encode())
 
@@ -142,7 +146,7 @@ def group_routes(desk: Desk) -> tuple[APIRouter, APIRouter]:
                 "this firstfault was started without an engine to tell",
                 do="send it to the server that receives the traces",
             )
-        change = await _change(request)
+        change = await read_body(request, GroupChange, _BODY_BYTES_MAX, "a decision is some hundred")
         found = await run_in_threadpool(desk.decisions.decide, wanted, change, settings.decide_timeout_s)
         if found is None:
             raise group_not_known(wanted)
@@ -171,18 +175,11 @@ def group_routes(desk: Desk) -> tuple[APIRouter, APIRouter]:
     return router, errors
 
 
-async def _change(request: Request) -> GroupChange:
-    """Read the decision; its bytes are counted as they come."""
-    body = bytearray()
-    async for piece in request.stream():
-        body += piece
-        if len(body) > _BODY_BYTES_MAX:
-            raise TooLargeError(f"the body has more than {_BODY_BYTES_MAX} bytes; a decision is some hundred")
+def _notes(desk: Desk, group_id: str) -> list[FrameNote] | None:
     try:
-        return GroupChange.model_validate_json(bytes(body))
-    except ValidationError as error:
-        faults = [{**fault, "loc": ("body", *fault["loc"])} for fault in error.errors()]
-        raise RequestValidationError(faults) from error
+        return desk.notes.notes(group_id) if desk.notes is not None else []
+    except RefusedError:  # costs the notes, not the group
+        return None
 
 
 def _line(group: ErrorGroup) -> TopError:

@@ -6,27 +6,24 @@ says which version it was made from (If-Match); where that is not the last any m
 """
 
 # No postponed annotations: FastAPI reads those of the routes, and they name types of the enclosing function.
-import re
 from collections.abc import Callable, Sequence
-from typing import Annotated, Any
+from typing import Any
 
 import orjson
-from fastapi import APIRouter, Header, Request, Response
-from fastapi.exceptions import RequestValidationError
-from pydantic import ValidationError
+from fastapi import APIRouter, Request, Response
 from starlette.concurrency import run_in_threadpool
 
 from analyzer.reports.hand_edits import RunbookWords, SectionWords, next_edits
 from analyzer.reports.model import Runbook
-from collector.contracts import RunbookLog
-from collector.errors import TooLargeError
+from collector.contracts_people import RunbookLog
+from collector.query.bodies import read_body
 from collector.query.desk import Desk
+from collector.query.if_match import IfMatch, matches, not_said
 from collector.query.models import body_of
 from collector.query.problems import ProblemError, harmless, problem_responses
 from collector.query.report_writer import GroupId, IncidentId, ReportWriter, TraceId
 
 BODY_BYTES_MAX = 64 * 1024  # a runbook is a page or two
-_TAG = re.compile(r'"([\x21\x23-\x7e]*)"')
 _PUT_EXAMPLE = {"sections": [{"section": "mitigate", "text": "Switch PAYMENT_FALLBACK on, then call the gateway."}]}
 _EXAMPLE: dict[str, Any] = {
     "runbook_id": "5f1d8c0a9b3e7742",
@@ -53,7 +50,6 @@ _EXAMPLE: dict[str, Any] = {
     ],
     "edit": 3,
 }
-IfMatch = Annotated[str | None, Header(max_length=512, description="the ETag that was read; * for whatever is there")]
 
 
 def runbook_routes(desk: Desk, writer: ReportWriter) -> APIRouter:
@@ -101,7 +97,7 @@ def _add(router: APIRouter, desk: Desk, path: str, tag: str, id_type: Any, write
     async def put(subject_id: id_type, request: Request, if_match: IfMatch = None) -> Response:
         """All sections written by hand, the earlier ones too: those that are left out are generated again."""
         _log(desk)
-        words = await _words(request)
+        words = await read_body(request, RunbookWords, BODY_BYTES_MAX, "a runbook is a page or two")
         return await run_in_threadpool(_edit, desk, write, subject_id, if_match, words.sections)
 
     @router.delete(
@@ -135,15 +131,8 @@ def _edit(
     log = _log(desk)
     runbook = _runbook(write, subject_id)
     if if_match is None:
-        raise ProblemError(
-            428,
-            "if_match_missing",
-            "Which version was read is not said",
-            "there is no If-Match",
-            expected=f'If-Match: "{runbook.version}"',
-            do="read the runbook, and send its ETag as If-Match",
-        )
-    if if_match.strip() != "*" and runbook.version not in _TAG.findall(_without_weak(if_match)):
+        raise not_said(runbook.version, "the runbook")
+    if not matches(if_match, runbook.version):
         raise _stale(if_match, runbook)
     before = log.edits(runbook.runbook_id)
     if (before.edit if before is not None else 0) != runbook.edit:
@@ -153,11 +142,6 @@ def _edit(
     if not log.put_edits(next_edits(runbook, before, words, desk.clock.now_ns())):
         raise _stale(if_match, runbook)
     return _json(_runbook(write, subject_id))
-
-
-def _without_weak(header: str) -> str:
-    """RFC 9110, 13.1.1: If-Match compares strongly, a weak tag matches nothing."""
-    return re.sub(r'W/"[^"]*"', "", header)
 
 
 def _stale(found: str, runbook: Runbook) -> ProblemError:
@@ -175,20 +159,6 @@ def _stale(found: str, runbook: Runbook) -> ProblemError:
 
 def _runbook(write: Callable[[str, Any], str], subject_id: str) -> Runbook:
     return Runbook.model_validate(orjson.loads(write(subject_id, "json"))["runbook"])
-
-
-async def _words(request: Request) -> RunbookWords:
-    """Read the sections; the bytes are counted as they come."""
-    body = bytearray()
-    async for piece in request.stream():
-        body += piece
-        if len(body) > BODY_BYTES_MAX:
-            raise TooLargeError(f"the body has more than {BODY_BYTES_MAX} bytes; a runbook is a page or two")
-    try:
-        return RunbookWords.model_validate_json(bytes(body))
-    except ValidationError as error:
-        faults = [{**fault, "loc": ("body", *fault["loc"])} for fault in error.errors(include_context=False)]
-        raise RequestValidationError(faults) from error
 
 
 def _log(desk: Desk) -> RunbookLog:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from analyzer.reports.hand_edits import HandEdits, HandSection
-from collector.contracts import RunbookLog
+from collector.contracts_people import RunbookLog
 from tests.support.fakes.clock import EPOCH_NS
 
 RUNBOOK = "5f1d8c0a9b3e7742"

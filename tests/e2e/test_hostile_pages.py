@@ -225,9 +225,21 @@ def fill(server: Server, names: Sequence[str], url: str, begin_ns: int) -> dict[
             )
             assert put.status_code == 200, put.text
             server.until(lambda name=name: server.get(paths[name]["groups"]).status_code == 200, "the group to be kept")
+            paths[name]["noted"] = leave_note(client, paths[name]["groups"], filled(payload, "noted", url))
             change = dict.fromkeys(("service", "version", "previous", "environment", "description", "url"), text[:200])
             assert client.post("/changes", json=change).status_code in (200, 201)
     return paths
+
+
+def leave_note(client: httpx.Client, group: str, text: str) -> str:
+    """Leave a note at a frame, where the group has any; the mark that is to be seen then."""
+    path = group.removeprefix("/api/v1")
+    frames = client.get(f"{path}/notes").json()["frames"] or client.get(f"{path}/report").json()["frames"]
+    if not frames:  # some payloads leave no stack that can be read
+        return ""
+    left = client.post(f"{path}/notes", json={"frame": frames[0]["frame"], "text": text[:2000]})
+    assert left.status_code == 201, left.text
+    return "noted"
 
 
 @contextmanager
@@ -296,7 +308,9 @@ def check_report(house: House, name: str, subject: str) -> None:
     assert faults_of_report(house, served) == []
     assert faults_of_report(house, mailed) == []
     if "MARK" in PAYLOADS[name] and subject == "traces" and name != "nothing":
-        assert [mark for mark in (*ALWAYS_SHOWN, "by_hand") if mark not in served.text] == []
+        assert [
+            mark for mark in (*ALWAYS_SHOWN, "by_hand", house.paths[name]["noted"]) if mark not in served.text
+        ] == []
 
 
 def check_markdown(house: House, name: str, subject: str) -> None:
@@ -339,12 +353,14 @@ def answers(house: House) -> dict[str, str]:
     api = f"{house.server.url}/api/v1"
     script = quote("<script>alert(1)</script>", safe="")
     trace = f"{house.server.url}{house.paths['out of everything']['traces']}"
-    lists = ("findings", "services", "service-graph", "groups", "incidents", "changes", "impact", "stats")
+    lists = ("findings", "services", "service-graph", "groups", "incidents", "changes", "notes", "impact", "stats")
     found = {name: f"{api}/{name}" for name in (*lists, "errors/top", "openapi.json", "schema")}
     found |= {f"trace {name}": f"{trace}/{name}" for name in ("root-cause", "graph", "spans", "runbook", "held")}
     found |= {f"report as {name}": f"{trace}/report?format={name}" for name in ("json", "markdown", "monitors")}
     found |= {f"graph as {name}": f"{trace}/graph?format={name}" for name in ("dot", "mermaid")}
     found |= {f"services as {name}": f"{api}/service-graph?format={name}" for name in ("dot", "mermaid")}
+    group = f"{house.server.url}{house.paths['out of everything']['groups']}"
+    found |= {"group": group, "notes of a group": f"{group}/notes"}
     found |= {
         "no path": f"{house.server.url}/{script}",
         "no trace": f"{api}/traces/{script}/root-cause",

@@ -18,7 +18,7 @@ from collector.reporting import page_of_group, page_of_incident, page_of_trace
 from tests.collector.query.answers import TRACE, small
 from tests.support.drawing import Drawing, batch, draw
 from tests.support.fakes.clock import ManualClock
-from tests.support.fakes.store import FakeChangeLog, FakeOpenTraces, FakeRunbookLog, FakeStore
+from tests.support.fakes.store import FakeChangeLog, FakeNoteLog, FakeOpenTraces, FakeRunbookLog, FakeStore
 from tests.support.measured import measure
 
 SETTINGS = QuerySettings(poll_s=0.001, body_bytes_max=4_096, page_bytes_max=50_000)
@@ -79,6 +79,7 @@ class Room:
             clock=ManualClock(),
             changes=FakeChangeLog(),
             runbooks=FakeRunbookLog(),
+            notes=FakeNoteLog(),
         )
         self.client = Client(self.app)
 

@@ -52,6 +52,12 @@ ROUTES: dict[tuple[str, str], Role] = {
     ("get", "/groups/{group_id}/runbook"): READ,
     ("put", "/groups/{group_id}/runbook"): WRITE,
     ("delete", "/groups/{group_id}/runbook"): WRITE,
+    ("get", "/groups/{group_id}/notes"): READ,
+    ("post", "/groups/{group_id}/notes"): WRITE,
+    ("get", "/groups/{group_id}/notes/{note_id}"): READ,
+    ("put", "/groups/{group_id}/notes/{note_id}"): WRITE,
+    ("delete", "/groups/{group_id}/notes/{note_id}"): WRITE,
+    ("get", "/notes"): READ,
     ("get", "/errors/top"): READ,
     ("get", "/impact"): READ,
     ("get", "/changes"): READ,
@@ -112,7 +118,7 @@ def server() -> Server:
 
 
 def filled(path: str) -> str:
-    return (API + path).format(trace_id=TRACE.hex(), incident_id=TRACE.hex(), group_id="ab" * 8)
+    return (API + path).format(trace_id=TRACE.hex(), incident_id=TRACE.hex(), group_id="ab" * 8, note_id="cd" * 8)
 
 
 def test_every_route_has_an_entry():

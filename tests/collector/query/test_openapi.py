@@ -25,6 +25,9 @@ def test_openapi_is_complete(room: Room):
         "/api/v1/traces/{trace_id}/runbook",
         "/api/v1/incidents/{incident_id}/runbook",
         "/api/v1/groups/{group_id}/runbook",
+        "/api/v1/groups/{group_id}/notes",
+        "/api/v1/groups/{group_id}/notes/{note_id}",
+        "/api/v1/notes",
         "/api/v1/findings",
         "/api/v1/impact",
         "/api/v1/errors/top",
@@ -68,12 +71,14 @@ def test_examples_of_the_openapi_fit_what_is_sent(room: Room):
     room.store.edge_rollups = [EdgeRollup(0, "a", "b", "service", "client_server", 5, 1, 50)]
     room.store.put_incidents([StoredIncident(incident(1))])
     room.store.put_groups([error_group(1)])
+    left = {"frame": "acme.Charge:authorize", "text": "See the wiki."}
+    note = room.client.post(f"/api/v1/groups/{error_group(1).group_id}/notes", json=left).json()
     paths = room.get("/api/v1/openapi.json").json()["paths"]
     for path, operations in paths.items():
         if "get" in operations and not path.endswith(("/schema", "/watch")):
             example = operations["get"]["responses"]["200"]["content"]["application/json"]["example"]
             asked = path.replace("{trace_id}", TRACE.hex()).replace("{incident_id}", incident(1).incident_id)
-            asked = asked.replace("{group_id}", error_group(1).group_id)
+            asked = asked.replace("{group_id}", error_group(1).group_id).replace("{note_id}", note["note_id"])
             assert keys(example) <= keys(room.get(asked).json()), path
 
 

@@ -14,7 +14,8 @@ from analyzer.findings import Answer, TraceGroup
 from analyzer.incident_words import Incident
 from analyzer.reports.model import Report, Runbook
 from collector.cli import app
-from collector.contracts import Found, RunbookLog
+from collector.contracts import Found
+from collector.contracts_people import RunbookLog
 from collector.errors import OverloadedError
 from collector.query.desk import ReportFormat
 from collector.query.rest import RestServer, create_app

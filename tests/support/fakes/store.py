@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from analyzer.errors.change_words import Change
 from analyzer.errors.group_words import ErrorGroup, GroupChange
+from analyzer.errors.note_words import FRAME_NOTES_MAX, GROUP_NOTES_MAX, FrameNote
 from analyzer.findings import Answer
 from analyzer.incident_words import Incident
 from analyzer.reports.hand_edits import HandEdits
@@ -25,6 +26,7 @@ from collector.contracts import (
     StoredIncident,
     StoredTrace,
 )
+from collector.contracts_people import NotesFullError
 from collector.errors import BadRequestError, OverloadedError
 from collector.incident_services import services_of
 
@@ -209,6 +211,52 @@ class FakeRunbookLog:
         if edits.edit != (before.edit if before else 0) + 1:
             return False
         self.kept[edits.runbook_id] = edits
+        return True
+
+    def close(self) -> None:
+        pass
+
+
+class FakeNoteLog:
+    """Keeps notes in a dictionary."""
+
+    def __init__(self) -> None:
+        self.kept: dict[str, FrameNote] = {}
+
+    def notes(self, group_id: str) -> list[FrameNote]:
+        return [one for one in self.listed(len(self.kept), oldest=True) if one.group_id == group_id]
+
+    def note(self, note_id: str) -> FrameNote | None:
+        return self.kept.get(note_id)
+
+    def listed(self, limit: int, *, oldest: bool = False) -> list[FrameNote]:
+        found = sorted(self.kept.values(), key=lambda one: (one.written_ns, one.note_id), reverse=not oldest)
+        return found[:limit]
+
+    def add_note(self, note: FrameNote) -> FrameNote:
+        here = self.notes(note.group_id)
+        at_frame = [one for one in here if one.frame == note.frame]
+        same = [one for one in at_frame if (one.author, one.text) == (note.author, note.text)]
+        if same:
+            return same[0]
+        for bound, held, most in (("frame", at_frame, FRAME_NOTES_MAX), ("group", here, GROUP_NOTES_MAX)):
+            if len(held) >= most:
+                raise NotesFullError(bound, len(held))
+        self.kept[note.note_id] = note
+        return note
+
+    def put_note(self, note: FrameNote) -> bool:
+        before = self.kept.get(note.note_id)
+        if before is None or before.edit + 1 != note.edit:
+            return False
+        self.kept[note.note_id] = note
+        return True
+
+    def remove_note(self, note_id: str, edit: int) -> bool:
+        before = self.kept.get(note_id)
+        if before is None or before.edit != edit:
+            return False
+        del self.kept[note_id]
         return True
 
     def close(self) -> None:
