@@ -20,21 +20,23 @@ def frames_of(found: Iterable[tuple[str, str, str]], calls: Calls) -> tuple[Fram
 
     Digits are at most nine, the patterns see to it: a number is never refused or slow.
     """
+    places = calls.places
     return tuple(
         [
             _new(Frame, (function, module, path, int(line) if line else 0, 0, in_app))
             for call, file, line in found
-            for function, module, path, in_app in (calls[call, file],)  # an assignment, says CPython's compiler
+            for function, module, path, in_app in (places[call, file],)  # an assignment, says CPython's compiler
         ]
     )
 
 
 def frames_with_columns(found: Iterable[tuple[str, str, str, str]], calls: Calls) -> tuple[Frame, ...]:
     """Frames from (call, file, line, column) as they are written; line and column may be empty."""
+    places = calls.places
     return tuple(
         [
             _new(Frame, (function, module, path, int(line) if line else 0, int(column) if column else 0, in_app))
             for call, file, line, column in found
-            for function, module, path, in_app in (calls[call, file],)
+            for function, module, path, in_app in (places[call, file],)
         ]
     )

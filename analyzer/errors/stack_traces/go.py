@@ -12,7 +12,8 @@ from collections.abc import Sequence
 
 from analyzer.errors.model import Frame, Relation, Thrown
 from analyzer.errors.stack_traces.columns import frames_of
-from analyzer.errors.stack_traces.in_app import Calls, InAppRules, Stack
+from analyzer.errors.stack_traces.headers import lines_with
+from analyzer.errors.stack_traces.in_app import Calls, InAppRules, Stack, length_of_all
 
 # "main.(*Shop).Buy(0xc000012345, {0x1, 0x2})": the receiver belongs to the name; the arguments are addresses, and
 # with them no call would ever come twice.
@@ -20,11 +21,10 @@ _FRAME = re.compile(
     r"\n(created by )?([^\s(][^\n(]*(?:\(\*?[^()\n]*\)\.[^\n(]*)?)(?:\([^\n]*)?"
     r"\n[ \t]+((?:[A-Za-z]:)?[^\s:][^\n:]*):([0-9]{1,9})"
 )
-# What is another in every stack. Neither can be part of a call or a place: arguments hold no bracket, so they are no
-# receiver, and no colon, so no line follows; below a call, where its name could end like an offset, stands its place.
-_ARGUMENTS = re.compile(r"\((?:0x|\{)[^():\n]*\)(?=\n)")
-_OFFSET = re.compile(r" \+0x[0-9a-f]{1,16}(?!\n[ \t]|[^\n])")
-_CALL = re.compile(r"\n(?![ \t])")
+# The two lines of a frame without what is another in every stack: a call up to its arguments or whole, its place up to
+# the last number behind a colon. The last bracket of a call, closed at the end of the line, opens arguments: a receiver
+# has a dot behind it. No frame begins in its second line, for that is indented.
+_CALL_AND_PLACE = re.compile(r"\n(?:([^\s][^\n]*\()[^()\n]*\)|([^\s][^\n]*))\n[ \t]+([^ \t\n][^\n]*:[0-9]+)")
 _GOROUTINE = re.compile(r"\ngoroutine ([0-9]{1,12})(?: [^\[\n]*)? ?\[([^\]\n]*)\]:?")
 _PANIC = re.compile(r"\n[ \t]*(panic|fatal error): ([^\n]*(?:\n(?!\t?panic: |\[|goroutine |\n)[^\n]*)*)")
 _REPANICKED = re.compile(r" ?\[recovered(?:, repanicked)?\]")
@@ -37,7 +37,7 @@ _RUNTIME_PANIC = re.compile(r"(?:go|sig|fatal)?[pP]anic|(?:fatal)?throw$|fatal$"
 def parse(text: str, rules: InAppRules) -> list[Thrown]:
     """The panics with the goroutine that panicked, then the other goroutines; or the errors of pkg/errors."""
     calls = rules.calls("go", split)
-    goroutines = list(_GOROUTINE.finditer(text))
+    goroutines = lines_with("goroutine ", _GOROUTINE, text)
     panics = [(one[1], _REPANICKED.sub("", one[2]).strip()) for one in _PANIC.finditer(text)]
     if not goroutines and not panics:
         return _wrapped_errors(text, calls)
@@ -62,23 +62,31 @@ def split(call: str, file: str) -> tuple[str, str, str]:
 
 
 def _read(block: str, calls: Calls) -> Stack:
-    frames = calls.by_line(block, _frames, _cut)
     if "created by " not in block:
-        return frames, ()
-    created = calls.by_line(block, _created, _cut)
-    return frames, tuple([index - 1 for index, by in enumerate(created) if by and index > 0])
+        return calls.by_part(block, _frames, _cut, _joined, length_of_all), ()
+    found = calls.by_part(block, _frames_and_makers, _cut, _joined, length_of_all)
+    seams = tuple([at - 1 for at, (_, maker) in enumerate(found) if maker and at > 0])
+    return tuple([frame for frame, _ in found]), seams
 
 
 def _frames(text: str, calls: Calls) -> tuple[Frame, ...]:
     return frames_of([(call, file, line) for _, call, file, line in _FRAME.findall(text)], calls)
 
 
-def _created(text: str, _calls: Calls) -> list[str]:
-    return [one[0] for one in _FRAME.findall(text)]
+def _frames_and_makers(text: str, calls: Calls) -> list[tuple[Frame, bool]]:
+    """With each frame, whether it only created the goroutine."""
+    found = _FRAME.findall(text)
+    frames = frames_of([(call, file, line) for _, call, file, line in found], calls)
+    return [(frame, bool(one[0])) for frame, one in zip(frames, found, strict=True)]
 
 
-def _cut(block: str) -> list[str]:
-    return _CALL.split(_OFFSET.sub("", _ARGUMENTS.sub("", block)))
+def _cut(text: str) -> list[tuple[str, str, str]]:
+    return _CALL_AND_PLACE.findall(text)
+
+
+def _joined(parts: tuple[str, str, str]) -> str:
+    opened, whole, place = parts
+    return f"\n{opened}{whole}\n\t{place}"
 
 
 def _panicked(panics: Sequence[tuple[str, str]], frames: tuple[Frame, ...], seams: tuple[int, ...]) -> list[Thrown]:

@@ -7,82 +7,91 @@ nothing tells. Decisions are kept by call, for the same few thousand calls come 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence, Sized
 from dataclasses import dataclass, field
 from fnmatch import translate
-from typing import Any, TypeVar
+from typing import Any
 
 from analyzer.errors.model import Frame
 from analyzer.errors.stack_traces.in_app_lists import LIBRARY_NAMES, LIBRARY_PATHS, LIBRARY_PREFIXES, SEPARATORS
-from analyzer.errors.stack_traces.lines import Cut, Lines, split_lines
+from analyzer.errors.stack_traces.lines import B, K, Known, Lines, T, after_break, split_lines
 
-# A large code base has some ten thousand calls that ever stand in a trace; full, the memory starts afresh.
-CALLS_MAX = 32_768
+# Some 30,000 calls of 70 letters with their files; of a large code base some ten thousand ever stand in a trace.
+CALLS_LENGTH_MAX = 2 * 1024 * 1024
 # Stacks are remembered whole, for the same error comes again and again: about 400 stacks of 60 frames a language.
 BLOCKS_LENGTH_MAX = 2 * 1024 * 1024
-# A longer call is not worth remembering: no real one is, and a hostile one would fill the memory.
-CALL_LENGTH_MAX = 512
 
-T = TypeVar("T")
 Place = tuple[str, str, str, bool | None]
 Split = Callable[[str, str], tuple[str, str, str]]
 Stack = tuple[tuple[Frame, ...], tuple[int, ...]]  # frames, and the seams between them (see Thrown.async_after)
 
+
+def length_of_all(parts: Sequence[Sized]) -> int:
+    """The letters of several texts."""
+    return sum(map(len, parts))
+
+
 _LIBRARY_FILE = {language: re.compile(pattern) for language, pattern in LIBRARY_PATHS.items()}
 
 
-class Calls(dict[tuple[str, str], Place]):
-    """(call, file) as they are written -> (function, module, file, in_app). Filled by asking; owned by its rules.
+class Calls:
+    """What is known of a language's stacks: whole ones by their text, their lines, and the calls in these.
 
-    Two threads that ask at once may both work an answer out; it is the same answer.
+    Owned by its rules. Two threads that ask at once may both work an answer out; it is the same answer.
 
-    A plain dict whose misses are worked out, so a hit costs one lookup in C. Beside the calls it remembers whole
-    stacks by their text, and the lines of them (see `Lines`).
-
-    forgotten : how often either was full and emptied
+    Attributes
+    ----------
+    places : (call, file) as they are written -> (function, module, file, in_app)
     """
 
-    __slots__ = ("_blocks", "_blocks_length", "_decide", "_lines", "_split", "forgotten")
+    __slots__ = ("_lines", "_stacks", "_stacks_forgotten", "_stacks_length", "places")
 
     def __init__(self, split: Split, decide: Callable[[str, str], bool | None]) -> None:
-        super().__init__()
-        self._split, self._decide = split, decide
-        self._blocks: dict[str, Stack] = {}
-        self._blocks_length = 0
-        self._lines: dict[object, Lines[Any]] = {}
-        self.forgotten = 0
+        def place(written: tuple[str, str]) -> Place:
+            function, module, file = split(*written)
+            return function, module, file, decide(module or function, file)
+
+        self.places: Known[tuple[str, str], Place] = Known(place, length_of_all, CALLS_LENGTH_MAX)
+        self._stacks: dict[str, Stack] = {}
+        self._stacks_length = self._stacks_forgotten = 0
+        self._lines: dict[object, Lines[Any, Any, Any]] = {}
+
+    @property
+    def forgotten(self) -> int:
+        """How often a memory was full and emptied."""
+        lines = sum([one.known.forgotten for one in self._lines.values()])
+        return self.places.forgotten + self._stacks_forgotten + lines
 
     def stack(self, block: str, read: Callable[[str, Calls], Stack]) -> Stack:
         """The frames of a text without messages, read only when it was not seen lately."""
-        found = self._blocks.get(block)
+        found = self._stacks.get(block)
         if found is None:
             found = read(block, self)
-            self._blocks_length += len(block)
-            if self._blocks_length > BLOCKS_LENGTH_MAX:
-                self._blocks.clear()
-                self._blocks_length = len(block)
-                self.forgotten += 1
-            self._blocks[block] = found
+            self._stacks_length += len(block)
+            if self._stacks_length > BLOCKS_LENGTH_MAX:
+                self._stacks.clear()
+                self._stacks_length = len(block)
+                self._stacks_forgotten += 1
+            self._stacks[block] = found
         return found
 
-    def by_line(
-        self, block: str, read: Callable[[str, Calls], Sequence[T]], cut: Cut = split_lines, lead: str = "\n"
+    def by_line(self, text: str, read: Callable[[str, Calls], Sequence[T]]) -> tuple[T, ...]:
+        """What a reader finds in a text, read only where a line was not seen lately."""
+        return self.by_part(text, read, split_lines, after_break, len)
+
+    def by_part(
+        self,
+        block: B,
+        read: Callable[[B, Calls], Sequence[T]],
+        cut: Callable[[B], Iterable[K]],
+        block_of: Callable[[K], B],
+        length: Callable[[K], int],
     ) -> tuple[T, ...]:
-        """What a reader finds in a text, read only where a line was not seen lately; its words are those of `Lines`."""
+        """The same where a frame is not read from one line alone; the words are those of `Lines`."""
         lines = self._lines.get(read)
         if lines is None:
-            lines = self._lines[read] = Lines(lambda text: read(text, self), cut, lead)
+            lines = self._lines[read] = Lines(lambda block: read(block, self), cut, block_of, length)
         return lines.read(block)
-
-    def __missing__(self, key: tuple[str, str]) -> Place:
-        function, module, file = self._split(*key)
-        place = function, module, file, self._decide(module or function, file)
-        if len(key[0]) + len(key[1]) <= CALL_LENGTH_MAX:
-            if len(self) >= CALLS_MAX:
-                self.clear()
-                self.forgotten += 1
-            self[key] = place
-        return place
 
 
 @dataclass(frozen=True)

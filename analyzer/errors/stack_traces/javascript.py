@@ -76,18 +76,22 @@ def _thrown(section: str, calls: Calls, relation: Relation) -> Thrown:
 
 
 def _read(block: str, calls: Calls) -> Stack:
-    frames = calls.by_line(block, _frames)
     if "at async " not in block:
-        return frames, ()
-    return frames, tuple([index - 1 for index, wait in enumerate(calls.by_line(block, _waits)) if wait and index > 0])
+        return calls.by_line(block, _frames), ()
+    found = calls.by_line(block, _frames_and_waits)
+    seams = tuple([at - 1 for at, (_, wait) in enumerate(found) if wait and at > 0])
+    return tuple([frame for frame, _ in found]), seams
 
 
 def _frames(text: str, calls: Calls) -> tuple[Frame, ...]:
     return frames_with_columns([_place(*one) for one in _V8.findall(text)], calls)
 
 
-def _waits(text: str, _calls: Calls) -> list[str]:
-    return [one[0] for one in _V8.findall(text)]
+def _frames_and_waits(text: str, calls: Calls) -> list[tuple[Frame, bool]]:
+    """With each frame, whether it waited for the one before it."""
+    found = _V8.findall(text)
+    frames = frames_with_columns([_place(*one) for one in found], calls)
+    return [(frame, bool(one[0])) for frame, one in zip(frames, found, strict=True)]
 
 
 def _place(_wait: str, call: str, file: str, line: str, column: str, bare: str) -> tuple[str, str, str, str]:

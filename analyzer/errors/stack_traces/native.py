@@ -94,12 +94,16 @@ def _what(text: str) -> tuple[str, str]:
 
 def _read(block: str, calls: Calls) -> Stack:
     if ") at " in block or not _SANITIZER.search(block):
-        return calls.by_line(block, _frames_of_gdb, _cut, "\n#0 "), ()
-    return calls.by_line(block, _frames_of_sanitizer, _ADDRESS.split, "\n#0 0x0 "), ()
+        return calls.by_part(block, _frames_of_gdb, _cut, "\n#0 ".__add__, len), ()
+    return calls.by_part(block, _frames_of_sanitizer, _cut_addresses, "\n#0 0x0 ".__add__, len), ()
 
 
 def _cut(block: str) -> list[str]:
-    return _NUMBER.split(_ARGUMENTS.sub(" () at ", block))
+    return _NUMBER.split(_ARGUMENTS.sub(" () at ", block))[1:]
+
+
+def _cut_addresses(block: str) -> list[str]:
+    return _ADDRESS.split(block)[1:]
 
 
 def _read_unnumbered(text: str, calls: Calls) -> Stack:

@@ -9,12 +9,13 @@ Format: Exception::getTraceAsString and __toString.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
-from analyzer.errors.model import Thrown
+from analyzer.errors.model import Frame, Thrown
 from analyzer.errors.stack_traces import java
 from analyzer.errors.stack_traces.columns import frames_of
 from analyzer.errors.stack_traces.headers import lines_with, sections_at, type_and_message
-from analyzer.errors.stack_traces.in_app import Calls, InAppRules, Stack
+from analyzer.errors.stack_traces.in_app import Calls, InAppRules, Stack, length_of_all
 
 _FRAME = re.compile(r"\n[ \t]*#[0-9]{1,6} (?:([^(\n]*)\(([0-9]{1,9})\)[^:\n]*|(\[internal function\])): ([^(\n]*)")
 # The rest of a line is the same in every stack.
@@ -26,6 +27,8 @@ _JAVA_LIKE = re.compile(r"(\n[ \t]*at )(?=[^(\s.:]+\()")
 _OBJECT = re.compile(r"\[object\] \(([\w\\]{1,300})\(code: [^)\n]{0,40}\): ")
 _MAIN = re.compile(r"\n[ \t]*#[0-9]{1,6} \{main\}")
 _STACK = re.compile(r"\n[ \t]*(?:Stack trace:|\[stacktrace\])")
+# A place, "file:line", and the name of a function: what was called there, or what was running there.
+_Call = tuple[str, str]
 
 
 def parse(text: str, rules: InAppRules) -> list[Thrown]:
@@ -73,17 +76,33 @@ def _thrown(section: str, calls: Calls) -> Thrown | None:
     return Thrown(kind.lstrip("\\"), message, frames)
 
 
-def _calls_made(text: str, _calls: Calls) -> list[tuple[str, str, str, str]]:
-    return _FRAME.findall(text)
-
-
 def _read(block: str, calls: Calls) -> Stack:
     """Frames from the place where it was thrown, then the lines of calls."""
-    file, _, line = block[: block.index("\n")].rpartition(":")
-    found = calls.by_line(block, _calls_made, _NUMBER.split, "\n#0 ")
-    names = [one[3] for one in found] + ["{main}"] * bool(lines_with("{main}", _MAIN, block))
-    files, lines = [one[0] or one[2] for one in found], [one[1] for one in found]
-    if file:
-        files, lines = [file, *files], [line, *lines]
+    thrown_at = block[: block.index("\n")]
+    made = calls.by_part(block, _calls_made, _cut, "\n#0 ".__add__, len)
     # Without the header's place a name has none of its own: the call's is the best there is.
-    return frames_of(zip(names, files, lines, strict=False), calls), ()
+    if not thrown_at.startswith(":"):
+        places = [thrown_at, *[place for place, _ in made]]
+        names = [name for _, name in made] + ["{main}"] * bool(lines_with("{main}", _MAIN, block))
+        made = tuple(zip(places, names, strict=False))
+    return calls.by_part(made, _frames, _as_they_are, _alone, length_of_all), ()
+
+
+def _calls_made(text: str, _calls: Calls) -> list[_Call]:
+    return [(f"{file or internal}:{line}", name) for file, line, internal, name in _FRAME.findall(text)]
+
+
+def _cut(text: str) -> list[str]:
+    return _NUMBER.split(text)[1:]
+
+
+def _frames(made: Sequence[_Call], calls: Calls) -> tuple[Frame, ...]:
+    return frames_of([(name, *place.rpartition(":")[::2]) for place, name in made], calls)
+
+
+def _as_they_are(made: tuple[_Call, ...]) -> tuple[_Call, ...]:
+    return made
+
+
+def _alone(call: _Call) -> tuple[_Call, ...]:
+    return (call,)

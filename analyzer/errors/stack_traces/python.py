@@ -19,7 +19,7 @@ _HEADER = "Traceback (most recent call last):"
 _FRAME = re.compile(r'\n[ \t]*File "([^"\n]+)", line ([0-9]{1,9})[0-9]*(?:, in ([^\n]+))?')
 _FILE, _ANY_FILE = '\n  File "', re.compile(r'\n[ \t]*File "')
 # Source and caret lines are indented deeper than the error that follows them.
-_BODY = re.compile(r"(?:\n[ \t][^\n]*)*")
+_BODY_END = re.compile(r"\n(?![ \t])")
 _BETWEEN = re.compile(
     r"\n[ \t]*(?:The above exception was the (direct) cause of|During handling of the above exception)[^\n]*"
 )
@@ -72,8 +72,10 @@ def _thrown(section: str, calls: Calls, relation: Relation) -> Thrown:
             section, start = "\n" + section[at:].replace("\n" + indent, "\n"), 1 + len(_HEADER)
     elif (frame := _FRAME.search(section)) is not None:
         start = frame.start()
-    body = _BODY.match(section, start)
-    end = body.end() if body else start
+    end = start
+    if section.startswith("\n", start):
+        below = _BODY_END.search(section, start)
+        end = below.start() if below else len(section)
     frames, _ = calls.stack(section[start:end], _read)
     kind, message = leading_type(section[end:].lstrip("\n"))
     if message.endswith('\n"""') and '"""\n' in section[:start]:
@@ -82,12 +84,12 @@ def _thrown(section: str, calls: Calls, relation: Relation) -> Thrown:
 
 
 def _read(block: str, calls: Calls) -> Stack:
-    return calls.by_line(block, _frames, _cut, _FILE)[::-1], ()
+    return calls.by_part(block, _frames, _cut, _FILE.__add__, len)[::-1], ()
 
 
 def _cut(block: str) -> list[str]:
     """A frame with the lines of source below it is a line of ours, the indentation of most is two spaces."""
-    return block.split(_FILE) if block.count('File "') == block.count(_FILE) else _ANY_FILE.split(block)
+    return (block.split(_FILE) if block.count('File "') == block.count(_FILE) else _ANY_FILE.split(block))[1:]
 
 
 def _frames(text: str, calls: Calls) -> tuple[Frame, ...]:

@@ -16,8 +16,8 @@ _FRAME = re.compile(
     r"\n[ \t]*[0-9]{1,6}: +(?:0x[0-9a-f]{1,16} - )?([^\n]+)"
     r"(?:\n[ \t]+at ([^\n:]*(?::[^\n:0-9][^\n:]*)*):([0-9]{1,9})(?::([0-9]{1,9}))?(?![^\n]))?"
 )
-# What stands behind it, with the place below it, is the same in every stack.
-_NUMBER = re.compile(r"\n[ \t]*[0-9]{1,6}: ")
+# What stands behind the number, with the place below it, is the same in every stack. No frame begins in that place.
+_CALL_AND_PLACE = re.compile(r"\n[ \t]*[0-9]{1,6}: ([^\n]*(?:\n[ \t]+at [^\n]*)?)")
 # color-eyre draws a line with the word in it.
 _BACKTRACE = re.compile(r"\n[ \t]*(?:[Ss]tack backtrace:|━[━ ]*BACKTRACE[^\n]*)")
 _PANIC = re.compile(r"\n[^\n]{0,200}? panicked at ")
@@ -75,7 +75,11 @@ def _panicked(text: str) -> tuple[str, tuple[str, str, str] | None]:
 
 
 def _read(block: str, calls: Calls) -> Stack:
-    return calls.by_line(block, _frames, _NUMBER.split, "\n0: "), ()
+    return calls.by_part(block, _frames, _cut, "\n0: ".__add__, len), ()
+
+
+def _cut(text: str) -> list[str]:
+    return _CALL_AND_PLACE.findall(text)
 
 
 def _frames(text: str, calls: Calls) -> tuple[Frame, ...]:

@@ -86,17 +86,17 @@ def test_rules_are_equal_by_what_they_say():
 
 def test_the_memory_of_calls_is_bounded(monkeypatch: pytest.MonkeyPatch):
     """Full, it starts afresh and counts that; a call too long is never kept; answers stay right."""
-    monkeypatch.setattr(in_app, "CALLS_MAX", 10)
+    monkeypatch.setattr(in_app, "CALLS_LENGTH_MAX", 200)
     calls = InAppRules().calls("java", java.split)
 
     for number in range(25):
-        assert calls[f"com.acme.C{number}.m", "C.java"] == ("m", f"com.acme.C{number}", "C.java", True)
+        assert calls.places[f"com.acme.C{number}.m", "C.java"] == ("m", f"com.acme.C{number}", "C.java", True)
     long = "a." * 400 + "m"
-    assert calls[long, ""][0] == "m"
+    assert calls.places[long, ""][0] == "m"
 
     assert calls.forgotten == 2
-    assert len(calls) <= 10
-    assert (long, "") not in calls
+    assert len(calls.places) == 5  # of 19 and 20 letters, ten of them are full
+    assert (long, "") not in calls.places
 
 
 def test_the_memory_of_stacks_is_bounded(monkeypatch: pytest.MonkeyPatch):

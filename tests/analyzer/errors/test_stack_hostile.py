@@ -237,7 +237,7 @@ MATCHED_ONLY = {
         "native._PLACE",
         "native._OBJECT",
     ),
-    *("php._PLACE", "python._BODY", "python._MARGIN", "rust._NEW_PLACE", "rust._OLD_PLACE", "javascript._PACKAGE"),
+    *("php._PLACE", "python._MARGIN", "rust._NEW_PLACE", "rust._OLD_PLACE", "javascript._PACKAGE"),
     *("go._RUNTIME_PANIC", "native._NUMBERED_PLACE"),
 }
 

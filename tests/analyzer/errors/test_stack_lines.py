@@ -180,7 +180,7 @@ def test_real_traces_read_alike(name: str):
             "\nmain.g(...)\n\t/a.go:2\nmain.main()\n\t/a.go:3 +0xff\nmain.(*A).f(0x7?, 0x8)\n\t/a.go:1 +0x3",
         ),
         ("rust", "\n   0: a::f\n      at /a.rs:1:2\n   1: b::g", "\n  11: b::g\n  12: a::f\n      at /a.rs:1:2"),
-        ("php", "/a.php:1\n#0 /b.php(2): f()\n#1 {main}", "/z.php:9\n#0 /b.php(2): f()\n#12 {main}"),
+        ("php", "/a.php:1\n#0 /b.php(2): f()\n#1 {main}", "/a.php:1\n#10 /b.php(2): f()\n#11 {main}"),
         (
             "c",
             "\n#0  0x1f in a::f (x=1, y=2) at a.cc:1\n#1  main () at a.cc:2",
@@ -202,14 +202,14 @@ def test_what_a_run_decides_makes_no_new_line(language: str, one: str, other: st
     assert [dict(each.known) for each in calls._lines.values()] == known
 
 
-def words(asked: list[str]) -> Lines[str]:
+def words(asked: list[str]) -> Lines[str, str, str]:
     """Lines that are words: those of capitals are found; every text that is read is told."""
 
     def read(text: str) -> list[str]:
         asked.append(text)
         return [word for word in text.split("\n") if word.isupper()]
 
-    return Lines(read)
+    return Lines(read, lines.split_lines, lines.after_break, len)
 
 
 def test_a_line_is_read_once():
@@ -234,6 +234,16 @@ def test_the_memory_of_lines_is_bounded(monkeypatch: pytest.MonkeyPatch):
 
     assert known.known.forgotten == 1  # 1 to 7 letters are 28, 8 to 10 are 27
     assert list(known.known) == ["ABCDEFGHIJ"[:size] for size in (8, 9, 10)]
+
+
+def test_lines_of_few_letters_are_no_more_than_so_many(monkeypatch: pytest.MonkeyPatch):
+    """What is remembered of a line is longer than a short line."""
+    monkeypatch.setattr(lines, "KNOWN_MAX", 3)
+    known = words([])
+
+    assert known.read("\nA\nB\nC\nD\nA") == ("A", "B", "C", "D", "A")
+
+    assert (list(known.known), known.known.forgotten) == (["D", "A"], 1)
 
 
 def test_where_most_lines_are_new_texts_are_read_whole(monkeypatch: pytest.MonkeyPatch):

@@ -14,7 +14,10 @@ class PlainCalls(Calls):
     def stack(self, block: str, read: Callable[[str, Calls], Stack]) -> Stack:
         return read(block, self)
 
-    def by_line(self, block: str, read: Callable[[str, Calls], Sequence[Any]], *_how: object) -> tuple[Any, ...]:
+    def by_line(self, text: str, read: Callable[[str, Calls], Sequence[Any]]) -> tuple[Any, ...]:
+        return tuple(read(text, self))
+
+    def by_part(self, block: Any, read: Callable[[Any, Calls], Sequence[Any]], *_how: object) -> tuple[Any, ...]:
         return tuple(read(block, self))
 
 
