@@ -196,8 +196,11 @@ def _held(truth: Truth, answer: Answer) -> set[str]:
 
 
 def test_every_id_is_an_id_of_the_input(made: list[tuple[Truth, Answer, Report]]):
-    for truth, _, report in made:
-        for path, text in told(report.model_dump()):
+    for truth, answer, report in made:
+        assert report.group_id == (
+            answer.group.id if answer.group else ""
+        )  # a fingerprint: of no input, and said as one
+        for path, text in told(report.model_dump(exclude={"group_id"})):
             for one in _ID.findall(text):
                 assert one in truth.span_ids or one == truth.trace_id, (path, text)
 

@@ -87,7 +87,7 @@ def check(data: bytes) -> None:
     room, head = _room(), data[:2].ljust(2, b"\0")
     query, _, body = data[2:].partition(b"\n")
     method, path = room.routes[head[0] % len(room.routes)]
-    path = path.format(trace_id=TRACE.hex(), incident_id=TRACE.hex(), group_id="ab" * 8)
+    path = path.format(trace_id=TRACE.hex(), incident_id=TRACE.hex(), group_id="ab" * 8, note_id="cd" * 8)
     if head[1] & 8:
         method = METHODS[head[1] & 7]
     if head[1] & 16:
