@@ -227,6 +227,7 @@ def fill(server: Server, names: Sequence[str], url: str, begin_ns: int) -> dict[
             if server.get(paths[name]["groups"]).status_code != 200:
                 # Explained only when asked, a trace may be given another group than the engine keeps; any group that
                 # is kept shows a note.
+                server.until(lambda: server.get("/api/v1/groups").json()["groups"], "a group to be kept")
                 kept = server.get("/api/v1/groups").json()["groups"]
                 paths[name]["groups"] = f"/api/v1/groups/{kept[number % len(kept)]['group_id']}"
             paths[name]["noted"] = leave_note(client, paths[name]["groups"], filled(payload, "noted", url))
