@@ -11,35 +11,24 @@ from httpx import Response
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from typer.testing import CliRunner
 
-from analyzer.errors.group_words import ErrorGroup
 from analyzer.errors.note_words import FRAME_NOTES_MAX, FrameNote
-from analyzer.findings import Answer, TraceGroup
-from analyzer.incident_words import Incident
 from analyzer.reports.model import Report
 from collector.auth.bearer import BearerTokens, TokenGrant
 from collector.auth.guard import Guard
 from collector.auth.identity import Identity, Role
 from collector.cli import app
-from collector.contracts import Found
-from collector.contracts_people import NoteLog
 from collector.errors import OverloadedError
-from collector.query.desk import ReportFormat
 from collector.query.rest import RestServer, create_app
 from collector.query.rest_notes import BODY_BYTES_MAX
-from collector.reporting import page_of_group, page_of_incident, page_of_trace
 from collector.store.notes import NoteShelf
-from tests.collector.query.answers import HOSTILE_TEXTS, TRACE
+from tests.collector.query.answers import HOSTILE_TEXTS
+from tests.collector.query.people import GROUP, GROUP_URL, INCIDENT_URL, TRACE_URL, Room
 from tests.collector.query.rooms import Client, problem
-from tests.collector.query.test_report_doors import CHECKOUT, Shelf, answered
-from tests.support.answers import error_group
+from tests.collector.query.test_report_doors import CHECKOUT
 from tests.support.fakes.clock import ManualClock
 from tests.support.fakes.store import FakeNoteLog, FakeOpenTraces, FakeStore
 
-GROUP = error_group(1).model_copy(update={"example_trace_ids": [TRACE.hex()]})
 FRAME, LIBRARY = "acme.Charge:authorize", "org.springframework.Dispatcher:dispatch"
-TRACE_URL = f"/api/v1/traces/{TRACE.hex()}"
-INCIDENT_URL = f"/api/v1/incidents/{1:032x}"
-GROUP_URL = f"/api/v1/groups/{GROUP.group_id}"
 WORDS = {"frame": FRAME, "text": "Cards of the old bank: see the wiki."}
 READER, ALICE, BOB = (
     Identity("reader", frozenset({Role.READ})),
@@ -59,44 +48,9 @@ def crashed(line: int = 45, method: str = "authorize") -> bytes:
     return request.SerializeToString()
 
 
-class Room(Shelf):
-    """One group, one of its traces, one incident with that trace; reports with what people left at frames."""
-
-    def __init__(self, notes: NoteLog, spans: bytes | None = None) -> None:
-        super().__init__()
-        self.notes = notes
-        group = TraceGroup(
-            id=GROUP.group_id, fine=GROUP.fine, coarse=GROUP.coarse, tier=GROUP.tier, version=GROUP.version
-        )
-        answer = answered().model_copy(update={"group": group})
-        self.found[TRACE] = Found("stored", answer, spans or crashed())
-        self.put_groups([GROUP])
-
-    def of_trace(self, answer: Answer, spans: bytes | None, logs: bytes | None, format: ReportFormat) -> str:
-        return page_of_trace(answer, spans, logs).noted(self.notes).write(format)
-
-    def of_incident(self, wanted: Incident, format: ReportFormat) -> str:
-        return page_of_incident(wanted, self.page).noted(self.notes).write(format)
-
-    def of_group(self, wanted: ErrorGroup, format: ReportFormat) -> str:
-        return page_of_group(wanted, self.page).noted(self.notes).write(format)
-
-    def app(self, guard: Guard | None = None) -> Any:
-        return create_app(
-            self,
-            FakeOpenTraces(),
-            report_trace=self.of_trace,
-            report_incident=self.of_incident,
-            report_group=self.of_group,
-            clock=ManualClock(),
-            notes=self.notes,
-            guard=guard,
-        )
-
-
 @pytest.fixture
 def client() -> Client:
-    return Client(Room(FakeNoteLog()).app())
+    return Client(Room(notes=FakeNoteLog(), spans=crashed()).app())
 
 
 def leave(client: Client, text: str = WORDS["text"], frame: str = FRAME, **more: Any) -> Response:
@@ -132,9 +86,9 @@ def test_reports_without_notes_have_no_section_of_them(client: Client):
 
 def test_a_line_that_moved_keeps_its_note():
     log = FakeNoteLog()
-    leave(Client(Room(log).app()))
+    leave(Client(Room(notes=log, spans=crashed()).app()))
 
-    moved = Client(Room(log, crashed(line=99)).app())
+    moved = Client(Room(notes=log, spans=crashed(line=99)).app())
 
     assert of(moved, TRACE_URL) == [(FRAME, False, [WORDS["text"]])]
     assert "at `Charge.java:99`" in moved.get(f"{TRACE_URL}/report?format=markdown").text
@@ -143,9 +97,9 @@ def test_a_line_that_moved_keeps_its_note():
 def test_a_note_at_a_frame_that_is_not_in_the_stack_says_so():
     """A function was renamed, or the example came another way: nobody guesses which frame it was."""
     log = FakeNoteLog()
-    leave(Client(Room(log).app()))
+    leave(Client(Room(notes=log, spans=crashed()).app()))
 
-    renamed = Client(Room(log, crashed(method="approve")).app())
+    renamed = Client(Room(notes=log, spans=crashed(method="approve")).app())
 
     assert of(renamed, TRACE_URL) == [(FRAME, True, [WORDS["text"]])]
     assert f"- `{FRAME}`; not in this stack" in renamed.get(f"{TRACE_URL}/report?format=markdown").text
@@ -170,7 +124,7 @@ def test_frames_are_those_of_the_fingerprint_and_of_the_example(client: Client):
 def test_who_wrote_is_read_from_the_credential():
     people = (READER, ALICE, BOB)
     guard = Guard([BearerTokens([TokenGrant(who, f"token-of-{who.name}-long") for who in people], ManualClock())])
-    client = Client(Room(FakeNoteLog()).app(guard))
+    client = Client(Room(notes=FakeNoteLog(), spans=crashed()).app(guard))
 
     def as_(who: Identity, **more: str) -> dict[str, str]:
         return {"authorization": f"Bearer token-of-{who.name}-long"} | more
@@ -224,7 +178,7 @@ def test_a_change_between_look_and_write_is_not_lost():
         def remove_note(self, note_id: str, edit: int) -> bool:
             return False
 
-    client = Client(Room(Slower()).app())
+    client = Client(Room(notes=Slower(), spans=crashed()).app())
     url = f"{GROUP_URL}/notes/{leave(client).json()['note_id']}"
 
     problem(client.put(url, json={"text": "x"}, headers={"if-match": "*"}), 412, "note_changed")
@@ -260,7 +214,7 @@ def test_a_frame_that_is_full_says_what_to_do(client: Client):
 
 def test_notes_outlive_their_group():
     """Its fingerprint may come again; until then they are found, changed and taken away, and no new one is left."""
-    room = Room(FakeNoteLog())
+    room = Room(notes=FakeNoteLog(), spans=crashed())
     client = Client(room.app())
     note = leave(client).json()
     room.kept_groups.clear()
@@ -279,7 +233,7 @@ def test_notes_outlive_their_group():
 
 def test_secrets_are_masked_before_anything_is_kept():
     log = FakeNoteLog()
-    client = Client(Room(log).app())
+    client = Client(Room(notes=log, spans=crashed()).app())
     secret = "AKIAIOSFODNN7EXAMPLE"
 
     left = leave(client, f"the key is {secret},\ntry it")
@@ -330,7 +284,7 @@ def test_a_shelf_that_cannot_be_read_costs_the_notes_not_the_group_or_its_report
         def notes(self, group_id: str) -> list[FrameNote]:
             raise OverloadedError("the disk does not read", "store_failed")
 
-    client = Client(Room(Broken()).app())
+    client = Client(Room(notes=Broken(), spans=crashed()).app())
 
     report = Report.model_validate_json(client.get(f"{GROUP_URL}/report").text)
 
@@ -343,7 +297,7 @@ def test_a_shelf_that_cannot_be_read_costs_the_notes_not_the_group_or_its_report
 def test_hostile_words_stay_words(text: str):
     """In a note, its author and its frame, whichever way they came onto the shelf."""
     log = FakeNoteLog()
-    client = Client(Room(log).app())
+    client = Client(Room(notes=log, spans=crashed()).app())
     leave(client, text)
     raw = {"text": text, "author": text, "frame": text, "edited_by": text, "edited_ns": 1}
     log.add_note(FrameNote(note_id="0" * 16, group_id=GROUP.group_id, written_ns=1, **raw))
@@ -363,10 +317,10 @@ def test_hostile_words_stay_words(text: str):
 
 def test_notes_are_kept_on_disk_and_shown_on_the_command_line(tmp_path: Path):
     shelf = NoteShelf(tmp_path)
-    leave(Client(Room(shelf).app()), "call the bank\nthen the gateway \x1b[31m")
+    leave(Client(Room(notes=shelf, spans=crashed()).app()), "call the bank\nthen the gateway \x1b[31m")
     shelf.close()
     again = NoteShelf(tmp_path)
-    server = RestServer(Room(again).app(), "127.0.0.1", 0)
+    server = RestServer(Room(notes=again, spans=crashed()).app(), "127.0.0.1", 0)
     address = f"http://127.0.0.1:{server.start()}"
 
     group = CliRunner().invoke(app, ["groups", GROUP.group_id, "--server", address], catch_exceptions=False)

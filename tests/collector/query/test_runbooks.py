@@ -9,72 +9,25 @@ import pytest
 from httpx import Response
 from typer.testing import CliRunner
 
-from analyzer.errors.group_words import ErrorGroup
-from analyzer.findings import Answer, TraceGroup
-from analyzer.incident_words import Incident
 from analyzer.reports.model import Report, Runbook
 from collector.cli import app
 from collector.contracts import Found
-from collector.contracts_people import RunbookLog
 from collector.errors import OverloadedError
-from collector.query.desk import ReportFormat
 from collector.query.rest import RestServer, create_app
 from collector.query.rest_runbooks import BODY_BYTES_MAX
-from collector.reporting import page_of_group, page_of_incident, page_of_trace
 from collector.store.runbooks import RunbookShelf
 from tests.collector.query.answers import HOSTILE_TEXTS, TRACE
+from tests.collector.query.people import GROUP, GROUP_URL, INCIDENT_URL, TRACE_URL, Room
 from tests.collector.query.rooms import Client, problem
-from tests.collector.query.test_report_doors import Shelf, answered
-from tests.support.answers import error_group
-from tests.support.fakes.clock import ManualClock
+from tests.collector.query.test_report_doors import answered
 from tests.support.fakes.store import FakeOpenTraces, FakeRunbookLog, FakeStore
 
-GROUP = error_group(1).model_copy(update={"example_trace_ids": [TRACE.hex()]})
-TRACE_URL = f"/api/v1/traces/{TRACE.hex()}"
-INCIDENT_URL = f"/api/v1/incidents/{1:032x}"
-GROUP_URL = f"/api/v1/groups/{GROUP.group_id}"
 WORDS = {"sections": [{"section": "mitigate", "text": "Switch the fallback on."}]}
-
-
-def grouped() -> Answer:
-    """The drawn answer, in the group."""
-    group = TraceGroup(id=GROUP.group_id, fine=GROUP.fine, coarse=GROUP.coarse, tier=GROUP.tier, version=GROUP.version)
-    return answered().model_copy(update={"group": group})
-
-
-class Room(Shelf):
-    """One group, one of its traces, one incident with that trace; reports with what people wrote."""
-
-    def __init__(self, runbooks: RunbookLog) -> None:
-        super().__init__()
-        self.runbooks = runbooks
-        self.found[TRACE] = Found("stored", grouped(), self.found[TRACE].trace_otlp)
-        self.put_groups([GROUP])
-
-    def of_trace(self, answer: Answer, spans: bytes | None, logs: bytes | None, format: ReportFormat) -> str:
-        return page_of_trace(answer, spans, logs).edited(self.runbooks).write(format)
-
-    def of_incident(self, wanted: Incident, format: ReportFormat) -> str:
-        return page_of_incident(wanted, self.page).edited(self.runbooks).write(format)
-
-    def of_group(self, wanted: ErrorGroup, format: ReportFormat) -> str:
-        return page_of_group(wanted, self.page).edited(self.runbooks).write(format)
-
-    def app(self) -> Any:
-        return create_app(
-            self,
-            FakeOpenTraces(),
-            report_trace=self.of_trace,
-            report_incident=self.of_incident,
-            report_group=self.of_group,
-            clock=ManualClock(),
-            runbooks=self.runbooks,
-        )
 
 
 @pytest.fixture
 def client() -> Client:
-    return Client(Room(FakeRunbookLog()).app())
+    return Client(Room(runbooks=FakeRunbookLog()).app())
 
 
 def tag(client: Client, url: str = GROUP_URL) -> str:
@@ -112,7 +65,7 @@ def test_it_may_be_edited_from_wherever_it_is_seen(client: Client, url: str):
 
 def test_a_trace_of_no_group_has_a_runbook_of_its_kind(client: Client):
     """Slow traces are in no group of errors: rule, service and pattern say whose runbook it is."""
-    room = Room(FakeRunbookLog())
+    room = Room(runbooks=FakeRunbookLog())
     room.found[TRACE] = Found("stored", answered(), room.found[TRACE].trace_otlp)
     apart = Client(room.app())
 
@@ -158,7 +111,7 @@ def test_an_edit_between_look_and_write_is_not_lost(client: Client):
         def put_edits(self, edits: Any) -> bool:
             return False
 
-    problem(put(Client(Room(Slower()).app())), 412, "runbook_changed")
+    problem(put(Client(Room(runbooks=Slower()).app())), 412, "runbook_changed")
 
 
 @pytest.mark.parametrize(
@@ -214,7 +167,7 @@ def test_a_shelf_that_cannot_be_read_costs_the_edits_not_the_report():
         def edits(self, runbook_id: str) -> None:
             raise OverloadedError("the disk does not read", "store_failed")
 
-    client = Client(Room(Broken()).app())
+    client = Client(Room(runbooks=Broken()).app())
 
     report = Report.model_validate_json(client.get(f"{GROUP_URL}/report").text)
 
@@ -239,10 +192,10 @@ def test_hostile_words_stay_words(client: Client, text: str):
 
 def test_edits_are_kept_on_disk_and_shown_on_the_command_line(tmp_path: Path):
     shelf = RunbookShelf(tmp_path)
-    put(Client(Room(shelf).app()))
+    put(Client(Room(runbooks=shelf).app()))
     shelf.close()
     again = RunbookShelf(tmp_path)
-    server = RestServer(Room(again).app(), "127.0.0.1", 0)
+    server = RestServer(Room(runbooks=again).app(), "127.0.0.1", 0)
     address = f"http://127.0.0.1:{server.start()}"
 
     done = CliRunner().invoke(app, ["report", GROUP.group_id, "--server", address], catch_exceptions=False)
