@@ -1,4 +1,4 @@
-"""A load generator that costs little: prepared requests, new trace ids each round, raw bytes over grpcio.
+"""A load generator that costs little: prepared requests, new trace ids each round, raw bytes over HTTP/2.
 
 `python -m tests.benchmarks.load_client TARGET --data FILE [...]` waits for a line on standard input, sends for
 some seconds and prints one JSON object: what was sent, refused and acknowledged, how long acknowledgements
@@ -9,22 +9,30 @@ again after its delay, as an exporter would, until it is taken: what was sent is
 from __future__ import annotations
 
 import argparse
+import gc
+import gzip
 import json
 import pickle
+import select
 import sys
-import threading
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import grpc
 import numpy as np
 
+from tests.benchmarks.http2_connection import Connection
 from tests.support.load import requests
+from tests.support.raw_http2 import message
 
 METHOD = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
 TRACES = 3000
-
+HEAD = 5
+UNAVAILABLE = 14
+RETRY_S = 0.02
+LAST_ANSWER_S = 30.0
+WAIT_S = 0.001  # until the next look at what waits for its time
+READ, WRITE = select.EPOLLIN, select.EPOLLOUT
 
 Prepared = list[tuple[bytes, int]]
 
@@ -40,26 +48,30 @@ class Rounds:
 
     def __init__(self, made: Prepared) -> None:
         self.counts = [count for _, count in made]
-        self._payloads = [np.frombuffer(payload, np.uint8).copy() for payload, _ in made]
-        self._places = [_trace_id_ends(payload.tobytes()) for payload in self._payloads]
+        self._messages = [np.frombuffer(message(payload, False), np.uint8).copy() for payload, _ in made]
+        self._places = [_trace_id_ends(payload) + HEAD for payload, _ in made]
         self._round = np.zeros(len(made), np.uint32)
 
     def __len__(self) -> int:
-        return len(self._payloads)
+        return len(self._messages)
 
     def payload(self, index: int, number: int) -> bytes:
         """Request `index` of round `number`; asked for by one thread at a time."""
+        return self.message(index, number)[HEAD:].tobytes()
+
+    def message(self, index: int, number: int) -> memoryview:
+        """The same with gRPC's head of five bytes; good until the next round of it is asked for."""
         change = int(self._round[index]) ^ number
         if change:
-            payload, ends = self._payloads[index], self._places[index]
+            whole, ends = self._messages[index], self._places[index]
             for byte in range(4):
                 if part := (change >> (8 * byte)) & 255:
-                    payload[ends - 1 - byte] ^= part
+                    whole[ends - 1 - byte] ^= part
             self._round[index] = number
-        return self._payloads[index].tobytes()
+        return self._messages[index].data
 
 
-def _trace_id_ends(payload: bytes) -> np.ndarray:  # type: ignore[type-arg]
+def _trace_id_ends(payload: bytes) -> np.ndarray:
     """Where the trace ids of a request end: every id that protobuf finds, looked up in the bytes."""
     from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
@@ -86,94 +98,147 @@ class Tally:
     ack_ms: list[float] = field(default_factory=list)
 
 
+class Work:
+    """Requests in one order for all connections, so that the spans of a trace do not drift apart with them."""
+
+    def __init__(self, rounds: Rounds, compression: bool, rate: float, first_round: int) -> None:
+        self._rounds, self._compression, self._rate, self._number = rounds, compression, rate, first_round
+        self._index = 0
+        self._spans = 0
+        self._under_way: set[int] = set()
+
+    def is_due(self, passed_s: float) -> bool:
+        return not self._rate or self._spans <= self._rate * passed_s
+
+    def take(self) -> tuple[int, memoryview, int]:
+        """Number, gRPC message and spans of the next request; the message is not to be changed until it is `done`."""
+        while self._index in self._under_way:  # refused for a whole round: this round goes without it
+            self._go_on()
+        index = self._index
+        whole, count = self._rounds.message(index, self._number), self._rounds.counts[index]
+        self._go_on()
+        self._spans += count
+        if self._compression:
+            whole = memoryview(message(gzip.compress(whole[HEAD:]), True))
+        self._under_way.add(index)
+        return index, whole, count
+
+    def done(self, index: int) -> None:
+        self._under_way.discard(index)
+
+    def _go_on(self) -> None:
+        self._index += 1
+        if self._index == len(self._rounds):
+            self._index, self._number = 0, self._number + 1
+
+
+class Sender:
+    """One connection and the request it carries; what is refused is sent again after its delay."""
+
+    def __init__(self, connection: Connection, tally: Tally, work: Work) -> None:
+        self.connection = connection
+        self.due = 0.0  # when a refused request may be sent again
+        self.is_idle = True
+        self._tally, self._work = tally, work
+        self._index, self._message, self._count = 0, memoryview(b""), 0
+        self._began = 0.0
+
+    def begin(self, now: float) -> None:
+        self._index, self._message, self._count = self._work.take()
+        self.is_idle = False
+        self.send(now)
+
+    def send(self, now: float) -> None:
+        self._began, self.due = now, 0.0
+        self.connection.begin(self._message)
+        self.connection.write()
+
+    def move(self, now: float) -> bool:
+        """Read and write what is possible, count what was answered; whether there is something to do next."""
+        self.connection.read()
+        self.connection.write()
+        status = self.connection.status
+        if self.is_idle or self.due or status is None:
+            return False
+        if status == UNAVAILABLE:
+            self._tally.refused_calls += 1
+            self.due = now + RETRY_S
+            return True
+        if status == 0:
+            self._tally.ack_ms.append(1e3 * (now - self._began))
+            self._tally.acked_spans += self._count
+        else:
+            self._tally.failed_calls += 1
+        self._work.done(self._index)
+        self.is_idle = True
+        return True
+
+
 def run(
     target: str,
     made: Prepared,
     seconds: float,
-    threads: int,
+    connections: int,
     compression: bool = False,
     rate: float = 0.0,
     first_round: int = 1,
 ) -> dict[str, float]:
-    """Send for some seconds from several threads; spans per second at most `rate` (0: as fast as it goes)."""
+    """Send for some seconds over several connections; spans per second at most `rate` (0: as fast as it goes)."""
     rounds = Rounds(made)
+    gc.disable()  # nothing here goes round in circles, and some seconds need no more memory than that
     print("ready", flush=True)
     sys.stdin.readline()
-    tallies = [Tally() for _ in range(threads)]
+    tally = Tally()
     cpu, began = time.process_time(), time.monotonic()
-    work = _Work(rounds, target, seconds, compression, rate, first_round)
-    workers = [threading.Thread(target=_send, args=(work, tally)) for tally in tallies]
-    for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join()
+    encoding = "gzip" if compression else "identity"
+    work = Work(rounds, compression, rate, first_round)
+    senders = [Sender(Connection(target, METHOD, encoding), tally, work) for _ in range(connections)]
+    _exchange(senders, work, began, seconds)
     took = time.monotonic() - began
-    acks = np.array(sorted(ms for tally in tallies for ms in tally.ack_ms) or [0.0])
-    acked = sum(tally.acked_spans for tally in tallies)
+    tally.failed_calls += sum(not one.is_idle for one in senders)
+    acks = np.array(sorted(tally.ack_ms) or [0.0])
     return {
         "seconds": took,
-        "acked_spans": acked,
-        "refused_calls": sum(tally.refused_calls for tally in tallies),
-        "failed_calls": sum(tally.failed_calls for tally in tallies),
-        "spans_per_s": acked / took,
+        "acked_spans": tally.acked_spans,
+        "refused_calls": tally.refused_calls,
+        "failed_calls": tally.failed_calls,
+        "spans_per_s": tally.acked_spans / took,
         "ack_p50_ms": float(np.percentile(acks, 50)),
         "ack_p99_ms": float(np.percentile(acks, 99)),
-        "client_ns_per_span": (time.process_time() - cpu) / max(1, acked) * 1e9,
+        "client_ns_per_span": (time.process_time() - cpu) / max(1, tally.acked_spans) * 1e9,
     }
 
 
-class _Work:
-    """Requests in one order for all threads, so that the spans of a trace do not drift apart with the threads."""
-
-    def __init__(self, rounds: Rounds, target: str, seconds: float, compression: bool, rate: float, first: int) -> None:
-        self.target, self.compression = target, compression
-        self._rounds, self._rate, self._number = rounds, rate, first
-        self._began = time.monotonic()
-        self._stop_at = self._began + seconds
-        self._index = 0
-        self._spans = 0
-        self._lock = threading.Lock()
-
-    def next(self) -> tuple[bytes, int] | None:
-        """Return the next request when its time has come; None at the end."""
-        with self._lock:
+def _exchange(senders: list[Sender], work: Work, began: float, seconds: float) -> None:
+    """Keep every connection busy until the time is over, then wait for what is under way."""
+    stop, last = began + seconds, began + seconds + LAST_ANSWER_S
+    by_number = {sender.connection.fileno(): sender for sender in senders}
+    waiting = set(senders)  # for work, or for the end of a delay
+    with select.epoll() as poll:
+        for number in by_number:
+            poll.register(number, READ)
+        now = began
+        while now < last and (now < stop or not all(one.is_idle for one in senders)):
+            for sender in list(waiting):
+                if sender.is_idle and now < stop and work.is_due(now - began):
+                    sender.begin(now)
+                elif sender.due and now >= sender.due:
+                    sender.send(now)
+                else:
+                    continue
+                waiting.discard(sender)
+                poll.modify(sender.connection.fileno(), READ | WRITE * sender.connection.waits_to_write)
+            for number, _ in poll.poll(WAIT_S if waiting else LAST_ANSWER_S):
+                sender = by_number[number]
+                had = sender.connection.waits_to_write
+                now = time.monotonic()
+                if sender.move(now):
+                    waiting.add(sender)
+                if sender.connection.waits_to_write != had:
+                    poll.modify(number, READ | WRITE * (not had))
             now = time.monotonic()
-            if self._rate and (ahead := self._spans / self._rate - (now - self._began)) > 0:
-                time.sleep(ahead)
-            if now >= self._stop_at:
-                return None
-            payload, count = self._rounds.payload(self._index, self._number), self._rounds.counts[self._index]
-            self._spans += count
-            self._index += 1
-            if self._index == len(self._rounds):
-                self._index, self._number = 0, self._number + 1
-            return payload, count
-
-
-def _send(work: _Work, tally: Tally) -> None:
-    options = [("grpc.use_local_subchannel_pool", 1), ("grpc.max_send_message_length", 64 * 2**20)]
-    codec = grpc.Compression.Gzip if work.compression else grpc.Compression.NoCompression
-    with grpc.insecure_channel(work.target, options=options, compression=codec) as channel:
-        export = channel.unary_unary(METHOD)
-        while (taken := work.next()) is not None:
-            _deliver(export, *taken, tally)
-
-
-def _deliver(export: grpc.UnaryUnaryMultiCallable, payload: bytes, count: int, tally: Tally) -> None:
-    for _ in range(1000):
-        at = time.monotonic()
-        try:
-            export(payload, timeout=30.0)
-        except grpc.RpcError as error:
-            if error.code() is grpc.StatusCode.UNAVAILABLE:
-                tally.refused_calls += 1
-                time.sleep(0.02)
-                continue
-            tally.failed_calls += 1
-            return
-        tally.ack_ms.append(1e3 * (time.monotonic() - at))
-        tally.acked_spans += count
-        return
+    for sender in senders:
+        sender.connection.close()
 
 
 def main() -> None:
@@ -181,13 +246,13 @@ def main() -> None:
     words.add_argument("target")
     words.add_argument("--data", type=Path, required=True)
     words.add_argument("--seconds", type=float, default=5.0)
-    words.add_argument("--threads", type=int, default=8)
+    words.add_argument("--connections", type=int, default=8)
     words.add_argument("--gzip", action="store_true")
     words.add_argument("--rate", type=float, default=0.0)
     words.add_argument("--first-round", type=int, default=1)
     told = words.parse_args()
     made: Prepared = pickle.loads(told.data.read_bytes())
-    print(json.dumps(run(told.target, made, told.seconds, told.threads, told.gzip, told.rate, told.first_round)))
+    print(json.dumps(run(told.target, made, told.seconds, told.connections, told.gzip, told.rate, told.first_round)))
 
 
 if __name__ == "__main__":
