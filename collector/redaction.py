@@ -14,8 +14,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from collector.secret_shapes import (
     BY_NAME,
     CAMEL,
@@ -47,8 +45,9 @@ _DIGITS_ONLY = bytes(ord("9") if chr(byte).isdigit() and byte < 128 else 0 for b
 _CARD = b"9" * 13
 _NOTHING: dict[str, int] = {}
 _PARAMETER = b".parameter."
-_QUOTE, _PRINTABLE, _BEFORE_QUOTE = 39, 32, np.zeros(256, np.bool_)  # a quote alone stands in many ids by chance
-_BEFORE_QUOTE[list(b" =(,<>\n\t")] = True
+_STATEMENT_NAMES = tuple(sorted(name.encode() for name in STATEMENT_NAMES))
+# Behind its name: an AnyValue and its length, a string and its length.
+_STRING_VALUE = re.compile(rb"\x12[\x80-\xff]{0,4}[\x00-\x7f]\x0a([\x80-\xff]{0,4}[\x00-\x7f])", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +106,7 @@ class Redactor:
         """Whether it is worth while to look at each text of a serialised request; False: nothing would be masked."""
         if self._patterns or self._keys or self._needles.stand_in(payload):
             return True
-        if self._statements and b"db." in payload and _has_literal(payload):
+        if self._statements and _has_literal(payload):
             return True
         if self._urls and b"@" in payload and _URL_PASSWORD_BYTES.search(payload):
             return True
@@ -181,10 +180,22 @@ class Redactor:
 
 
 def _has_literal(payload: bytes) -> bool:
-    """Whether a quote stands where a literal of SQL can begin: a length of 39 behind a tag is one too, by chance."""
-    data = np.frombuffer(payload, np.uint8)
-    quotes = (data[1:-1] == _QUOTE).nonzero()[0] + 1
-    return bool((_BEFORE_QUOTE.take(data.take(quotes - 1)) & (data.take(quotes + 1) >= _PRINTABLE)).any())
+    """Whether a quote stands in the text of a statement; elsewhere (a stack trace, a length of 39) it says nothing."""
+    for name in _STATEMENT_NAMES:
+        at = payload.find(name)
+        while at >= 0:
+            at += len(name)
+            head = _STRING_VALUE.match(payload, at)
+            if head is None:  # a list, or written in another order: whatever follows may be it
+                return b"'" in payload
+            if payload.find(b"'", head.end(), head.end() + _length(head[1])) >= 0:
+                return True
+            at = payload.find(name, at)
+    return False
+
+
+def _length(varint: bytes) -> int:
+    return sum((byte & 127) << 7 * place for place, byte in enumerate(varint))
 
 
 def _may_match(shape: Shape, text: str, low: str) -> bool:

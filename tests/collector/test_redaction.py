@@ -7,6 +7,7 @@ import re
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from opentelemetry.proto.common.v1.common_pb2 import AnyValue, ArrayValue, KeyValue
 
 from collector.redaction import SEEN_MAX, TEXT_MAX, Redactor, UserRule
 from collector.secret_shapes import LITERAL, MASK, RULES, SHAPES
@@ -157,17 +158,35 @@ def test_literals_of_statements_are_masked():
     assert redactor.snapshot() == {"redacted_values|statement": 2}
 
 
-@pytest.mark.parametrize("statement", ["a = 'b'", "a IN ('b')", "a =\n'b'", "a='b'", "a\t<'b'"])
-def test_a_literal_is_seen_in_the_bytes_of_a_request(statement: str):
-    """And a length that happens to be a quote's number is not taken for one."""
-    pair = (
-        b"\x0a\x0ddb.query.text\x12" + bytes([len(statement) + 2, 0x0A, len(statement)]) + statement.encode() + b"\x10"
-    )
+def pair_of(key: str, text: str) -> bytes:
+    return KeyValue(key=key, value=AnyValue(string_value=text)).SerializeToString()
 
-    assert Redactor().may_hold_secrets(pair)
-    assert not Redactor().may_hold_secrets(
-        b"\x0a\x0ddb.query.text\x12\x27\x0a\x27\x0a" + b"SELECT 1, b FROM a WHERE c = ?"
-    )
+
+@pytest.mark.parametrize(
+    "statement", ["a = 'b'", "a IN ('b')", "a:'b'", "'b' = a", "x" * 300 + "'b'", "x" * 20_000 + "'"]
+)
+@pytest.mark.parametrize("key", ["db.query.text", "db.statement"])
+def test_a_literal_is_seen_in_the_bytes_of_a_request(key: str, statement: str):
+    """Behind statements without one, too, and where the statement is a list."""
+    listed = AnyValue(array_value=ArrayValue(values=[AnyValue(string_value=statement)]))
+
+    assert Redactor().may_hold_secrets(pair_of(key, "SELECT 1") * 3 + pair_of(key, statement))
+    assert Redactor().may_hold_secrets(KeyValue(key=key, value=listed).SerializeToString())
+
+
+def test_a_quote_elsewhere_is_no_literal_of_a_statement():
+    """Neither a length that happens to be a quote's number, nor what an exception says."""
+    statements = [pair_of("db.query.text", "x" * length) for length in range(36, 42)]
+
+    assert not Redactor().may_hold_secrets(b"".join(statements) + pair_of("exception.message", "no key 'b'"))
+    assert not Redactor().may_hold_secrets(pair_of("exception.message", "no key 'b'") + b"".join(statements))
+
+
+def test_a_value_before_its_name_may_hold_a_literal():
+    """No exporter writes it so; protobuf allows it."""
+    key, value = b"\x0a\x0ddb.query.text", b"\x12\x09\x0a\x07a = 'b'"
+
+    assert Redactor().may_hold_secrets(value + key)
 
 
 def test_rules_of_the_user_are_added_and_built_in_ones_left_out():
