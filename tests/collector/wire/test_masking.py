@@ -132,6 +132,41 @@ def test_without_secrets_the_bytes_are_the_same():
     assert masked_request(b"", Signal.LOGS, Redactor()) == b""
 
 
+class LooksAtAll(Redactor):
+    """Reads every request, whatever its bytes look like."""
+
+    def may_hold_secrets(self, payload: bytes) -> bool:
+        return True
+
+
+PIECES = [
+    "a = 'b'",
+    "a:'b",
+    "x" * 39,
+    "'",
+    "password=x1y2z3w4",
+    "at Shop.main('b')",
+    " ",
+    "4111 1111 1111 1111",
+    "db.statement",
+]
+TEXTS = st.lists(st.sampled_from(PIECES), max_size=4).map("".join)
+KEYS = st.sampled_from(
+    ["db.statement", "db.query.text", "exception.stacktrace", "password", "db.query.parameter.1", "x"]
+)
+PLACES = st.sampled_from([place for place in (*SPAN_PLACES, *LOG_PLACES) if place != "body"])
+
+
+@given(PLACES, KEYS, st.sampled_from(["text", "list", "map"]), TEXTS, TEXTS)
+def test_a_request_that_is_not_read_holds_nothing_to_mask(place: str, key: str, kind: str, text: str, other: str):
+    signal, made = filled(place, key, any_value(kind, text))
+    groups = made.resource_spans if signal is Signal.TRACES else made.resource_logs
+    groups[0].resource.attributes.add(key="db.statement").value.string_value = other.replace("'", "")
+    payload = made.SerializeToString()
+
+    assert masked_request(payload, signal, Redactor()) == masked_request(payload, signal, LooksAtAll())
+
+
 @given(st.binary(max_size=120))
 def test_any_bytes_are_masked_or_dropped(payload: bytes):
     found = masked_request(payload + b"password=", Signal.TRACES, Redactor())
