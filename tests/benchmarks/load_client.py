@@ -16,6 +16,8 @@ import pickle
 import select
 import sys
 import time
+from collections import deque
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -31,10 +33,12 @@ HEAD = 5
 UNAVAILABLE = 14
 RETRY_S = 0.02
 LAST_ANSWER_S = 30.0
+ZIPPED_SPANS_PER_S = 300_000  # more than is asked of the server; what is left of them is thrown away
 WAIT_S = 0.001  # until the next look at what waits for its time
 READ, WRITE = select.EPOLLIN, select.EPOLLOUT
 
 Prepared = list[tuple[bytes, int]]
+Request = tuple[int, memoryview, int]
 
 
 def prepare(path: Path, spans_per_request: int, grouping: str, traces: int = TRACES, seed: int = 11) -> Path:
@@ -99,27 +103,44 @@ class Tally:
 
 
 class Work:
-    """Requests in one order for all connections, so that the spans of a trace do not drift apart with them."""
+    """Requests in one order for all connections, so that the spans of a trace do not drift apart with them.
 
-    def __init__(self, rounds: Rounds, compression: bool, rate: float, first_round: int) -> None:
-        self._rounds, self._compression, self._rate, self._number = rounds, compression, rate, first_round
+    Parameters
+    ----------
+    rate : float
+        Spans per second at most; 0: as they are asked for.
+    zipped_spans : int
+        So many spans are compressed before the clock runs: it costs ten times as much as sending, and an exporter would
+        do it on another machine. 0: nothing is compressed.
+    """
+
+    def __init__(self, rounds: Rounds, rate: float, first_round: int, zipped_spans: int = 0) -> None:
+        self._rounds, self._rate, self._number = rounds, rate, first_round
         self._index = 0
         self._spans = 0
         self._under_way: set[int] = set()
+        self._zipped: deque[Request] | None = None
+        if zipped_spans:
+            self._zipped = deque(self._zip(zipped_spans))
+            self._spans = 0
 
     def is_due(self, passed_s: float) -> bool:
-        return not self._rate or self._spans <= self._rate * passed_s
+        return not self.is_used_up and (not self._rate or self._spans <= self._rate * passed_s)
 
-    def take(self) -> tuple[int, memoryview, int]:
+    @property
+    def is_used_up(self) -> bool:
+        return self._zipped is not None and not self._zipped
+
+    def take(self) -> Request:
         """Number, gRPC message and spans of the next request; the message is not to be changed until it is `done`."""
+        if self._zipped is not None:
+            return self._zipped.popleft()
         while self._index in self._under_way:  # refused for a whole round: this round goes without it
             self._go_on()
         index = self._index
         whole, count = self._rounds.message(index, self._number), self._rounds.counts[index]
-        self._go_on()
         self._spans += count
-        if self._compression:
-            whole = memoryview(message(gzip.compress(whole[HEAD:]), True))
+        self._go_on()
         self._under_way.add(index)
         return index, whole, count
 
@@ -130,6 +151,13 @@ class Work:
         self._index += 1
         if self._index == len(self._rounds):
             self._index, self._number = 0, self._number + 1
+
+    def _zip(self, spans: int) -> Iterator[Request]:
+        while self._spans < spans:
+            index, whole, count = self.take()
+            self.done(index)
+            # The level that the Collector's exporter has when nothing is said.
+            yield index, memoryview(message(gzip.compress(whole[HEAD:], 6), True)), count
 
 
 class Sender:
@@ -184,14 +212,13 @@ def run(
     first_round: int = 1,
 ) -> dict[str, float]:
     """Send for some seconds over several connections; spans per second at most `rate` (0: as fast as it goes)."""
-    rounds = Rounds(made)
+    work = Work(Rounds(made), rate, first_round, int(seconds * ZIPPED_SPANS_PER_S) if compression else 0)
     gc.disable()  # nothing here goes round in circles, and some seconds need no more memory than that
     print("ready", flush=True)
     sys.stdin.readline()
     tally = Tally()
     cpu, began = time.process_time(), time.monotonic()
     encoding = "gzip" if compression else "identity"
-    work = Work(rounds, compression, rate, first_round)
     senders = [Sender(Connection(target, METHOD, encoding), tally, work) for _ in range(connections)]
     _exchange(senders, work, began, seconds)
     took = time.monotonic() - began
@@ -219,6 +246,8 @@ def _exchange(senders: list[Sender], work: Work, began: float, seconds: float) -
             poll.register(number, READ)
         now = began
         while now < last and (now < stop or not all(one.is_idle for one in senders)):
+            if work.is_used_up:
+                stop = now
             for sender in list(waiting):
                 if sender.is_idle and now < stop and work.is_due(now - began):
                     sender.begin(now)
