@@ -20,7 +20,7 @@ ACK, END_STREAM, END_HEADERS = 1, 1, 4
 HEADER_TABLE_SIZE, INITIAL_WINDOW_SIZE, MAX_FRAME_SIZE = 1, 4, 5
 WINDOW = 65_535
 WINDOW_MAX = 2**31 - 1
-BUFFERS_AT_ONCE = 128  # of one system call
+BUFFERS_MAX = 1024  # of one system call (IOV_MAX)
 ANSWERS_BYTES = 1 << 16
 STATUS = re.compile(rb"grpc-status.(\d+)", re.DOTALL)
 CANCELLED = 1
@@ -91,28 +91,36 @@ class Connection:
     def write(self) -> None:
         """Send what the windows and the socket take."""
         while self._unsent or self._frame():
+            buffers = self._unsent[:BUFFERS_MAX]
             try:
-                sent = self._socket.sendmsg(self._unsent)
+                sent = self._socket.sendmsg(buffers)
             except BlockingIOError:
                 return
             whole = 0
-            while whole < len(self._unsent) and sent >= len(self._unsent[whole]):
-                sent -= len(self._unsent[whole])
+            for buffer in buffers:
+                if sent < len(buffer):
+                    break
+                sent -= len(buffer)
                 whole += 1
             del self._unsent[:whole]
-            if self._unsent:
+            if whole < len(buffers):
                 self._unsent[0] = self._unsent[0][sent:]
                 return
 
     def read(self) -> None:
-        """Take what has come."""
-        try:
-            came = self._socket.recv(ANSWERS_BYTES)
-        except BlockingIOError:
-            return
-        if not came:
-            raise ConnectionError("the server closed the connection")
-        data = self._received + came
+        """Take all that has come."""
+        size = ANSWERS_BYTES
+        while size == ANSWERS_BYTES:  # less than asked for: it is empty
+            try:
+                came = self._socket.recv(ANSWERS_BYTES)
+            except BlockingIOError:
+                return
+            if not came:
+                raise ConnectionError("the server closed the connection")
+            size = len(came)
+            self._parse(self._received + came)
+
+    def _parse(self, data: bytes) -> None:
         at = 0
         while len(data) - at >= 9:
             length = int.from_bytes(data[at : at + 3], "big")
@@ -128,19 +136,24 @@ class Connection:
 
     def _frame(self) -> bool:
         """Queue frames of the body that the windows have room for; they are used up with it."""
-        whole = len(self._body)
-        while self._at < whole and len(self._unsent) < BUFFERS_AT_ONCE:
-            part = min(self._window, self._stream_window, self._frame_max, whole - self._at)
-            if part <= 0:
-                break
-            end = self._at + part
-            last = END_STREAM if end == whole else 0
-            self._say(struct.pack(">IBI", part << 8 | DATA, last, self._stream))
-            self._unsent.append(self._body[self._at : end])
-            self._at = end
-            self._window -= part
-            self._stream_window -= part
-        return bool(self._unsent)
+        body, at, unsent = self._body, self._at, self._unsent
+        room = min(len(body) - at, self._window, self._stream_window)
+        if room > 0:
+            self._window -= room
+            self._stream_window -= room
+            self._at = end = at + room
+            full = self._frame_max
+            head = self._head(full, 0)
+            while end - at > full:
+                unsent.append(head)
+                unsent.append(body[at : at + full])
+                at += full
+            unsent.append(self._head(end - at, END_STREAM if end == len(body) else 0))
+            unsent.append(body[at:end])
+        return bool(unsent)
+
+    def _head(self, size: int, flags: int) -> memoryview:
+        return memoryview(struct.pack(">IBI", size << 8 | DATA, flags, self._stream))
 
     def _take(self, kind: int, flags: int, stream: int, payload: bytes) -> None:
         if kind == HEADERS and stream == self._stream:

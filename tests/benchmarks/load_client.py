@@ -35,7 +35,7 @@ RETRY_S = 0.02
 LAST_ANSWER_S = 30.0
 ZIPPED_SPANS_PER_S = 300_000  # more than is asked of the server; what is left of them is thrown away
 WAIT_S = 0.001  # until the next look at what waits for its time
-READ, WRITE = select.EPOLLIN, select.EPOLLOUT
+CHANGES = select.EPOLLIN | select.EPOLLOUT | select.EPOLLET
 
 Prepared = list[tuple[bytes, int]]
 Request = tuple[int, memoryview, int]
@@ -53,7 +53,9 @@ class Rounds:
     def __init__(self, made: Prepared) -> None:
         self.counts = [count for _, count in made]
         self._messages = [np.frombuffer(message(payload, False), np.uint8).copy() for payload, _ in made]
-        self._places = [_trace_id_ends(payload) + HEAD for payload, _ in made]
+        ends = [_trace_id_ends(payload) + HEAD for payload, _ in made]
+        self._places = [[end - 1 - byte for byte in range(4)] for end in ends]
+        self._drawn = [[whole[at] for at in places] for whole, places in zip(self._messages, self._places, strict=True)]
         self._round = np.zeros(len(made), np.uint32)
 
     def __len__(self) -> int:
@@ -67,10 +69,10 @@ class Rounds:
         """The same with gRPC's head of five bytes; good until the next round of it is asked for."""
         change = int(self._round[index]) ^ number
         if change:
-            whole, ends = self._messages[index], self._places[index]
-            for byte in range(4):
-                if part := (change >> (8 * byte)) & 255:
-                    whole[ends - 1 - byte] ^= part
+            whole = self._messages[index]
+            for byte, (places, drawn) in enumerate(zip(self._places[index], self._drawn[index], strict=True)):
+                if (change >> (8 * byte)) & 255:
+                    whole[places] = drawn ^ ((number >> (8 * byte)) & 255)
             self._round[index] = number
         return self._messages[index].data
 
@@ -243,7 +245,7 @@ def _exchange(senders: list[Sender], work: Work, began: float, seconds: float) -
     waiting = set(senders)  # for work, or for the end of a delay
     with select.epoll() as poll:
         for number in by_number:
-            poll.register(number, READ)
+            poll.register(number, CHANGES)
         now = began
         while now < last and (now < stop or not all(one.is_idle for one in senders)):
             if work.is_used_up:
@@ -256,15 +258,10 @@ def _exchange(senders: list[Sender], work: Work, began: float, seconds: float) -
                 else:
                     continue
                 waiting.discard(sender)
-                poll.modify(sender.connection.fileno(), READ | WRITE * sender.connection.waits_to_write)
             for number, _ in poll.poll(WAIT_S if waiting else LAST_ANSWER_S):
-                sender = by_number[number]
-                had = sender.connection.waits_to_write
-                now = time.monotonic()
+                sender, now = by_number[number], time.monotonic()
                 if sender.move(now):
                     waiting.add(sender)
-                if sender.connection.waits_to_write != had:
-                    poll.modify(number, READ | WRITE * (not had))
             now = time.monotonic()
     for sender in senders:
         sender.connection.close()
