@@ -41,6 +41,8 @@ def pipeline_samples(counts: PipelineCounts) -> Snapshot:
         "analyzer_recalled_traces": counts.recalled_traces,
         "analyzer_explained_traces": counts.explained_traces,
         "analyzer_brief_traces": counts.brief_traces,
+        "analyzer_asked_traces": counts.asked_traces,
+        "analyzer_refused_asks": counts.refused_asks,
         "analyzer_untold_traces": counts.untold_traces,
         "analyzer_known_traces": counts.known_traces,
         "journal_oldest_seconds": counts.oldest_open_ms / 1000,
