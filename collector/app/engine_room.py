@@ -85,7 +85,7 @@ class EngineRoom:
         self._destinations = Destinations(config.exporters, self._store, clock)
         words = Words(config.exporters)
         self._shelf = ShelfWriter(self._store, clock, self._destinations.wake)
-        self._analyzer = new_analyzer(config.analysis, config.errors.rules)
+        self._analyzer = new_analyzer(config.analysis, config.errors.rules, config.errors.synthetic_agents)
         self._redactor = redactor = new_redactor(config.redaction)
         self._details = masked_details(read_detail, redactor)
         vocabulary = new_vocabulary(clean=redactor.text)

@@ -55,6 +55,7 @@ class ExplainingStore(SqliteStore):
     """
 
     rules: Sequence[Rule] = ()  # of grouping
+    agents: Sequence[str] = ()  # of synthetic checks
     ask_engine: Callable[[bytes, float], Answer | None] | None = None
     _explain: Callable[[list[tuple[bytes, Signal]]], list[Answer]] | None = None
 
@@ -90,7 +91,7 @@ class ExplainingStore(SqliteStore):
         if self._explain is None:
             from collector.offline import Explainer
 
-            self._explain = Explainer(lambda: self.load_state(STATE_NAME), SystemClock(), self.rules)
+            self._explain = Explainer(lambda: self.load_state(STATE_NAME), SystemClock(), self.rules, self.agents)
         return self._explain(payloads)
 
 
@@ -120,6 +121,7 @@ class QueryRoom:
             else None
         )
         self._store.rules = self._rules = config.errors.rules
+        self._store.agents = self._agents = config.errors.synthetic_agents
         self._store.ask_engine = open_traces.explain
         wanted_peers = config.query.peers
         identity = Identity(wanted_peers.name or _host_name())
@@ -169,7 +171,8 @@ class QueryRoom:
 
         if encoding is Encoding.JSON:
             payload = translate_json(payload, signal, RequestLimits())
-        return analyze_bytes(self._store.load_state(STATE_NAME), [(payload, signal)], self._rules, self._redactor)
+        state = self._store.load_state(STATE_NAME)
+        return analyze_bytes(state, [(payload, signal)], self._rules, self._redactor, self._agents)
 
     def _report_trace(
         self, answer: Answer, trace_otlp: bytes | None, logs_otlp: bytes | None, format: ReportFormat
