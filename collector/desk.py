@@ -174,6 +174,8 @@ class PipelineCounts:
     known_traces: int = 0
     asked_traces: int = 0
     refused_asks: int = 0
+    evicted_kinds: int = 0  # accounts of `FairShares`
+    evicted_asks: int = 0  # numbers of answers kept on request
     oldest_open_ms: int = 0
     replayed_requests: int = 0
     replayed_rows: int = 0

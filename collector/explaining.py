@@ -61,6 +61,7 @@ class OnRequest:
         self._kept.move_to_end(trace_id)
         if len(self._kept) > KEPT_MAX:
             self._kept.popitem(last=False)
+            self._counts.evicted_asks += 1
         return explained.answer
 
     def __len__(self) -> int:

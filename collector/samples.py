@@ -44,6 +44,8 @@ def pipeline_samples(counts: PipelineCounts) -> Snapshot:
         "analyzer_asked_traces": counts.asked_traces,
         "analyzer_refused_asks": counts.refused_asks,
         "analyzer_untold_traces": counts.untold_traces,
+        sample("analyzer_evicted_keys", "kinds"): counts.evicted_kinds,
+        sample("analyzer_evicted_keys", "asked"): counts.evicted_asks,
         "analyzer_known_traces": counts.known_traces,
         "journal_oldest_seconds": counts.oldest_open_ms / 1000,
         "journal_replayed_requests": counts.replayed_requests,

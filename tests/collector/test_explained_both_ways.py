@@ -23,6 +23,7 @@ from collector.contracts import Signal
 from collector.offline import Explainer, TraceReader, new_analyzer
 from collector.recall import reread
 from collector.redaction import Redactor
+from collector.samples import pipeline_samples
 from collector.store.sqlite import SqliteStore
 from collector.wire.detail import read_detail
 from collector.wire.encode import encode_logs, encode_traces
@@ -243,3 +244,4 @@ def test_the_memory_of_what_was_kept_is_bounded(busy: Counting, monkeypatch: pyt
         on_request(busy, stored.trace_id)
 
     assert len(busy.pipeline.on_request) == 3
+    assert pipeline_samples(busy.pipeline.counts)["analyzer_evicted_keys|asked"] == 6
