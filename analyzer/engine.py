@@ -12,6 +12,7 @@ time comes in as an argument.
 from __future__ import annotations
 
 import struct
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -27,6 +28,7 @@ from analyzer.errors.exceptions import exceptions_of
 from analyzer.errors.fingerprint import fingerprint_of
 from analyzer.errors.sightings import Parse
 from analyzer.errors.stack_traces import parse_stack
+from analyzer.errors.synthetic import synthetic_of
 from analyzer.errors.trace_groups import Explained, Group, grouped
 from analyzer.findings import Answer, SpanRef, VerdictKind
 from analyzer.forest import Defect, Forest, build_forest
@@ -35,7 +37,7 @@ from analyzer.latency import explain_latency, latency_candidates, put_back
 from analyzer.origins import ErrorStory, PropagationMemory, StringClasses, classify, explain_errors
 from analyzer.spans import TraceBatch, Vocabulary
 from analyzer.structure import StructureMemory, explain_structure, usual_callee
-from analyzer.words import span_ref
+from analyzer.words import shown, span_ref
 
 _STATE_MAGIC = b"FFA1"
 _PARTS = 3
@@ -82,6 +84,7 @@ class Analyzer:
     config : AnalysisConfig, optional
     parse : reads the text of a stack
     group : exception fact -> fingerprint; None: it belongs to no group
+    agents : more user agents of synthetic checks (`synthetic_of`)
 
     Examples
     --------
@@ -92,10 +95,14 @@ class Analyzer:
     """
 
     def __init__(
-        self, config: AnalysisConfig | None = None, parse: Parse = parse_stack, group: Group = fingerprint_of
+        self,
+        config: AnalysisConfig | None = None,
+        parse: Parse = parse_stack,
+        group: Group = fingerprint_of,
+        agents: Sequence[str] = (),
     ) -> None:
         self.config = config or AnalysisConfig()
-        self._parse, self._group = parse, group
+        self._parse, self._group, self._agents = parse, group, agents
         self.baselines = Baselines(self.config)
         self.structure = StructureMemory(self.config)
         self.propagation = PropagationMemory()
@@ -163,7 +170,11 @@ class Analyzer:
         answer, share, count = self._explain(verdicts, trace)
         if not verdicts.failed[trace]:
             return Explained(answer)
-        found = grouped(answer, exceptions_of(verdicts.analysis, trace, self._parse), self._group)
+        facts = exceptions_of(verdicts.analysis, trace, self._parse)
+        asked = synthetic_of(facts, self._agents)
+        if asked is not None:
+            answer = answer.model_copy(update={"asked_by": shown(str(asked))})
+        found = grouped(answer, facts, self._group)
         return replace(found, failed_share=share, call_count=count)
 
     def _explain(self, verdicts: Verdicts, trace: int) -> tuple[Answer, float | None, int]:

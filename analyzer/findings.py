@@ -227,6 +227,7 @@ class Answer(Word):
     revision: int = 0
     engine_version: str = ""
     links: dict[str, str] = {}
+    asked_by: str = ""  # who made the request, if not a person: "a synthetic check (Pingdom)"; empty: not said
     group: TraceGroup | None = None  # of traces that failed with an error somebody wrote down
     answered_by: str = ""  # name of the instance that analysed it; empty: there are no others
     merged_from: list[str] = []  # names of the instances whose spans were put together; empty: one held all of them

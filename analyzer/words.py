@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from analyzer.analysis import Analysis
-from analyzer.findings import Entity, SpanRef
+from analyzer.findings import Answer, Entity, SpanRef
 from analyzer.node_words import NodeFlag
 from analyzer.spans import MISSING_NAME, MISSING_SERVICE, PeerKind, SpanFlag, SpanKind, hex_id
 
@@ -30,6 +30,13 @@ def shown(text: str) -> str:
 def named(service: str, operation: str) -> str:
     """An operation by its names, safe to show, also when it has none."""
     return f"{shown(service) or MISSING_SERVICE} {shown(operation) or MISSING_NAME}"
+
+
+def who_saw(answer: Answer) -> str:
+    """Whether a user met with it; a check or a bot is none."""
+    if answer.asked_by:
+        return f"{shown(answer.asked_by)} asked, no user"
+    return "the user saw it" if answer.user_visible else "the user did not see it"
 
 
 def ms(duration_ns: float) -> str:

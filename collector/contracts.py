@@ -329,6 +329,9 @@ class OpenTraces(Protocol):
     def ask(self, trace_id: bytes, timeout_s: float) -> Answer | None:
         """Return an `in_progress` answer, or None when the engine does not hold the trace."""
 
+    def explain(self, trace_id: bytes, timeout_s: float) -> Answer | None:
+        """Explain a trace that was told in brief, and keep that; None: its spans are not kept, or there is no time."""
+
 
 class Decisions(Protocol):
     """Tell the engine what a person decided about a group; it owns the groups. Any thread."""

@@ -11,7 +11,17 @@ from analyzer.errors.group_words import ErrorGroup
 from analyzer.errors.trace_groups import Explained
 from analyzer.findings import Answer, SpanRef
 from analyzer.spans import TraceBatch
-from collector.contracts import Clock, EdgeRollup, OutboxItem, Released, Rollup, Signal, StoredIncident, StoredTrace
+from collector.contracts import (
+    Clock,
+    EdgeRollup,
+    Found,
+    OutboxItem,
+    Released,
+    Rollup,
+    Signal,
+    StoredIncident,
+    StoredTrace,
+)
 from collector.handover import Position
 from collector.recall import Recalled
 
@@ -103,6 +113,9 @@ class Groups(Protocol):
     def take(self, explained: Explained, index: int) -> None:
         """Count the errors of one explained trace of the batch observed last; -1: it is not of it. Never raises."""
 
+    def open(self, explained: Explained) -> None:
+        """Count the errors of a trace explained when somebody asked in groups nobody keeps so far. Never raises."""
+
     def rest(self, explained: Collection[int]) -> None:
         """Count the failing traces of the batch observed last that were not explained. Never raises."""
 
@@ -130,6 +143,9 @@ class Desk:
     exports: Callable[[Explained, int], list[OutboxItem]]  # of a trace that was explained, now
     # Of a trace told in brief: its answer, its entry, now. What is acknowledged and found is told, explained or not.
     brief_exports: Callable[[Answer, SpanRef | None, int], list[OutboxItem]]
+    # What the shelf has of a trace; and its spans, at the next revision, when they are kept.
+    find: Callable[[bytes], Found] = lambda trace_id: Found("unknown")
+    reread: Callable[[Found], TraceBatch | None] = lambda found: None
     # What a trace has become with what is stored of it, when assembly no longer holds that.
     recall: Callable[[bytes, TraceBatch, int], Recalled | None] = lambda trace_id, traces, index: None
     clean_traces_per_second: float = 20.0
@@ -156,6 +172,10 @@ class PipelineCounts:
     brief_traces: int = 0
     untold_traces: int = 0
     known_traces: int = 0
+    asked_traces: int = 0
+    refused_asks: int = 0
+    evicted_kinds: int = 0  # accounts of `FairShares`
+    evicted_asks: int = 0  # numbers of answers kept on request
     oldest_open_ms: int = 0
     replayed_requests: int = 0
     replayed_rows: int = 0

@@ -29,6 +29,7 @@ class FairShares:
     def __init__(self) -> None:
         self._seen: npt.NDArray[np.uint16] = np.zeros(SLOTS, np.uint16)
         self._accounts: OrderedDict[int, Allowance] = OrderedDict()
+        self.evicted = 0  # accounts that left for others
 
     def see(self, kinds: Kinds) -> None:
         """Count the whole traces of a batch by kind; 0 is no kind."""
@@ -49,6 +50,7 @@ class FairShares:
         account.spend(spent_ns)
         if len(self._accounts) > KINDS_MAX:
             self._accounts.popitem(last=False)
+            self.evicted += 1
 
     def __len__(self) -> int:
         return len(self._accounts)

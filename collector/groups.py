@@ -12,7 +12,7 @@ import queue
 import threading
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from analyzer.engine import Verdicts
 from analyzer.errors.counting import Users, UserSketch
@@ -122,6 +122,14 @@ class GroupRoom:
             self._alike.move_to_end(look)
             if len(self._alike) > ALIKE_MAX:
                 self._alike.popitem(last=False)
+
+    def open(self, explained: Explained) -> None:
+        """Open the groups of a trace explained on request that nobody keeps; in others its look may have counted it."""
+        self._guarded("counting", lambda: self._open(explained))
+
+    def _open(self, explained: Explained) -> None:
+        new = tuple(one for one in explained.groups if not self.groups.is_known(one.fingerprint.fine))
+        self._count(replace(explained, groups=new))
 
     def rest(self, explained: Collection[int]) -> None:
         """Count what nobody had time to explain in the group of what looks like it."""

@@ -142,6 +142,8 @@ METRICS: dict[str, Metric] = {
     "analyzer_recalled_traces": _counter("Late spans joined with the stored bytes of their trace."),
     "analyzer_explained_traces": _counter("Traces explained in words."),
     "analyzer_brief_traces": _counter("Suspicious traces told in brief: there was no time to explain them."),
+    "analyzer_asked_traces": _counter("Of these: explained, and kept so, when somebody asked."),
+    "analyzer_refused_asks": _counter("Questions for such a trace the engine had no time for; answered, not kept."),
     "analyzer_untold_traces": _counter("Suspicious traces only counted: there was no time to tell even in brief."),
     "analyzer_busy_seconds": _counter("Time spent measuring and judging batches."),
     "analyzer_explain_seconds": _counter("Time spent explaining traces."),

@@ -37,9 +37,11 @@ STATE_NS = 60_000_000_000  # how often the engine writes down what it learned
 FILE_LIMITS = RequestLimits(bytes_max=2**31, spans_max=5_000_000, messages_max=200_000_000, resources_max=1_000_000)
 
 
-def new_analyzer(config: AnalysisConfig | None = None, rules: Sequence[Rule] = ()) -> Analyzer:
+def new_analyzer(
+    config: AnalysisConfig | None = None, rules: Sequence[Rule] = (), agents: Sequence[str] = ()
+) -> Analyzer:
     """Make an analyzer as every part of the program uses it: the same stacks are read, errors grouped the same way."""
-    return Analyzer(config, group=Grouping(rules))
+    return Analyzer(config, group=Grouping(rules), agents=agents)
 
 
 class TraceReader:
@@ -121,6 +123,7 @@ def analyze_bytes(
     payloads: list[tuple[bytes, Signal]],
     rules: Sequence[Rule] = (),
     redactor: Redactor | None = None,
+    agents: Sequence[str] = (),
 ) -> list[Answer]:
     """Answer for every trace in some requests, against a saved state or, without one, against themselves.
 
@@ -134,7 +137,7 @@ def analyze_bytes(
     reader = masked_reader(redactor or Redactor(), RequestLimits())
     for payload, signal in payloads:
         reader.add(payload, signal)
-    analyzer = new_analyzer(rules=rules)
+    analyzer = new_analyzer(rules=rules, agents=agents)
     traces = reader.batch()
     included = None
     if state:
@@ -150,8 +153,14 @@ class Explainer:
     Any thread: one question at a time, under a lock.
     """
 
-    def __init__(self, load_state: Callable[[], bytes | None], clock: Clock, rules: Sequence[Rule] = ()) -> None:
-        self._rules = rules
+    def __init__(
+        self,
+        load_state: Callable[[], bytes | None],
+        clock: Clock,
+        rules: Sequence[Rule] = (),
+        agents: Sequence[str] = (),
+    ) -> None:
+        self._rules, self._agents = rules, agents
         self._load_state = load_state
         self._clock = clock
         self._lock = threading.Lock()
@@ -170,7 +179,7 @@ class Explainer:
         with self._lock:
             now = self._clock.monotonic_ns()
             if self._analyzer is None or now >= self._read_again_ns:
-                analyzer, self._vocabulary = new_analyzer(rules=self._rules), new_vocabulary()
+                analyzer, self._vocabulary = new_analyzer(rules=self._rules, agents=self._agents), new_vocabulary()
                 try:
                     analyzer.load(self._load_state() or b"")
                 except ValueError as error:  # the engine said so too when it started; errors need no baseline

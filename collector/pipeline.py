@@ -19,6 +19,7 @@ from analyzer.findings import Answer
 from collector.contracts import STATE_NAME, EdgeRollup, Released, Rollup, Signal
 from collector.desk import Desk, PipelineCounts, Source
 from collector.errors import BadRequestError, OverloadedError
+from collector.explaining import OnRequest
 from collector.telling import Teller
 
 logger = logging.getLogger(__name__)
@@ -38,12 +39,13 @@ MINUTE_NS = 60_000_000_000
 @dataclass(slots=True)
 class _Ask:
     trace_id: bytes
+    is_stored: bool = False
     done: threading.Event = field(default_factory=threading.Event)
     answer: Answer | None = None
 
 
 class Pipeline:
-    """The engine's thread. `start`, `stop` and `ask` are for other threads; the rest is its own."""
+    """The engine's thread. `start`, `stop`, `ask` and `explain` are for other threads; the rest is its own."""
 
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
@@ -57,6 +59,7 @@ class Pipeline:
         self._next_state_ns = now + STATE_NS
         self._next_journal_ns = now + JOURNAL_NS
         self._teller = Teller(desk, self.counts)
+        self.on_request = OnRequest(desk, self.counts)
         self._stood_still_ns = 0
         self._requests_wait = False
         self._overloaded = False
@@ -108,9 +111,15 @@ class Pipeline:
 
     def ask(self, trace_id: bytes, timeout_s: float) -> Answer | None:
         """`contracts.OpenTraces`: what the spans of an open trace say so far."""
+        return self._asked(_Ask(trace_id), timeout_s)
+
+    def explain(self, trace_id: bytes, timeout_s: float) -> Answer | None:
+        """`contracts.OpenTraces`: what a stored trace that was told in brief says in full."""
+        return self._asked(_Ask(trace_id, is_stored=True), timeout_s)
+
+    def _asked(self, question: _Ask, timeout_s: float) -> Answer | None:
         if self._stopping.is_set():
             return None
-        question = _Ask(trace_id)
         try:
             self._asks.put_nowait(question)
         except queue.Full:
@@ -203,6 +212,7 @@ class Pipeline:
     def _analyse(self, released: Released) -> None:
         clock = self._desk.clock
         traces = released.traces
+        self.on_request.renumber(traces)
         began = clock.monotonic_ns()
         try:
             verdicts = self._desk.analyzer.analyse(traces)
@@ -289,13 +299,16 @@ class Pipeline:
             except queue.Empty:
                 return
             try:
+                if question.is_stored:
+                    question.answer = self.on_request.explain(question.trace_id)
+                    continue
                 traces = self._desk.assembler.peek(
                     question.trace_id, self._assembly_ms(self._desk.clock.monotonic_ns())
                 )
                 if traces is not None:
                     question.answer = self._desk.analyzer.answer(traces)
             except Exception:
-                logger.exception("trace %s could not be answered while open", question.trace_id.hex())
+                logger.exception("trace %s could not be answered", question.trace_id.hex())
             finally:
                 question.done.set()
 

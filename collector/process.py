@@ -18,8 +18,9 @@ from typing import Any, Protocol
 
 import orjson
 
+from analyzer.findings import Answer
 from collector.config import Config, check
-from collector.contracts import OpenTraces, Signal
+from collector.contracts import Signal
 from collector.control import (
     ControlClient,
     ControlServer,
@@ -128,7 +129,8 @@ def _room(
             engine,
             [engine.snapshot, source.snapshot],
             {
-                "ask": lambda trace_id: _ask(engine.open_traces, trace_id),
+                "ask": lambda trace_id: _ask(engine.open_traces.ask, trace_id),
+                "explain": lambda trace_id: _ask(engine.open_traces.explain, trace_id),
                 "decide": lambda rest: answer_decision(engine.decisions.decide, rest),
                 "stuck": lambda _: orjson.dumps(engine.stuck()),
             },
@@ -154,8 +156,8 @@ def _room(
     return query, [query.snapshot], {}
 
 
-def _ask(open_traces: OpenTraces, trace_id: bytes) -> bytes:
-    answer = open_traces.ask(trace_id, 2.0)
+def _ask(ask: Callable[[bytes, float], Answer | None], trace_id: bytes) -> bytes:
+    answer = ask(trace_id, 2.0)
     return answer.model_dump_json().encode() if answer is not None else b""
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from analyzer.spans import SpanFlag, TraceBatch
+from analyzer.spans import DetailReader, SpanFlag, TraceBatch, Vocabulary
 from collector.contracts import Found, Signal
 from collector.offline import TraceReader
 from collector.wire.encode import encode_logs, encode_traces
@@ -52,6 +52,17 @@ def join(found: Found, traces: TraceBatch, index: int) -> Recalled | None:
         ),
         is_news=len(kept) > known,
     )
+
+
+def reread(found: Found, vocabulary: Vocabulary, details: DetailReader) -> TraceBatch | None:
+    """Read a stored trace again, at the revision after the stored one; None when its spans were not kept."""
+    if found.trace_otlp is None or found.answer is None:
+        return None
+    reader = TraceReader(vocabulary, details=details)
+    reader.add(found.trace_otlp, Signal.TRACES)
+    if found.logs_otlp:
+        reader.add(found.logs_otlp, Signal.LOGS)
+    return replace(reader.batch(), revisions=np.array([found.answer.revision + 1], np.int32))
 
 
 def _first_of_each(whole: TraceBatch) -> np.ndarray[tuple[int], np.dtype[np.int64]]:

@@ -126,6 +126,7 @@ class Teller:
             allowance.spend(spent)
             if kind:
                 self._fair.spend(kind, spent, began)
+                self._counts.evicted_kinds = self._fair.evicted
         if told is None:
             return None
         key = told.answer.verdict if told.answer.status == "finding" else told.answer.status

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.text import Text
 
 from analyzer.findings import Answer, RootCause
+from analyzer.words import who_saw
 from collector.json_text import steady_json
 
 _STYLES = {"finding": "bold red", "clean": "green", "partial": "yellow", "unknown": "yellow", "in_progress": "cyan"}
@@ -57,7 +58,7 @@ def verdict_text(answer: Answer) -> Text:
     named = (("severity", answer.severity), ("type", answer.type), ("observability", answer.observability))
     words = [f"{name} {axis.value}" for name, axis in named if axis is not None]
     if answer.status == "finding":
-        words.append("the user saw it" if answer.user_visible else "the user did not see it")
+        words.append(who_saw(answer))
     if words:
         out.append(plain(f"  {answer.verdict}: {', '.join(words)}") + "\n", style="dim")
     if answer.group is not None:

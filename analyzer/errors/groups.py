@@ -174,6 +174,10 @@ class Groups:
             self.news.counts.novel += 1
             self.news.tell(Turn(state.group_id, "new", state.first_ns))
 
+    def is_known(self, group_id: str) -> bool:
+        """Whether a group is held here, or can be recalled."""
+        return group_id in self._groups or self._recall(group_id) is not None
+
     def find(self, group_id: str) -> ErrorGroup | None:
         state = self._groups.get(group_id)
         return self._words(state) if state is not None else None

@@ -13,7 +13,6 @@ from analyzer.analysis import Analysis
 from analyzer.errors.model import ExceptionFact, PatternMatch
 from analyzer.errors.patterns import match_patterns
 from analyzer.errors.patterns.match import location_of
-from analyzer.errors.synthetic import synthetic_of
 from analyzer.findings import Answer, Entity, RootCause
 from analyzer.reports import advice
 from analyzer.reports.clock_text import day, lasted, utc
@@ -29,7 +28,7 @@ from analyzer.reports.runbook import Case, runbook_of
 from analyzer.reports.timeline import timeline_of_trace
 from analyzer.reports.variables import variables_at
 from analyzer.version import __version__
-from analyzer.words import named, shown
+from analyzer.words import named, shown, who_saw
 
 ALTERNATIVES_MAX = 4
 SERVICES_MAX = 20
@@ -95,7 +94,7 @@ def report_of_trace(
         group_id=case.group_id,
         available=_available(answer, facts, analysis, changes),
         missing=_missing(facts, analysis, changes),
-        summary=_summary(answer, facts, mine),
+        summary=_summary(answer, mine),
         root_cause=_cause(answer, cause, patterns, location, mine),
         evidence=evidences.items,
         variables=variables_at(answer, facts),
@@ -140,7 +139,7 @@ def _title(answer: Answer) -> str:
     return f"{entry} {words[answer.verdict]}"
 
 
-def _summary(answer: Answer, facts: Sequence[ExceptionFact], evidence: list[str]) -> Summary:
+def _summary(answer: Answer, evidence: list[str]) -> Summary:
     services = list(
         dict.fromkeys(
             shown(name)
@@ -157,10 +156,7 @@ def _summary(answer: Answer, facts: Sequence[ExceptionFact], evidence: list[str]
     if services:
         text = f"services with a part in it: {', '.join(services[:SERVICES_MAX])}"
         scope.append(Claim(text=text, span_ids=[role.span_id for role in answer.roles[:SERVICES_MAX]]))
-    asked = synthetic_of(facts)
-    seen = "the user saw it" if answer.user_visible else "the user did not see it"
-    seen = f"{shown(str(asked))} asked, no user" if asked is not None else seen
-    scope.append(Claim(text=seen, trace_ids=[answer.trace_id]))
+    scope.append(Claim(text=who_saw(answer), trace_ids=[answer.trace_id]))
     duration = answer.end_ns - answer.start_ns
     when = f"{utc(answer.start_ns, 3)}, for {lasted(duration)}" if duration > 0 else utc(answer.start_ns, 3)
     return Summary(

@@ -47,7 +47,7 @@ from collector.journal.replay import Replay
 from collector.memory_limit import memory_limit, open_traces_bytes
 from collector.offline import new_analyzer
 from collector.pipeline import Pipeline
-from collector.recall import Recalled, join
+from collector.recall import Recalled, join, reread
 from collector.samples import (
     analyzer_samples,
     assembly_samples,
@@ -85,7 +85,7 @@ class EngineRoom:
         self._destinations = Destinations(config.exporters, self._store, clock)
         words = Words(config.exporters)
         self._shelf = ShelfWriter(self._store, clock, self._destinations.wake)
-        self._analyzer = new_analyzer(config.analysis, config.errors.rules)
+        self._analyzer = new_analyzer(config.analysis, config.errors.rules, config.errors.synthetic_agents)
         self._redactor = redactor = new_redactor(config.redaction)
         self._details = masked_details(read_detail, redactor)
         vocabulary = new_vocabulary(clean=redactor.text)
@@ -116,6 +116,8 @@ class EngineRoom:
                 encode_logs=lambda traces, i: masked_request(encode_logs(traces, i), Signal.LOGS, redactor),
                 exports=words.finding,
                 brief_exports=words.brief,
+                find=self._store.find,
+                reread=lambda found: reread(found, vocabulary, self._details),
                 recall=self._recall,
                 clean_traces_per_second=config.storage.clean_traces_per_second,
                 incidents=self._incidents,

@@ -44,23 +44,36 @@ from collector.telemetry import Snapshot, merge
 if TYPE_CHECKING:
     from collector.reporting import Page
 
+EXPLAIN_S = 2.0  # the engine comes to it between two batches
+
 
 class ExplainingStore(SqliteStore):
-    """The shelf as people see it: what was told in brief under load is explained when it is asked for."""
+    """The shelf as people see it: what was told in brief under load is explained when it is asked for.
+
+    By the engine, which keeps that: whoever asks next finds the same, and its group. Where the engine has no time, it
+    is done here, against what the engine wrote down last; nobody keeps that, so it names no group that nobody keeps.
+    """
 
     rules: Sequence[Rule] = ()  # of grouping
+    agents: Sequence[str] = ()  # of synthetic checks
+    ask_engine: Callable[[bytes, float], Answer | None] | None = None
     _explain: Callable[[list[tuple[bytes, Signal]]], list[Answer]] | None = None
 
     def find(self, trace_id: bytes) -> Found:
         found = super().find(trace_id)
         if found.answer is None or found.answer.status_reason != NOT_EXPLAINED or not found.trace_otlp:
             return found
+        kept = self.ask_engine(trace_id, EXPLAIN_S) if self.ask_engine is not None else None
+        if kept is not None:
+            return replace(found, answer=kept)
         payloads = [(found.trace_otlp, Signal.TRACES)]
         if found.logs_otlp:
             payloads.append((found.logs_otlp, Signal.LOGS))
         for answer in self.explain(payloads):
             if answer.trace_id == found.answer.trace_id:
-                return replace(found, answer=answer.model_copy(update={"revision": found.answer.revision}))
+                group = answer.group if answer.group and self.group(answer.group.id) is not None else None
+                update = {"revision": found.answer.revision, "group": group}
+                return replace(found, answer=answer.model_copy(update=update))
         return found
 
     def find_stored(self, trace_id: bytes) -> Found:
@@ -78,7 +91,7 @@ class ExplainingStore(SqliteStore):
         if self._explain is None:
             from collector.offline import Explainer
 
-            self._explain = Explainer(lambda: self.load_state(STATE_NAME), SystemClock(), self.rules)
+            self._explain = Explainer(lambda: self.load_state(STATE_NAME), SystemClock(), self.rules, self.agents)
         return self._explain(payloads)
 
 
@@ -108,6 +121,8 @@ class QueryRoom:
             else None
         )
         self._store.rules = self._rules = config.errors.rules
+        self._store.agents = self._agents = config.errors.synthetic_agents
+        self._store.ask_engine = open_traces.explain
         wanted_peers = config.query.peers
         identity = Identity(wanted_peers.name or _host_name())
         self._peers = _peer_calls(wanted_peers, identity, clock)
@@ -156,7 +171,8 @@ class QueryRoom:
 
         if encoding is Encoding.JSON:
             payload = translate_json(payload, signal, RequestLimits())
-        return analyze_bytes(self._store.load_state(STATE_NAME), [(payload, signal)], self._rules, self._redactor)
+        state = self._store.load_state(STATE_NAME)
+        return analyze_bytes(state, [(payload, signal)], self._rules, self._redactor, self._agents)
 
     def _report_trace(
         self, answer: Answer, trace_otlp: bytes | None, logs_otlp: bytes | None, format: ReportFormat

@@ -301,6 +301,7 @@ def _summary_attributes(story: _Story) -> dict[str, Value | None]:
             "root.service": answer.root_service,
             "root.operation": answer.root_operation,
             "user_visible": answer.user_visible,
+            "asked_by": answer.asked_by or None,
             "severity": answer.severity.value if answer.severity is not None else None,
             "type": answer.type.value if answer.type is not None else None,
             "observability": answer.observability.value if answer.observability is not None else None,

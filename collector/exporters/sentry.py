@@ -133,6 +133,7 @@ def _tags(explained: Explained, cause: RootCause, settings: SentrySettings) -> d
         "entry_service": answer.root_service,
         "rule": cause.rule,
         "user_visible": "yes" if answer.user_visible else "no",
+        "asked_by": answer.asked_by,
         "error_kind": answer.type.value if answer.type else "",
         "observability": answer.observability.value if answer.observability else "",
     }

@@ -28,3 +28,17 @@ def not_said(version: str, what: str) -> ProblemError:
         expected=f'If-Match: "{version}"',
         do=f"read {what}, and send its ETag as If-Match",
     )
+
+
+def not_the_last(reason: str, what: str, version: str, found: str, *, stands_at: str, do: str) -> ProblemError:
+    """What If-Match names is not the last version any more."""
+    return ProblemError(
+        412,
+        reason,
+        f"The {what} was changed since it was read",
+        f"it is at {stands_at}",
+        found=found,
+        expected=f'If-Match: "{version}"',
+        do=f"read it again, {do}",
+        headers={"ETag": f'"{version}"'},
+    )

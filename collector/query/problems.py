@@ -138,6 +138,17 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(HTTPException, _on_http)
 
 
+def not_here(reason: str, title: str, without: str) -> ProblemError:
+    """This instance was started without what the question is about."""
+    return ProblemError(
+        501,
+        reason,
+        title,
+        f"this firstfault was started without {without}",
+        do="ask one that was started with `firstfault serve`",
+    )
+
+
 def problem_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """OpenAPI entries for the problems a route can answer with."""
     words = {

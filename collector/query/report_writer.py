@@ -16,7 +16,7 @@ from collector.query.models import TRACE_ID
 from collector.query.models_groups import GROUP_ID
 from collector.query.models_incidents import INCIDENT_ID
 from collector.query.peers import look_everywhere
-from collector.query.problems import ProblemError
+from collector.query.problems import ProblemError, not_here
 from collector.query.rest_groups import group_not_known, read_group_id
 from collector.query.rest_missing import require_answer, require_incident
 
@@ -91,10 +91,4 @@ class _Desks:
 
 
 def _no_reports() -> ProblemError:
-    return ProblemError(
-        501,
-        "no_reports",
-        "No reports here",
-        "this firstfault was started without an analyzer",
-        do="ask one that was started with `firstfault serve`",
-    )
+    return not_here("no_reports", "No reports here", "an analyzer")

@@ -18,7 +18,7 @@ from collector.contracts import Encoding, Signal
 from collector.errors import BadRequestError, OverloadedError, TooLargeError, UnsupportedError
 from collector.query.desk import Desk
 from collector.query.models import ANSWER_EXAMPLE, TRACE_ID, Analysed, body_of
-from collector.query.problems import ProblemError, json_bytes, problem_responses, shown
+from collector.query.problems import json_bytes, not_here, problem_responses, shown
 
 _ENCODINGS = {"application/x-protobuf": Encoding.PROTOBUF, "application/json": Encoding.JSON}
 _TEXTS = ("text/plain", "application/x-ndjson")
@@ -97,13 +97,7 @@ def analyze_routes(desk: Desk) -> APIRouter:
     ) -> Response:
         """Each trace of the body is taken as whole. Baselines that were learned are used; nothing is learned."""
         if desk.analyze is None:
-            raise ProblemError(
-                501,
-                "no_analyzer",
-                "No analyzer here",
-                "this firstfault was started without an analyzer",
-                do="ask one that was started with `firstfault serve`",
-            )
+            raise not_here("no_analyzer", "No analyzer here", "an analyzer")
         kind = (content_type or "").partition(";")[0].strip().lower()
         encoding = None if kind in _TEXTS else _encoding(content_type)
         packed = await _body(request, settings.body_bytes_max)

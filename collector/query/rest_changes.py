@@ -16,7 +16,7 @@ from analyzer.errors.change_words import TEXT_MAX, Change, ChangeKind
 from collector.contracts import ChangeLog, ChangeQuery
 from collector.query.desk import Desk
 from collector.query.models import body_of
-from collector.query.problems import ProblemError, harmless, problem_responses
+from collector.query.problems import ProblemError, harmless, not_here, problem_responses
 from collector.query.rest_lists import From, To, read_time
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -162,13 +162,7 @@ def made(body: NewChange, now_ns: int) -> Change:
 
 def _log(desk: Desk) -> ChangeLog:
     if desk.changes is None:
-        raise ProblemError(
-            501,
-            "no_changes",
-            "No changes are kept here",
-            "this firstfault was started without a place for changes",
-            do="ask one that was started with `firstfault serve`",
-        )
+        raise not_here("no_changes", "No changes are kept here", "a place for changes")
     return desk.changes
 
 

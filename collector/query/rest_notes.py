@@ -31,10 +31,10 @@ from collector.contracts_people import NoteLog, NotesFullError
 from collector.query.access import asker
 from collector.query.bodies import read_body
 from collector.query.desk import Desk
-from collector.query.if_match import IfMatch, matches, not_said
+from collector.query.if_match import IfMatch, matches, not_said, not_the_last
 from collector.query.models import body_of
 from collector.query.models_groups import GROUP_ID, NOTE_EXAMPLE, GroupNotes, NoteList
-from collector.query.problems import ProblemError, harmless, problem_responses
+from collector.query.problems import ProblemError, harmless, not_here, problem_responses
 from collector.query.report_writer import GroupId, ReportWriter
 from collector.query.rest_groups import group_not_known, read_group_id
 
@@ -263,15 +263,13 @@ def _stale(log: NoteLog, group_id: str, note_id: str, if_match: str | None) -> P
 
 
 def _changed(note: FrameNote, found: str) -> ProblemError:
-    return ProblemError(
-        412,
+    return not_the_last(
         "note_changed",
-        "The note was changed since it was read",
-        f"it is at edit {note.edit}",
-        found=found,
-        expected=f'If-Match: "{note.edit}"',
-        do="read it again, and decide whether your change is still wanted",
-        headers={"ETag": f'"{note.edit}"'},
+        "note",
+        str(note.edit),
+        found,
+        stands_at=f"edit {note.edit}",
+        do="and decide whether your change is still wanted",
     )
 
 
@@ -285,13 +283,7 @@ def _frames(desk: Desk, group_id: str, *, known: bool = False) -> Response:
 
 def _log(desk: Desk) -> NoteLog:
     if desk.notes is None:
-        raise ProblemError(
-            501,
-            "no_notes",
-            "No notes are kept here",
-            "this firstfault was started without a place for notes",
-            do="ask one that was started with `firstfault serve`",
-        )
+        raise not_here("no_notes", "No notes are kept here", "a place for notes")
     return desk.notes
 
 

@@ -18,9 +18,9 @@ from analyzer.reports.model import Runbook
 from collector.contracts_people import RunbookLog
 from collector.query.bodies import read_body
 from collector.query.desk import Desk
-from collector.query.if_match import IfMatch, matches, not_said
+from collector.query.if_match import IfMatch, matches, not_said, not_the_last
 from collector.query.models import body_of
-from collector.query.problems import ProblemError, harmless, problem_responses
+from collector.query.problems import ProblemError, harmless, not_here, problem_responses
 from collector.query.report_writer import GroupId, IncidentId, ReportWriter, TraceId
 
 BODY_BYTES_MAX = 64 * 1024  # a runbook is a page or two
@@ -145,15 +145,13 @@ def _edit(
 
 
 def _stale(found: str, runbook: Runbook) -> ProblemError:
-    return ProblemError(
-        412,
+    return not_the_last(
         "runbook_changed",
-        "The runbook was changed since it was read",
-        f"it is at version {runbook.version} or a later one",
-        found=found,
-        expected=f'If-Match: "{runbook.version}"',
-        do="read it again, put your words into what is there now, and send that",
-        headers={"ETag": f'"{runbook.version}"'},
+        "runbook",
+        runbook.version,
+        found,
+        stands_at=f"version {runbook.version} or a later one",
+        do="put your words into what is there now, and send that",
     )
 
 
@@ -163,13 +161,7 @@ def _runbook(write: Callable[[str, Any], str], subject_id: str) -> Runbook:
 
 def _log(desk: Desk) -> RunbookLog:
     if desk.runbooks is None:
-        raise ProblemError(
-            501,
-            "no_runbooks",
-            "No edits are kept here",
-            "this firstfault was started without a place for edits of runbooks",
-            do="ask one that was started with `firstfault serve`",
-        )
+        raise not_here("no_runbooks", "No edits are kept here", "a place for edits of runbooks")
     return desk.runbooks
 
 

@@ -31,7 +31,7 @@ from collector.query.models import (
 from collector.query.otlp_view import span_page
 from collector.query.peer_words import HEADER
 from collector.query.peers import Vigil, look_everywhere
-from collector.query.problems import ProblemError, harmless, json_bytes, problem_responses
+from collector.query.problems import ProblemError, harmless, json_bytes, not_here, problem_responses
 from collector.query.rest_missing import require_answer
 
 TraceId = Annotated[
@@ -130,13 +130,7 @@ def trace_routes(desk: Desk, stopping: threading.Event) -> APIRouter:
         every edge names the rule that saw its calls; root causes and the causal chain are marked."""
         written = choose_format(format, accept)
         if desk.draw_trace is None:
-            raise ProblemError(
-                501,
-                "no_graphs",
-                "No graphs here",
-                "this firstfault was started without an analyzer",
-                do="ask one that was started with `firstfault serve`",
-            )
+            raise not_here("no_graphs", "No graphs here", "an analyzer")
         found, otlp = _require_spans(desk, trace_id, bool(asker))
         assert found.found is not None
         drawn = desk.draw_trace(otlp, found.found.logs_otlp, found.answer)

@@ -10,6 +10,7 @@ import pytest
 
 from analyzer.findings import Answer
 from collector.control import ControlClient, ControlServer, RemoteOpenTraces
+from collector.process import _ask
 
 TRACE_ID = bytes(range(16))
 
@@ -59,6 +60,23 @@ def test_an_open_trace_is_asked_about_by_its_id(server: ControlServer, path: Pat
     assert found.status == "in_progress"
     assert traces.ask(bytes(16), 1.0) is None
     client.close()
+
+
+def test_a_trace_told_in_brief_is_explained_over_the_same_socket(path: Path):
+    """Of an id the engine keeps nothing of, or has no time for: None."""
+    kept = Answer(trace_id=TRACE_ID.hex(), status="finding", revision=2)
+    answers = {TRACE_ID: kept}
+    server = ControlServer(
+        path, {"explain": lambda rest: _ask(lambda trace_id, timeout_s: answers.get(trace_id), rest)}
+    )
+    server.start()
+    client = ControlClient(path)
+    traces = RemoteOpenTraces(client)
+
+    assert traces.explain(TRACE_ID, 1.0) == kept
+    assert traces.explain(bytes(16), 1.0) is None
+    client.close()
+    server.stop()
 
 
 def test_nobody_there_is_none(path: Path):

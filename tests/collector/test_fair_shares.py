@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 
 from analyzer.findings import Answer
+from collector import fair_shares
 from collector.fair_shares import KIND_SAVED_NS, KINDS_MAX, KNOWN_MIN, FairShares, ranks
+from collector.samples import pipeline_samples
 from tests.collector.test_pipeline import CLEAN, FAILING, House
 from tests.collector.test_telling import slow_words
 from tests.support.drawing import Drawing, draw
@@ -114,4 +116,16 @@ def test_there_is_a_bound_on_accounts():
         fair.spend(kind, 1, 0)
 
     assert len(fair) == KINDS_MAX
+    assert fair.evicted == 49
     assert not fair.is_due(1, 0)
+
+
+def test_an_account_that_leaves_is_counted(monkeypatch: pytest.MonkeyPatch):
+    """Room for two: of three kinds that had their words, the first has left."""
+    monkeypatch.setattr(fair_shares, "KINDS_MAX", 2)
+    house = House()
+    for seed, text in enumerate((FAILING, BROKEN_PAGE, BROKEN_PAGE.replace("/page", "/other"))):
+        house.send(draw(text, seed=seed))
+        house.after(30)
+
+    assert pipeline_samples(house.pipeline.counts)["analyzer_evicted_keys|kinds"] == 1

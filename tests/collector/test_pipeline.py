@@ -18,7 +18,7 @@ from collector.desk import Desk
 from collector.exporters.briefs import brief_exports
 from collector.exporters.findings import ExportSettings
 from collector.pipeline import ANNOUNCED_MAX, Pipeline
-from collector.recall import join
+from collector.recall import join, reread
 from collector.samples import analyzer_samples, pipeline_samples
 from collector.telemetry import is_known
 from collector.wire.decode import Decoder
@@ -111,7 +111,7 @@ class House:
 
     def __init__(self, clean_per_second: float = 0.0, analyzer: Analyzer | None = None) -> None:
         self.clock, self.queue, self.shelf = ManualClock(), Queue(), Shelf()
-        words = new_vocabulary()
+        words = self.words = new_vocabulary()
         self.assembler = Assembler(
             AssemblyConfig(arena_bytes=64 * 2**20, open_traces_max=10_000, closed_traces_max=10_000),
             Decoder(words),
@@ -132,6 +132,8 @@ class House:
                     OutboxItem(b"k", "otlp", Signal.LOGS, explained.answer.trace_id.encode())
                 ],
                 brief_exports=lambda answer, entry, now_ns: brief_exports(answer, entry, ExportSettings(), now_ns),
+                find=lambda trace_id: self.shelf.found(trace_id),
+                reread=lambda found: reread(found, words, read_detail),
                 recall=lambda trace_id, traces, index: self.recall(trace_id, traces, index),
                 clean_traces_per_second=clean_per_second,
             )

@@ -224,12 +224,7 @@ def fill(server: Server, names: Sequence[str], url: str, begin_ns: int) -> dict[
                 headers={"If-Match": "*"},
             )
             assert put.status_code == 200, put.text
-            if server.get(paths[name]["groups"]).status_code != 200:
-                # Explained only when asked, a trace may be given another group than the engine keeps; any group that
-                # is kept shows a note.
-                server.until(lambda: server.get("/api/v1/groups").json()["groups"], "a group to be kept")
-                kept = server.get("/api/v1/groups").json()["groups"]
-                paths[name]["groups"] = f"/api/v1/groups/{kept[number % len(kept)]['group_id']}"
+            server.until(lambda path=paths[name]["groups"]: server.get(path).status_code == 200, "its group to be kept")
             paths[name]["noted"] = leave_note(client, paths[name]["groups"], filled(payload, "noted", url))
             change = dict.fromkeys(("service", "version", "previous", "environment", "description", "url"), text[:200])
             assert client.post("/changes", json=change).status_code in (200, 201)

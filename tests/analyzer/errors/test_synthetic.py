@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
+from analyzer.engine import Analyzer
 from analyzer.errors.model import Asker, ExceptionFact
 from analyzer.errors.synthetic import AGENT_MAX, Synthetic, asker_of, synthetic_of
-from tests.support.drawing import draw
+from analyzer.errors.trace_groups import Explained
+from collector.exporters.findings import ExportSettings, finding_exports
+from collector.exporters.sentry import SentrySettings, sentry_events
+from collector.verdict_text import verdict_text
+from tests.support.drawing import batch, draw
 from tests.support.reported import Reporter
 
 CHROME = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/120.0.0.0 Safari/537.36"
@@ -118,3 +125,50 @@ def test_an_entry_that_did_not_fail_says_it_too():
     _, report = Reporter().report(handled)
 
     assert "a synthetic check (Pingdom) asked, no user" in [claim.text for claim in report.summary.scope]
+
+
+def explained(who: str, agents: tuple[str, ...] = ()) -> Explained:
+    analyzer = Analyzer(agents=agents)
+    return analyzer.explain_errors(analyzer.analyse(batch(draw(PAY.format(who=who)))), 0)
+
+
+@pytest.mark.parametrize(
+    ("who", "agents", "asked_by"),
+    [
+        ("user_agent.original=Pingdom.com_bot", (), "a synthetic check (Pingdom)"),
+        ("user_agent.synthetic.type=bot", (), "a bot"),
+        ("user_agent.original=acme-prober/3", (), ""),
+        ("user_agent.original=acme-prober/3", ("acme-prober",), "a synthetic check (acme-prober)"),
+        ("user_agent.original=Firefox/120", (), ""),
+        ("", (), ""),
+    ],
+)
+def test_the_answer_says_who_asked(who: str, agents: tuple[str, ...], asked_by: str):
+    """The request failed for its caller either way; whether that was a user is another question."""
+    answer = explained(who, agents).answer
+
+    assert answer.asked_by == asked_by
+    assert answer.user_visible
+
+
+@pytest.mark.parametrize(
+    ("who", "seen", "tag"),
+    [
+        (
+            "user_agent.original=Pingdom.com_bot",
+            "a synthetic check (Pingdom) asked, no user",
+            "a synthetic check (Pingdom)",
+        ),
+        ("user_agent.original=Firefox/120", "the user saw it", None),
+    ],
+)
+def test_everybody_who_is_told_hears_who_asked(who: str, seen: str, tag: str | None):
+    """In words, in the finding that is written back, in an error tracker's tags."""
+    found = explained(who)
+    (event,) = sentry_events(found, SentrySettings())
+    written = b"".join(item.payload for item in finding_exports(found.answer, ExportSettings(), 0))
+
+    assert seen in verdict_text(found.answer).plain
+    assert (b"firstfault.asked_by" in written) == (tag is not None)
+    assert json.loads(event.payload.split(b"\n")[2])["tags"].get("asked_by") == tag
+    assert tag is None or tag.encode() in written

@@ -22,14 +22,19 @@ def spoil(path: Path) -> None:
         file.write(b"\xa5" * (size - 8192))
 
 
-def test_a_damaged_hour_is_put_aside_and_the_rest_lives(folder: Path, clock: ManualClock):
-    """The file is renamed, never deleted; other hours answer; what it held is said to be gone."""
+def two_hours_one_spoiled(folder: Path, clock: ManualClock) -> None:
+    """Trace 1 in the damaged hour, trace 2 in the next."""
     store = SqliteStore.open(folder, clock=clock)
     store.put([stored(1)])
     clock.advance(3600)
     store.put([stored(2)])
     store.close()
     spoil(folder / NOW_FILE)
+
+
+def test_a_damaged_hour_is_put_aside_and_the_rest_lives(folder: Path, clock: ManualClock):
+    """The file is renamed, never deleted; other hours answer; what it held is said to be gone."""
+    two_hours_one_spoiled(folder, clock)
     size = (folder / NOW_FILE).stat().st_size
 
     store = SqliteStore.open(folder, clock=clock)
@@ -107,12 +112,7 @@ def test_a_damaged_meta_file_is_begun_anew(folder: Path, clock: ManualClock):
 
 def test_a_reader_steps_over_damage(folder: Path, clock: ManualClock):
     """It may not rename; it reads the rest, and counts the file once."""
-    store = SqliteStore.open(folder, clock=clock)
-    store.put([stored(1)])
-    clock.advance(3600)
-    store.put([stored(2)])
-    store.close()
-    spoil(folder / NOW_FILE)
+    two_hours_one_spoiled(folder, clock)
 
     reader = SqliteStore.open(folder, read_only=True)
 

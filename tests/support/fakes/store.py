@@ -276,6 +276,9 @@ class FakeOpenTraces:
         self.on_ask(trace_id)
         return self.answers.get(trace_id)
 
+    def explain(self, trace_id: bytes, timeout_s: float) -> Answer | None:
+        return None
+
 
 class FakeDecisions:
     """An engine that lets decisions about the groups of a store hold, as long as it answers."""

@@ -1079,6 +1079,7 @@ class Answer(_message.Message):
     ANSWERED_BY_FIELD_NUMBER: _builtins.int
     MERGED_FROM_FIELD_NUMBER: _builtins.int
     ASKED_PEERS_FIELD_NUMBER: _builtins.int
+    ASKED_BY_FIELD_NUMBER: _builtins.int
     schema_version: _builtins.str
     trace_id: _builtins.str
     status: Global___Status.ValueType
@@ -1095,6 +1096,8 @@ class Answer(_message.Message):
     engine_version: _builtins.str
     answered_by: _builtins.str
     """name of the instance that analysed it; empty: there are no others"""
+    asked_by: _builtins.str
+    """who made the request, when it was a synthetic check or a bot; empty: not said"""
     @_builtins.property
     def severity(self) -> Global___Judgement: ...
     @_builtins.property
@@ -1154,10 +1157,11 @@ class Answer(_message.Message):
         answered_by: _builtins.str = ...,
         merged_from: _abc.Iterable[_builtins.str] | None = ...,
         asked_peers: _abc.Iterable[Global___AskedPeer] | None = ...,
+        asked_by: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_next_probe", b"_next_probe", "completeness", b"completeness", "group", b"group", "latency", b"latency", "next_probe", b"next_probe", "observability", b"observability", "severity", b"severity", "type", b"type"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_next_probe", b"_next_probe", "answered_by", b"answered_by", "asked_peers", b"asked_peers", "causal_chain", b"causal_chain", "completeness", b"completeness", "end_ns", b"end_ns", "engine_version", b"engine_version", "finding_ids", b"finding_ids", "group", b"group", "latency", b"latency", "links", b"links", "merged_from", b"merged_from", "next_probe", b"next_probe", "observability", b"observability", "revision", b"revision", "roles", b"roles", "root_causes", b"root_causes", "root_operation", b"root_operation", "root_service", b"root_service", "schema_version", b"schema_version", "severity", b"severity", "start_ns", b"start_ns", "status", b"status", "status_reason", b"status_reason", "summary", b"summary", "trace_id", b"trace_id", "type", b"type", "user_visible", b"user_visible", "verdict", b"verdict"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_next_probe", b"_next_probe", "answered_by", b"answered_by", "asked_by", b"asked_by", "asked_peers", b"asked_peers", "causal_chain", b"causal_chain", "completeness", b"completeness", "end_ns", b"end_ns", "engine_version", b"engine_version", "finding_ids", b"finding_ids", "group", b"group", "latency", b"latency", "links", b"links", "merged_from", b"merged_from", "next_probe", b"next_probe", "observability", b"observability", "revision", b"revision", "roles", b"roles", "root_causes", b"root_causes", "root_operation", b"root_operation", "root_service", b"root_service", "schema_version", b"schema_version", "severity", b"severity", "start_ns", b"start_ns", "status", b"status", "status_reason", b"status_reason", "summary", b"summary", "trace_id", b"trace_id", "type", b"type", "user_visible", b"user_visible", "verdict", b"verdict"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__next_probe: _TypeAlias = _typing.Literal["next_probe"]  # noqa: Y015
     _WhichOneofArgType__next_probe: _TypeAlias = _typing.Literal["_next_probe", b"_next_probe"]  # noqa: Y015
