@@ -19,7 +19,9 @@ def result(archetype: str = "error", delay_s: float | None = 30.0, incidents: in
     return StreamResult(archetype, 1, 1800.0, incidents, 3 * incidents, archetype != "healthy", delay_s)
 
 
-@pytest.mark.parametrize("archetype", ["error", "kill", "own_latency", "n_plus_one"])
+@pytest.mark.parametrize(
+    "archetype", ["error", "kill", *(pytest.param(one, marks=pytest.mark.deep) for one in ("own_latency", "n_plus_one"))]
+)
 def test_faults_are_told_within_minutes_and_nothing_before(archetype: str):
     settings = StreamSettings(healthy_s=1800.0, quiet_s=900.0, fault_s=300.0, case=SMALL)
 
