@@ -20,7 +20,8 @@ def result(archetype: str = "error", delay_s: float | None = 30.0, incidents: in
 
 
 @pytest.mark.parametrize(
-    "archetype", ["error", "kill", *(pytest.param(one, marks=pytest.mark.deep) for one in ("own_latency", "n_plus_one"))]
+    "archetype",
+    ["error", "kill", *(pytest.param(one, marks=pytest.mark.deep) for one in ("own_latency", "n_plus_one"))],
 )
 def test_faults_are_told_within_minutes_and_nothing_before(archetype: str):
     settings = StreamSettings(healthy_s=1800.0, quiet_s=900.0, fault_s=300.0, case=SMALL)
