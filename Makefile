@@ -4,6 +4,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+PACKAGES := $(VENV)/.packages
 STAMP := $(VENV)/.installed
 NODE_STAMP := .tools/node/.installed
 GO_PROGRAM := .tools/go/payment
@@ -16,26 +17,38 @@ PYTEST := $(BIN)/pytest -p no:cacheprovider
 WORKERS ?= 2
 SECONDS ?= 60
 
+# Tests start servers and programs some hundred times: what they import is compiled to bytecode once, whatever the shell says.
+export PYTHONDONTWRITEBYTECODE :=
+
+# What takes one core each runs beside another, and says what it has to say in one piece (where make can).
+BESIDE := $(MAKE) --jobs $(WORKERS) $(if $(filter output-sync,$(.FEATURES)),--output-sync=target)
+
+# The files whose tests start the real program: only they are read for that stage, and none of them for the others.
+E2E_TESTS := tests/e2e tests/helm/test_started.py tests/collector/test_config_faults.py
+
 # Kernels and all that is built of them run in three modes; each mode has a kernel cache of its own.
 # What has no kernel of its own (it is numpy over facts, or whole cases) runs compiled only.
-NO_KERNELS := simulator* evaluation* incident_ranking onset recent tracker detection_false_alarms \
-  report* patterns five_whys
+NO_KERNELS := simulator* evaluation* incident_ranking onset recent tracker detection detection_false_alarms \
+  report* patterns five_whys engine new_normal planted
 KERNEL_TESTS := tests/analyzer tests/collector/wire tests/collector/assembly tests/collector/test_needles.py tests/fuzz \
   --ignore=tests/analyzer/errors --ignore=tests/analyzer/reports \
   $(foreach name,$(NO_KERNELS),--ignore-glob='*test_$(name).py')
 BOUNDS := NUMBA_BOUNDSCHECK=1 NUMBA_CACHE_DIR=.tools/numba-bounds
 INTERPRETED := NUMBA_DISABLE_JIT=1
 
-.PHONY: help demo serve test test-deep fuzz bench lint format proto helm-files sbom lock clean
+.PHONY: help demo serve test test-deep bounds interpreted fuzz bench lint format proto helm-files sbom lock clean
 help: ## show the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
-# Kernels are compiled here, once: nothing compiles at run time.
-$(STAMP): requirements-dev.lock pyproject.toml
+$(PACKAGES): requirements-dev.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "firstfault needs Python 3.11 or newer; found " + sys.version)'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+# Kernels are compiled here, once: nothing compiles at run time.
+$(STAMP): $(PACKAGES)
 	$(BIN)/python -m collector.app.warming
 	@touch $@
 
@@ -88,11 +101,16 @@ demo: $(STAMP) ## play ten faults in a small shop and see what is answered (ARGS
 serve: $(STAMP) ## run the server on loopback (ARGS="--config FILE")
 	$(BIN)/firstfault serve $(ARGS)
 
-test: lint $(NODE_STAMP) $(GO_PROGRAM) $(DOCKERFILE_LINTER) $(OTELCOL) $(JAVA_STAMP) $(DEBIAN_STAMP) $(HELM_STAMP) ## lint, types, every test but the deep ones; kernels in three modes
-	$(PYTEST) -n $(WORKERS) -m "not deep and not e2e"
-	$(PYTEST) -n 2 --dist loadfile -m "e2e and not deep"
-	$(BOUNDS) $(PYTEST) -n $(WORKERS) -m "not deep" $(KERNEL_TESTS)
-	$(INTERPRETED) $(PYTEST) -n $(WORKERS) -m "not deep" $(KERNEL_TESTS)
+test: ## lint, types, every test but the deep ones; kernels in three modes (docs/development.md)
+	$(BESIDE) lint $(STAMP) bounds $(GO_PROGRAM) $(DOCKERFILE_LINTER) $(OTELCOL) $(HELM_STAMP) $(NODE_STAMP) $(JAVA_STAMP) $(DEBIAN_STAMP) interpreted
+	$(PYTEST) -n $(WORKERS) -m "not deep and not e2e" --ignore=tests/e2e
+	$(PYTEST) -n 2 --dist loadfile -m "e2e and not deep" $(E2E_TESTS)
+
+bounds: $(PACKAGES)
+	$(BOUNDS) $(PYTEST) -q -m "not deep" $(KERNEL_TESTS)
+
+interpreted: $(PACKAGES)
+	$(INTERPRETED) $(PYTEST) -q -m "not deep" $(KERNEL_TESTS)
 
 test-deep: $(STAMP) $(NODE_STAMP) $(GO_PROGRAM) $(OTELCOL) $(JAVA_STAMP) $(DEBIAN_STAMP) $(HELM_STAMP) ## what takes minutes: a million spans, long fuzzing, the demo
 	$(PYTEST) -m deep --timeout 1800
@@ -103,12 +121,12 @@ fuzz: $(STAMP) ## fuzz every reader of hostile bytes (SECONDS=60 each; ARGS="tex
 bench: $(STAMP) ## measure, beside the plain way to do the same work (ARGS=--quick)
 	$(BIN)/python -m tests.benchmarks $(ARGS)
 
-lint: $(STAMP) ## style and types
+lint: $(PACKAGES) ## style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-format: $(STAMP) ## write the house's style
+format: $(PACKAGES) ## write the house's style
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 

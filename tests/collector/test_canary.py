@@ -36,15 +36,16 @@ def totals(canary: Canary) -> dict[str, float]:
     return {name.removeprefix("firstfault_canary_"): sum(found.values()) for name, found in counted(canary).items()}
 
 
-def test_every_fault_is_answered_rightly_round_after_round():
+@pytest.mark.parametrize("slow", [2, pytest.param(3, marks=pytest.mark.deep)])
+def test_every_fault_is_answered_rightly_round_after_round(slow: int):
     """Against the analyzer itself. What is slow comes in every twentieth round, and stays slow however often it comes."""
-    canary = new_canary(AnalysedDoors())
+    canary, count = new_canary(AnalysedDoors()), 20 * slow - 19
 
-    rounds = [canary.round() for _ in range(41)]
+    rounds = [canary.round() for _ in range(count)]
 
     assert [one.words for seen in rounds for one in seen if one.outcome != "right"] == []
-    assert counted(canary)["firstfault_canary_planted_total"] == dict.fromkeys(NAMES, 41.0) | {"slow_call": 3.0}
-    assert [number for number, seen in enumerate(rounds) if len(seen) == len(NAMES)] == [0, 20, 40]
+    assert counted(canary)["firstfault_canary_planted_total"] == dict.fromkeys(NAMES, count) | {"slow_call": slow}
+    assert [number for number, seen in enumerate(rounds) if len(seen) == len(NAMES)] == [*range(0, count, 20)]
 
 
 def test_what_is_sent_says_who_planted_it():

@@ -19,7 +19,10 @@ def result(archetype: str = "error", delay_s: float | None = 30.0, incidents: in
     return StreamResult(archetype, 1, 1800.0, incidents, 3 * incidents, archetype != "healthy", delay_s)
 
 
-@pytest.mark.parametrize("archetype", ["error", "kill", "own_latency", "n_plus_one"])
+@pytest.mark.parametrize(
+    "archetype",
+    ["error", "kill", *(pytest.param(one, marks=pytest.mark.deep) for one in ("own_latency", "n_plus_one"))],
+)
 def test_faults_are_told_within_minutes_and_nothing_before(archetype: str):
     settings = StreamSettings(healthy_s=1800.0, quiet_s=900.0, fault_s=300.0, case=SMALL)
 
@@ -30,8 +33,9 @@ def test_faults_are_told_within_minutes_and_nothing_before(archetype: str):
     assert found.delay_s <= 300.0
 
 
-def test_two_healthy_hours_with_harmless_changes_are_quiet():
-    settings = StreamSettings(healthy_s=7200.0, quiet_s=900.0, changes_per_hour=3, case=SMALL)
+@pytest.mark.parametrize("hours", [1, pytest.param(2, marks=pytest.mark.deep)])
+def test_healthy_hours_with_harmless_changes_are_quiet(hours: int):
+    settings = StreamSettings(healthy_s=3600.0 * hours, quiet_s=900.0, changes_per_hour=3, case=SMALL)
     stream = simulate_stream("healthy", 7, settings)
 
     assert play_stream(stream).false_incidents == 0

@@ -74,7 +74,9 @@ def _trace_ids(request: object) -> set[bytes]:
     return {r.trace_id for g in traces.resource_spans for s in g.scope_spans for r in s.spans}
 
 
-@pytest.fixture(scope="module", params=[1, 2], ids=["one process", "several processes"])
+@pytest.fixture(
+    scope="module", params=[pytest.param(1, marks=pytest.mark.deep), 2], ids=["one process", "several processes"]
+)
 def house(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     folder = tmp_path_factory.mktemp("answers")
     # A trace without its root waits long enough to be asked about while it is open.

@@ -122,7 +122,7 @@ def telemetrygen(server: Server, service: str, *arguments: str) -> str:
     return done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("protocol", ["grpc", "http"])
+@pytest.mark.parametrize("protocol", ["grpc", pytest.param("http", marks=pytest.mark.deep)])
 def test_telemetrygen_is_answered(tmp_path: Path, protocol: str):
     """25 traces of one service, client and server spans that all failed: 25 findings, none lost, none refused."""
     with serving(tmp_path) as server:

@@ -92,7 +92,7 @@ def keeping(folder: Path) -> dict[str, Any]:
     return {"exporters": {"file": file, "debug": {"verbosity": "detailed"}}}
 
 
-@pytest.fixture(scope="module", params=["grpc", "http"])
+@pytest.fixture(scope="module", params=["grpc", pytest.param("http", marks=pytest.mark.deep)])
 def house(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     """Both protocols that the exporter speaks."""
     folder = tmp_path_factory.mktemp("sink")

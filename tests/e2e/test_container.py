@@ -1,7 +1,8 @@
 """The image, without an engine: its steps in an empty folder, then the program as it would run, from a read-only tree.
 
-As root it runs as user 65532, which may read everything and owns the data directory only. What a fresh machine has to
-do once (wheels, compiled kernels) is kept in .tools.
+As root it runs as user 65532, which may read everything and owns the data directory only. Compiling kernels for any
+processor, as the image does, takes minutes: the deep form does it. The other lends the image the kernels that were compiled
+for this machine, so all that differs is the name of the processor. Its own, once compiled, are kept in .tools.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import re
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -85,31 +87,45 @@ def copy_kernels(origin: Path, target: Path) -> None:
             shutil.copy2(path, place)
 
 
+def lend_kernels(target: Path) -> None:
+    """Those of this tree, for this processor. numba takes them for those of sources that are as old."""
+    for package in ("analyzer", "collector"):
+        copy_kernels(ROOT / package, target / package)
+        for origin in (ROOT / package).rglob("*.py"):
+            changed_ns = origin.stat().st_mtime_ns
+            os.utime(target / origin.relative_to(ROOT), ns=(changed_ns, changed_ns))
+    done = [sys.executable, "-m", "compileall", "-q", target / "analyzer", target / "collector"]
+    subprocess.run(done, check=True)
+
+
 def packages(root: Path) -> Path:
     (found,) = (root / "opt/firstfault/lib").glob("python3.*/site-packages")
     return found
 
 
-@pytest.fixture(scope="module")
-def image() -> Iterator[Image]:
+@pytest.fixture(scope="module", params=["lent kernels", pytest.param("own kernels", marks=pytest.mark.deep)])
+def image(request: pytest.FixtureRequest) -> Iterator[Image]:
     """Build it in a folder that others may look into: those of pytest are root's alone."""
     with tempfile.TemporaryDirectory(prefix="firstfault-image-") as folder:
         root = Path(folder)
         root.chmod(0o755)
-        yield build(root)
+        yield build(root, lent=request.param == "lent kernels")
 
 
-def build(root: Path) -> Image:
+def build(root: Path, lent: bool) -> Image:
     """Carry out the Dockerfile; then nothing can be written but the data directory."""
     kernels = kept_kernels()
+    more = {"PIP_NO_CACHE_DIR": ""} | ({"NUMBA_CPU_NAME": ""} if lent else {})
     made = carry_out(
         ROOT,
         root,
-        {"PIP_NO_CACHE_DIR": "", "PIP_CACHE_DIR": str(TOOLS / "pip")},
+        more,
         before="-m collector.app.warming",
-        seed=lambda root: copy_kernels(kernels, packages(root)),
+        seed=lambda root: lend_kernels(packages(root)) if lent else copy_kernels(kernels, packages(root)),
     )
-    if not kernels.exists():
+    if lent:
+        del made.environment["NUMBA_CPU_NAME"]
+    elif not kernels.exists():
         shutil.rmtree(kernels.parent, ignore_errors=True)
         copy_kernels(packages(root), kernels)
     for path in (root / "opt").rglob("*"):

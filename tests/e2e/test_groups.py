@@ -20,7 +20,7 @@ frontend POST /checkout 0..100 ERROR http.response.status_code=500
 """
 
 
-@pytest.fixture(params=[1, 2], ids=["one process", "several processes"])
+@pytest.fixture(params=[pytest.param(1, marks=pytest.mark.deep), 2], ids=["one process", "several processes"])
 def place(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, int]:
     return tmp_path_factory.mktemp("groups"), request.param
 

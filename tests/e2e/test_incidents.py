@@ -46,7 +46,9 @@ def leave_open(folder: Path) -> str:
     return told.incident.incident_id
 
 
-@pytest.fixture(scope="module", params=[1, 2], ids=["one process", "several processes"])
+@pytest.fixture(
+    scope="module", params=[pytest.param(1, marks=pytest.mark.deep), 2], ids=["one process", "several processes"]
+)
 def house(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[Server, GrpcSink, str]]:

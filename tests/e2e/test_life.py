@@ -108,7 +108,7 @@ def test_a_port_that_is_taken_is_said(tmp_path: Path, door: str, processes: int)
     assert not (Path("/proc") / str(server.process.pid)).exists()
 
 
-@pytest.mark.parametrize("processes", [1, 2])
+@pytest.mark.parametrize("processes", [1, pytest.param(2, marks=pytest.mark.deep)])
 def test_one_directory_has_one_owner(many: Server, tmp_path: Path, processes: int):
     """A second server on the same storage says so and ends with status 1; the first goes on."""
     path, tree, ports = write_configuration(tmp_path, processes=processes, changes={"storage": many.tree["storage"]})

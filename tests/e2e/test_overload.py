@@ -102,6 +102,7 @@ def overloaded(folder: Path, seconds: float, threads: int, traces: int) -> dict[
 
     Goodput is what is decided under overload, against what is decided when one sender alone is as much as the engine
     takes. It is promised by the engine's processor time: by the clock it also says who else is on the machine.
+    In a few seconds it says little; only the long form asks for it.
     """
     plan = Plan(5, every=200)
     with serving(folder, processes=2, changes=SMALL) as server:
@@ -159,7 +160,7 @@ def overloaded(folder: Path, seconds: float, threads: int, traces: int) -> dict[
 
 @pytest.mark.timeout(300)
 def test_overload_is_refused_and_survived(tmp_path: Path):
-    found = overloaded(tmp_path, seconds=8.0, threads=6, traces=200)
+    found = overloaded(tmp_path, seconds=4.0, threads=6, traces=200)
 
     assert found["refused_calls"] > 0
 

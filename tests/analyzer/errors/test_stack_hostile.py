@@ -273,18 +273,20 @@ def in_proportion(name: str, start: str, unit: str) -> None:
     assert twice <= 2.3 * once + 6000, f"{name}: {start!r} + {unit!r}: {once} steps, then {twice}"
 
 
-def beginnings(name: str) -> set[str]:
-    """What the pattern looks for, cut wherever one kind of letter ends and another begins."""
+def beginnings(name: str, cuts_max: int) -> set[str]:
+    """What the pattern looks for, cut where one kind of letter ends and another begins, from its start to its end."""
     found = (found[0] for text in CORPUS.values() if (found := PATTERNS[name].search("\n" + text)) and found[0].strip())
     real = next(found, "")[:160]
     cuts = [at for at in range(1, len(real)) if not (real[at - 1].isalpha() and real[at].isalpha())][:24]
+    cuts = cuts[:: -(-len(cuts) // cuts_max) or 1]
     return {"", "\n", real, *(real[:cut] for cut in cuts)}
 
 
+@pytest.mark.parametrize("cuts_max", [8, pytest.param(24, marks=pytest.mark.deep)])
 @pytest.mark.parametrize("name", PATTERNS)
-def test_one_letter_again_and_again_costs_steps_in_proportion(name: str):
-    """Behind nothing, and behind every beginning of what the pattern looks for."""
-    for start in beginnings(name):
+def test_one_letter_again_and_again_costs_steps_in_proportion(name: str, cuts_max: int):
+    """Behind nothing, and behind beginnings of what the pattern looks for (deep: every one)."""
+    for start in beginnings(name, cuts_max):
         for unit in ("a", "1", " ", "\t", "\n", ".", ":", "(", ")", "<", "/", "'", "a ", "a.", "\n "):
             in_proportion(name, start, unit)
 

@@ -6,7 +6,6 @@ import gzip
 import resource
 import subprocess
 import threading
-import zlib
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -21,6 +20,7 @@ from collector.contracts import Admission, Encoding, Signal
 from collector.errors import ForbiddenError
 from collector.receivers.otlp_grpc import SERVICES, GrpcReceiver, GrpcSettings, require_grpcio
 from tests.support import raw_http2
+from tests.support.bombs import packed_zeros
 from tests.support.doors import PROTOBUF, Doors, open_doors, refusal, request, trailers
 
 EXPORT = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
@@ -159,9 +159,7 @@ def test_calls_that_never_send_their_message_do_not_keep_others_out():
 
 def test_a_bomb_of_one_gib_is_refused_and_takes_no_memory():
     """grpcio before 1.84 took 1.6 GiB for this one call (reliability.md 0.3)."""
-    packer = zlib.compressobj(9, wbits=31)
-    chunk = bytes(16 * 2**20)
-    bomb = b"".join([*(packer.compress(chunk) for _ in range(64)), packer.flush()])
+    bomb = packed_zeros("gzip", 1024)
     with open_doors(grpc_settings=GrpcSettings(message_bytes_max=16 * 2**20)) as doors:
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 

@@ -17,11 +17,11 @@ from collector.guarded_protocol import ServerLimits
 from collector.receivers.inflate import ByteBudget, inflate, zstd
 from collector.receivers.otlp_http import HttpSettings
 from collector.wire.request_limits import RequestLimits
+from tests.support.bombs import packed_zeros
 from tests.support.doors import JSON, PROTOBUF, Doors, open_doors, request
 
 MIB = 1024 * 1024
 LIMIT = 8 * MIB
-BOMB_BYTES = 1024 * MIB
 
 
 @pytest.fixture(scope="module")
@@ -38,19 +38,6 @@ def hasty() -> Iterator[Doors]:
         yield found
 
 
-def _zeros(coding: str) -> bytes:
-    """1 GiB of zeros, packed without ever being in memory."""
-    packers: dict[str, Callable[[], object]] = {
-        "gzip": lambda: zlib.compressobj(9, wbits=31),
-        "deflate": lambda: zlib.compressobj(9),
-        "zstd": zstd.ZstdCompressor,
-    }
-    packer = packers[coding]()
-    chunk = bytes(16 * MIB)
-    pieces = [packer.compress(chunk) for _ in range(BOMB_BYTES // len(chunk))]  # type: ignore[attr-defined]
-    return b"".join([*pieces, packer.flush()])  # type: ignore[attr-defined]
-
-
 def _peak_mib() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
@@ -58,7 +45,7 @@ def _peak_mib() -> float:
 @pytest.mark.parametrize("coding", ["gzip", "deflate", "zstd"])
 def test_a_bomb_of_one_gib_is_413_and_takes_no_memory(doors: Doors, coding: str):
     """R10: eight at once, refused or asked to come again; the peak grows by the budget, not by 8 GiB."""
-    body = _zeros(coding)
+    body = packed_zeros(coding, 1024)
     headers = PROTOBUF | {"content-encoding": coding}
     before = _peak_mib()
 
@@ -71,6 +58,12 @@ def test_a_bomb_of_one_gib_is_413_and_takes_no_memory(doors: Doors, coding: str)
     assert 413 in answers
     assert _peak_mib() - before < 128
     assert doors.http_door.snapshot()["receiver_inflight_bytes|otlp|http"] == 0
+
+
+@pytest.mark.parametrize("coding", ["gzip", "deflate", "zstd"])
+def test_what_makes_the_bombs_bombs(coding: str):
+    """A small one is a right body: three MiB of zeros."""
+    assert inflate(packed_zeros(coding, 3), coding, 4 * MIB, lambda _: None) == bytes(3 * MIB)
 
 
 def test_json_bomb_is_400_before_an_object_is_made():
