@@ -83,7 +83,7 @@ READERS: dict[str, Reader] = {
                 "[internal function]",
                 "{main}",
             ),
-            *("\n#1 {main}", "\n#0 /b.php(4): g()", " : eval()'d code"),
+            *("\n#1 {main}", "\n#0 /b.php(4): g()", " : eval()'d code", "\n#2 {main} /c.php(5): h()"),
         ),
     ),
     "rust": (
@@ -169,6 +169,27 @@ def test_real_traces_read_alike(name: str):
     rules = InAppRules()
     for text in (CORPUS[name], CORPUS[name] + "\n", "a line of a log\n" + CORPUS[name]):
         assert parse_stack(text, rules=rules) == parse_stack(text, rules=PlainRules())
+
+
+@pytest.mark.parametrize(
+    ("language", "text"),
+    [
+        # Frames are indented less than the header, and a line of source repeats it.
+        ("python", '    {0}\n  File "a.py", line 7, in f\n    raise E("{0}\nno")\nE: no\n'),
+        # A call whose file begins with the word for the outermost frame, and more calls below it.
+        ("php", "E: no in /a.php:3\nStack trace:\n#0 /b.php(1): f()\n#1 {main} /c.php(5): g()\n#2 /d.php(6): h()"),
+        ("php", "E: no in /a.php:3\nStack trace:\n#0 /b.php(1): f()\n#1 \nc.php:5\n#2 /d.php(6): h()\n#3 {main}"),
+    ],
+)
+def test_what_a_memory_is_easily_wrong_about(language: str, text: str):
+    """Found by mutation, in memories that were tried and given up."""
+    text = text.replace("{0}", "Traceback (most recent call last):")
+    rules = InAppRules()
+
+    answers = [parse_stack(text, language, rules) for _ in range(3)]
+
+    assert answers == [parse_stack(text, language, PlainRules())] * 3
+    assert answers[0] is not None
 
 
 @pytest.mark.parametrize(
