@@ -218,7 +218,8 @@ class _Many:
                 | {"rings": [(name, ring.memory, ring.wake_read) for name, ring in zip(receivers, rings, strict=True)]},
                 tuple(fd for ring in rings for fd in (ring.memory, ring.wake_read)),
             ),
-            ChildSpec("query", "query", told | {"others": ["engine", *receivers]}),
+            # Requests are taken before questions are answered: the first to be heard of is who sends.
+            ChildSpec("query", "query", told | {"others": ["engine", *receivers]}, after=receivers[0]),
         ]
         for number, (name, ring) in enumerate(zip(receivers, rings, strict=True)):
             # Two grpcio processes that share two cores are slower than two that keep to one each.

@@ -42,13 +42,17 @@ POLL_S = 0.1
 
 @dataclass(frozen=True, slots=True)
 class ChildSpec:
-    """One process: its role, what it is told, which descriptors it inherits, on which cores it runs."""
+    """One process: its role, what it is told, which descriptors it inherits, on which cores it runs.
+
+    `after` names one that must be ready before this one is started: cores are few, and all of them import at once.
+    """
 
     name: str
     role: str
     told: dict[str, Any]
     fds: tuple[int, ...] = ()
     cores: frozenset[int] | None = None
+    after: str = ""
 
 
 @dataclass(slots=True)
@@ -83,14 +87,26 @@ class Supervisor:
         for spec in self.specs:
             child = _Child(spec, ControlClient(socket_path(self.control_folder, spec.name)))
             self._children.append(child)
-            self._spawn(child)
+            if not spec.after:
+                self._spawn(child)
+        by_name = {child.spec.name: child for child in self._children}
         for child in self._children:
-            if not self._wait_ready(child):
-                if self._stopping.is_set():
+            if child.spec.after:
+                if not self._is_ready(by_name[child.spec.after]):
                     return
-                spec = child.spec
-                self.stop()
-                raise RuntimeError(f"{spec.name} did not become ready within {READY_TIMEOUT_S:.0f} s; its log says why")
+                self._spawn(child)
+        for child in self._children:
+            if not self._is_ready(child):
+                return
+
+    def _is_ready(self, child: _Child) -> bool:
+        """Wait until it is; False when we are asked to stop meanwhile."""
+        if self._wait_ready(child):
+            return True
+        if self._stopping.is_set():
+            return False
+        self.stop()
+        raise RuntimeError(f"{child.spec.name} did not become ready within {READY_TIMEOUT_S:.0f} s; its log says why")
 
     def watch(self) -> None:
         """Start again what dies, until `request_stop`."""

@@ -86,6 +86,27 @@ def test_all_are_ready_when_start_returns(started: Callable[..., Supervisor]):
     assert supervisor.ask_all("who") == {"engine": {"name": "engine"}, "query": {"name": "query"}}
 
 
+def test_one_is_started_when_another_is_ready(folder: Path, monkeypatch: pytest.MonkeyPatch):
+    told = {"folder": str(folder)}
+    specs = [ChildSpec("engine", "engine", told), ChildSpec("query", "query", told, after="receiver"), ChildSpec("receiver", "receiver", told)]  # fmt: skip
+    supervisor = Supervisor(specs, folder, stop_timeout_s=10.0)
+    spawn, seen = supervisor._spawn, {}
+
+    def watched(child: module._Child) -> None:
+        seen[child.spec.name] = {name for name in seen if name not in supervisor.not_ready()}
+        spawn(child)
+
+    monkeypatch.setattr(Supervisor, "_spawn", lambda _, child: watched(child))
+    try:
+        supervisor.start()
+        assert list(seen) == ["engine", "receiver", "query"]
+        assert "receiver" in seen["query"]
+        assert supervisor.not_ready() == []
+    finally:
+        supervisor.stop()
+    assert (folder / "ended").read_text().split() == ["receiver", "query", "engine"]
+
+
 def test_they_are_stopped_front_to_back(started: Callable[..., Supervisor], folder: Path):
     """The last to start is the first to go."""
     supervisor = started("engine", "query", "receiver")
