@@ -19,6 +19,8 @@ from tests.benchmarks.http2_connection import Connection
 from tests.benchmarks.load_client import METHOD, prepare
 from tests.support.raw_http2 import message
 
+pytestmark = pytest.mark.e2e
+
 SERVICE, NAME = METHOD[1:].split("/")
 Answer = Callable[[bytes, grpc.ServicerContext], bytes]
 
