@@ -126,14 +126,18 @@ def test_a_crowd_that_stalls_keeps_nobody_out(sent: bytes):
 
 def test_who_sends_and_who_is_served_is_not_put_out():
     """One sends its body at ten times the least, one has its answer made: the fifth is closed, they are not."""
-    working, free = threading.Event(), threading.Event()
+    working, taken, free = threading.Event(), threading.Event(), threading.Event()
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["path"] == "/slow":
             working.set()
             await asyncio.to_thread(free.wait, 30)
-        while (await receive()).get("more_body", False):
-            pass
+        more, size = True, 0
+        while more:
+            piece = await receive()
+            more, size = piece.get("more_body", False), size + len(piece.get("body", b""))
+            if size >= 1_000_000:
+                taken.set()
         await respond(send, 200, b"here", "text/plain")
 
     server = AsgiThread(app, "127.0.0.1", 0, name="full", limits=ServerLimits(connections_max=2, young_s=0.0))
@@ -143,6 +147,7 @@ def test_who_sends_and_who_is_served_is_not_put_out():
         sending.sendall(b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 1000001\r\n\r\n")
         assert working.wait(30)
         sending.sendall(bytes(1_000_000))
+        assert taken.wait(30)  # before it was read, it has sent nothing
         closed = 0
         while closed < 20:
             with connect(port) as fifth:
