@@ -26,7 +26,10 @@ logger = logging.getLogger(__name__)
 
 TICK_NS = 50_000_000  # how often due traces are looked for: 50 ms is far below any quiet period
 INGEST_SLICE = 64  # requests between two looks at the clock
-RELEASE_TRACES_MAX = 4096  # traces analysed at once: keeps a batch in the caches
+RELEASE_TRACES_MAX = 1024  # traces analysed at once: keeps a batch in the caches
+# A longer list of due traces is decided in parts while requests wait, with half a tick for them between: a receiver
+# holds a call for 0.2 s before it refuses.
+DECIDE_NS = 100_000_000
 ROLLUP_NS = 5_000_000_000
 STATE_NS = 60_000_000_000
 JOURNAL_NS = 1_000_000_000
@@ -146,7 +149,8 @@ class Pipeline:
             if self._replayed_ms is not None and self._desk.assembler.oldest_ms() > self._replayed_ms:
                 self._replayed_ms = None
                 self._teller.end_patience()
-            self._decide(lambda: self._desk.assembler.due(due_ms, RELEASE_TRACES_MAX))
+            if not self._decide(lambda: self._desk.assembler.due(due_ms, RELEASE_TRACES_MAX), now + DECIDE_NS):
+                self._next_tick_ns = self._desk.clock.monotonic_ns() + TICK_NS // 2
             self._overloaded = False
             if self._desk.incidents is not None:
                 self._desk.incidents.keep_house()
@@ -200,14 +204,18 @@ class Pipeline:
             if self._desk.clock.monotonic_ns() >= self._next_tick_ns or not self._asks.empty():
                 return False
 
-    def _decide(self, release: Callable[[], Released | None]) -> None:
+    def _decide(self, release: Callable[[], Released | None], until_ns: int | None = None) -> bool:
+        """Decide all that is due, until some time at most when requests wait; whether that was all."""
         while (released := release()) is not None:
             try:
                 self._analyse(released)
             finally:
                 self._desk.assembler.done(released)
             if self._teller.is_behind():
-                return  # the rest is still due at the next tick; requests have their turn
+                return False  # the rest is still due at the next tick; requests have their turn
+            if until_ns is not None and self._requests_wait and self._desk.clock.monotonic_ns() >= until_ns:
+                return False
+        return True
 
     def _analyse(self, released: Released) -> None:
         clock = self._desk.clock
