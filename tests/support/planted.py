@@ -274,7 +274,7 @@ def conserve(server: Server, load: Load | None = None) -> dict[str, float]:
                     "assembly_open_spans",
                 ),
             ),
-            "stored": (total("analyzer_findings"), total("store_stored_findings")),
+            "stored": (total("analyzer_findings", "analyzer_asked_traces"), total("store_stored_findings")),
             "out": (
                 total("outbox_added_messages", "outbox_restored_messages"),
                 total(
