@@ -188,6 +188,7 @@ MOMENTS = ["replay", "load", "first_answer", "stop"]
 @pytest.mark.parametrize(
     ("processes", "moments"), [(1, MOMENTS[:2]), (2, MOMENTS), pytest.param(1, MOMENTS, marks=pytest.mark.deep)]
 )
+@pytest.mark.timeout(300)
 def test_kills_lose_nothing_acknowledged(tmp_path: Path, processes: int, moments: list[str]):
     """During a replay, under load, within 50 ms of the first answer, and during a stop."""
     found = killed_again_and_again(tmp_path, moments, processes=processes, seed=processes)
