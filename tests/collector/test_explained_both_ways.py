@@ -29,12 +29,20 @@ from collector.wire.detail import read_detail
 from collector.wire.encode import encode_logs, encode_traces
 from collector.wire.masking import masked_details, masked_request
 from tests.collector.test_groups import Counting
-from tests.collector.test_pipeline import CLEAN, FAILING, SECOND_NS, House, ManualClock
-from tests.collector.test_telling import slow_words
 from tests.support.drawing import EPOCH_NS, Drawing, draw, healthy
 from tests.support.hostile_text import PAYLOADS, hostile_trace
 from tests.support.shop import FAULTS, HEALTHY
 from tests.support.situations import SITUATIONS
+from tests.support.stepping import (
+    CLEAN,
+    FAILING,
+    SECOND_NS,
+    House,
+    ManualClock,
+    one_of_two_in_brief,
+    put_on_disk,
+    slow_words,
+)
 
 Requests = tuple[bytes, bytes]
 
@@ -176,7 +184,6 @@ def test_what_is_learned_later_changes_no_answer_that_was_given(monkeypatch: pyt
     assert group_of(found) in house.shelf.groups
     assert group_of(anew) not in ("", group_of(found))
     store.close()
-    writer.close()
 
 
 def test_a_late_span_follows_what_was_kept_on_request(monkeypatch: pytest.MonkeyPatch):
@@ -216,14 +223,8 @@ def test_words_for_who_asks_for_everything_have_an_end(monkeypatch: pytest.Monke
 
 def test_an_answer_nobody_keeps_names_no_group_nobody_keeps(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     """The engine has no time: explained elsewhere, and the group it would be in may never be counted."""
-    house = House()
-    slow_words(house, monkeypatch, 2 * SECOND_NS, 0)
-    for seed in range(2):
-        house.send(draw(FAILING, seed=seed))
-    house.after(30)
-    writer = SqliteStore.open(tmp_path)
-    writer.put(house.shelf.traces)
-    store = ExplainingStore.open(tmp_path, read_only=True)
+    house = one_of_two_in_brief(monkeypatch)
+    store = put_on_disk(house, tmp_path)
     asked: list[bytes] = []
     store.ask_engine = lambda trace_id, timeout_s: asked.append(trace_id)
 
@@ -233,7 +234,6 @@ def test_an_answer_nobody_keeps_names_no_group_nobody_keeps(monkeypatch: pytest.
     assert found is not None
     assert (found.status, found.group) == ("finding", None)
     store.close()
-    writer.close()
 
 
 def test_the_memory_of_what_was_kept_is_bounded(busy: Counting, monkeypatch: pytest.MonkeyPatch):

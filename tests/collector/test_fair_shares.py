@@ -9,9 +9,8 @@ from analyzer.findings import Answer
 from collector import fair_shares
 from collector.fair_shares import KIND_SAVED_NS, KINDS_MAX, KNOWN_MIN, FairShares, ranks
 from collector.samples import pipeline_samples
-from tests.collector.test_pipeline import CLEAN, FAILING, House
-from tests.collector.test_telling import slow_words
 from tests.support.drawing import Drawing, draw
+from tests.support.stepping import CLEAN, FAILING, House, slow_words
 
 PAGE = "shop  GET /page  0..10"
 BROKEN_PAGE = 'shop  GET /page  0..10  ERROR  !KeyError: "model"'

@@ -23,12 +23,11 @@ from collector.groups import GroupRoom
 from collector.pipeline import Pipeline
 from collector.store.sqlite import SqliteStore
 from collector.telemetry import is_known, sample
-from tests.collector.test_pipeline import FAILING, SECOND_NS, House
-from tests.collector.test_pipeline import Shelf as PlainShelf
-from tests.collector.test_telling import slow_words
 from tests.support.answers import error_group
 from tests.support.drawing import Drawing, draw
 from tests.support.fakes.clock import ManualClock
+from tests.support.stepping import FAILING, SECOND_NS, House, slow_words
+from tests.support.stepping import Shelf as PlainShelf
 
 RESOLVED = GroupChange(status="resolved")
 

@@ -11,9 +11,8 @@ import pytest
 from collector.contracts import Signal
 from collector.handover import Position
 from collector.recall import join
-from tests.collector.test_pipeline import FAILING, SECOND_NS, House
-from tests.collector.test_telling import slow_words
 from tests.support.drawing import Drawing, draw
+from tests.support.stepping import FAILING, SECOND_NS, House, slow_words
 
 
 class Journal:

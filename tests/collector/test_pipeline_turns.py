@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from tests.collector.test_pipeline import CLEAN, House
 from tests.support.drawing import draw
+from tests.support.stepping import CLEAN, House
 
 MS = 1_000_000
 

@@ -10,26 +10,9 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 from collector import telling
 from collector.allowance import SAVED_NS, Allowance
-from collector.app.query_room import ExplainingStore
 from collector.contracts import Signal
-from collector.store.sqlite import SqliteStore
-from tests.collector.test_pipeline import CLEAN, FAILING, SECOND_NS, House
 from tests.support.drawing import draw
-
-
-def slow_words(house: House, monkeypatch: pytest.MonkeyPatch, full_ns: int, brief_ns: int) -> None:
-    """Let every explanation take some time of the manual clock."""
-    explain, brief = house.analyzer.explain_errors, house.analyzer.brief
-
-    def taking(work: Any, ns: int) -> Any:
-        def done(*arguments: Any) -> Any:
-            house.clock.ns += ns
-            return work(*arguments)
-
-        return done
-
-    monkeypatch.setattr(house.analyzer, "explain_errors", taking(explain, full_ns))
-    monkeypatch.setattr(house.analyzer, "brief", taking(brief, brief_ns))
+from tests.support.stepping import CLEAN, FAILING, SECOND_NS, House, one_of_two_in_brief, put_on_disk, slow_words
 
 
 def test_an_allowance_grows_with_time_and_may_be_overdrawn_by_one():
@@ -194,14 +177,8 @@ def test_in_a_hurry_the_engine_keeps_time_for_the_rest():
 
 def test_what_was_told_in_brief_is_explained_when_it_is_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """The bytes are on the shelf: who asks gets the finding, under the revision it was told as."""
-    house = House()
-    slow_words(house, monkeypatch, 2 * SECOND_NS, 0)
-    for seed in range(2):
-        house.send(draw(FAILING, seed=seed))
-    house.after(30)
-    writer = SqliteStore.open(tmp_path)
-    writer.put(house.shelf.traces)
-    reader = ExplainingStore.open(tmp_path, read_only=True)
+    house = one_of_two_in_brief(monkeypatch)
+    reader = put_on_disk(house, tmp_path)
 
     found = [reader.find(stored.trace_id).answer for stored in house.shelf.traces]
 
@@ -209,4 +186,3 @@ def test_what_was_told_in_brief_is_explained_when_it_is_asked_for(tmp_path: Path
     assert [answer.status for answer in found if answer] == ["finding", "finding"]
     assert {answer.root_causes[0].entity.service for answer in found if answer} == {"payment"}
     reader.close()
-    writer.close()

@@ -39,7 +39,7 @@ class Listener(event.Listener):
 
 event.register("numba:compile", Listener())
 
-from tests.collector.test_pipeline import CLEAN, FAILING, House
+from tests.support.stepping import CLEAN, FAILING, House
 from tests.support.drawing import draw
 
 SLOW = CLEAN.replace("0..100", "0..9000").replace("45..95", "45..8995").replace("50..90", "50..8990")
