@@ -207,6 +207,7 @@ class Pipeline:
     def _decide(self, release: Callable[[], Released | None], until_ns: int | None = None) -> bool:
         """Decide all that is due, until some time at most when requests wait; whether that was all."""
         while (released := release()) is not None:
+            self.on_request.renumber(released.traces)
             try:
                 self._analyse(released)
             finally:
@@ -220,7 +221,6 @@ class Pipeline:
     def _analyse(self, released: Released) -> None:
         clock = self._desk.clock
         traces = released.traces
-        self.on_request.renumber(traces)
         began = clock.monotonic_ns()
         try:
             verdicts = self._desk.analyzer.analyse(traces)
