@@ -160,7 +160,7 @@ def overloaded(folder: Path, seconds: float, threads: int, traces: int) -> dict[
 
 @pytest.mark.timeout(300)
 def test_overload_is_refused_and_survived(tmp_path: Path):
-    found = overloaded(tmp_path, seconds=4.0, threads=6, traces=200)
+    found = overloaded(tmp_path, seconds=4.0, threads=10, traces=800)
 
     assert found["refused_calls"] > 0
 
