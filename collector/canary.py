@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import random
-import signal
 import sys
 import time
 from collections import deque
@@ -25,6 +24,7 @@ from collector.config import Logs
 from collector.health import metrics_server
 from collector.logs import set_up_logging
 from collector.probing import Doors, NoAnswerError, ProbeError
+from collector.stop_signals import on_stop_signal
 from collector.verdict_text import plain
 
 logger = logging.getLogger(__name__)
@@ -188,8 +188,7 @@ def run_once(doors: Doors, faults: Sequence[Fault], timeout_s: float) -> int:
 
 def run(doors: Doors, faults: Sequence[Fault], timeout_s: float, reread_s: float, every_s: float, metrics: str) -> int:
     """Play a round every `every_s` seconds until SIGTERM or SIGINT; the exit status."""
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: doors.stop.set())
+    on_stop_signal(doors.stop.set)
     canary = Canary(doors, faults, timeout_s, reread_s)
     door = metrics_server(canary.metrics, *host_port(metrics))
     try:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import signal
 import sys
 import threading
 from collections.abc import Callable, Mapping
@@ -33,6 +32,7 @@ from collector.handover import Position
 from collector.logs import set_up_logging
 from collector.malloc import map_large_blocks
 from collector.ring import RingReader, RingWriter, wait_any
+from collector.stop_signals import on_stop_signal
 from collector.supervisor import socket_path
 from collector.telemetry import Snapshot, merge
 
@@ -97,8 +97,7 @@ def main(role: str, told: Mapping[str, Any]) -> int:
     config = check(told["config"])
     set_up_logging(config.service.telemetry.logs, told["name"])
     stopping = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stopping.set())
+    on_stop_signal(stopping.set)
     try:
         room, snapshots, responders = _room(role, told, config, stopping.is_set)
         responders["ready"] = lambda _: b"false" if room.not_ready() else b"true"

@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 import os
 import shutil
-import signal
 import tempfile
 import threading
 import time
@@ -25,6 +24,7 @@ from collector.floors import check_floors
 from collector.health import Health, health_server, metrics_server
 from collector.logs import set_up_logging
 from collector.ring import FLOOD_BYTES, ROOM_BYTES, create_ring
+from collector.stop_signals import on_stop_signal
 from collector.supervisor import ChildSpec, Supervisor, own_stop_s
 from collector.telemetry import Snapshot, Telemetry, merge
 
@@ -44,12 +44,12 @@ class Body(Protocol):
         """Return when it is time to stop."""
 
     def request_stop(self) -> None:
-        """End `start` and `wait` early. Safe in a signal handler."""
+        """End `start` and `wait` early. From any thread."""
 
     def stop(self) -> bool: ...
 
     def cut_off(self) -> None:
-        """End at once. Safe in a signal handler."""
+        """End at once. From any thread."""
 
     def watch(self, health: Health, telemetry: Telemetry) -> None: ...
 
@@ -72,15 +72,14 @@ def run(tree: Mapping[str, Any]) -> int:
     stopping = threading.Event()
     body: Body | None = None
 
-    def asked_to_stop(*_: object) -> None:
+    def asked_to_stop() -> None:
         if stopping.is_set() and body is not None:
             body.cut_off()
         stopping.set()
         if body is not None:
             body.request_stop()
 
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, asked_to_stop)
+    on_stop_signal(asked_to_stop)
     up = threading.Event()
     health, telemetry = Health(), Telemetry()
     health.ready("server", lambda: "stopping" if stopping.is_set() else "" if up.is_set() else "starting")

@@ -120,7 +120,7 @@ class Supervisor:
                     self._spawn(child)
 
     def request_stop(self) -> None:
-        """Ask `watch` to return; safe in a signal handler."""
+        """Ask `watch` to return, from any thread."""
         self._stopping.set()
 
     def stop(self) -> bool:
@@ -146,7 +146,7 @@ class Supervisor:
         return clean
 
     def cut_off(self) -> None:
-        """Kill every process now: somebody asked a second time. Safe in a signal handler."""
+        """Kill every process now: somebody asked a second time. From any thread."""
         self._stopping.set()
         for child in self._children:
             if child.process is not None:

@@ -9,6 +9,7 @@ Waits are bounded and end as soon as what they wait for is there.
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import random
@@ -40,10 +41,20 @@ _SAMPLE = re.compile(r"^(?P<name>[a-z_]+)(?:\{(?P<labels>[^}]*)\})? (?P<value>\S
 _LABEL = re.compile(r'="([^"]*)"')
 
 
+def _ports() -> Iterator[int]:
+    """Below those that the system gives to clients; each test process has its own, from a random one on, none twice."""
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    own = range(20_000 + worker, 32_000, int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")))
+    start = random.randrange(len(own))
+    return itertools.cycle((*own[start:], *own[:start]))
+
+
+_PORTS = _ports()
+
+
 def free_port() -> int:
-    """A port below those that the system gives to clients: nobody takes it between now and its use."""
-    for _ in range(1000):
-        port = random.randrange(20_000, 32_000)
+    """A port that nobody takes between now and its use."""
+    for port in itertools.islice(_PORTS, 1000):
         with socket.socket() as probe:
             try:
                 probe.bind((LOCAL, port))
