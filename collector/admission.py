@@ -35,6 +35,9 @@ _LOG_EVERY_NS = 1_000_000_000
 # way here once more. The call waits in its own thread, so its client sends nothing meanwhile.
 FULL_WAIT_S = 0.005
 FULL_WAITS_MAX = 40  # 0.2 s in all: far below any exporter's deadline
+# Where that was in vain lately there is more than can be taken: who cannot be helped is told so soon.
+CROWDED_WAITS_MAX = 8
+_CROWDED_NS = 5_000_000_000
 DRAIN_MAX_S = 5.0  # a disk that hangs must not keep the server from stopping
 
 _log = logging.getLogger(__name__)
@@ -91,6 +94,7 @@ class Gate(Intake):
         self._counts: Counter[str] = Counter()
         self._suspects: OrderedDict[bytes, None] = OrderedDict()
         self._logged_ns = -_LOG_EVERY_NS
+        self._in_vain_ns = -_CROWDED_NS  # when somebody waited for room and there was none
 
     @property
     def is_open(self) -> bool:
@@ -147,7 +151,8 @@ class Gate(Intake):
         return stamped
 
     def _hand_over(self, payload: bytes, signal: Signal, key: tuple[str, str], scan: Prescan) -> None:
-        for waits in range(FULL_WAITS_MAX + 1):
+        crowded = self._clock.monotonic_ns() - self._in_vain_ns < _CROWDED_NS
+        for waits in range((CROWDED_WAITS_MAX if crowded else FULL_WAITS_MAX) + 1):
             if waits:
                 self._pause(FULL_WAIT_S)
             if self._offer(payload, signal, scan):
@@ -156,6 +161,7 @@ class Gate(Intake):
                     if waits:
                         self._counts[sample("receiver_delayed_requests", *key)] += 1
                 return
+        self._in_vain_ns = self._clock.monotonic_ns()
         raise OverloadedError(_WHY_FULL, "full", self._delay_s())
 
     def _offer(self, payload: bytes, signal: Signal, scan: Prescan) -> bool:

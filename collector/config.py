@@ -99,7 +99,7 @@ class Assembly(Section):
         None,
         ge=16 * 2**20,
         le=2**40,
-        description="span bytes and rows held at once; default: a quarter of the memory of the container or machine, "
+        description="span bytes and rows held at once; default: a sixth of the memory of the container or machine, "
         "from 128 MiB to 1 GiB",
     )
     late_window_s: float = Field(600.0, ge=0, le=DAYS_S, description="a late span re-opens its trace within this time")

@@ -245,7 +245,8 @@ class Found:
 
     status : "stored" (answer is set), "clean" (analysed, nothing to say, bytes not kept), "partial" (the same of
         what came; spans are missing),
-        "expired" (retention took it), "dropped" (never analysed), "unknown" (never seen)
+        "expired" (retention took it), "dropped" (something was wrong with it that was not told, or its answer cannot
+        be read), "unknown" (never seen)
     """
 
     status: str
@@ -265,6 +266,7 @@ class Store(Protocol):
         rollups: Sequence[Rollup] = (),
         edges: Sequence[EdgeRollup] = (),
         partial_trace_ids: Sequence[bytes] = (),
+        untold_trace_ids: Sequence[bytes] = (),
     ) -> None:
         """Keep all of it in one transaction: answers and their outbox rows together, or nothing."""
 

@@ -64,6 +64,7 @@ class Shelf(Protocol):
         rollups: Sequence[Rollup],
         edges: Sequence[EdgeRollup],
         partial_trace_ids: Sequence[bytes] = (),
+        untold_trace_ids: Sequence[bytes] = (),
     ) -> None: ...
 
     def put_incidents(self, incidents: Sequence[StoredIncident]) -> None: ...

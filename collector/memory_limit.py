@@ -7,8 +7,9 @@ from contextlib import suppress
 from pathlib import Path
 
 MIB = 2**20
-# The processes take half a gigabyte before a trace comes, and what is analysed, written and sent is held besides.
-OPEN_TRACES_SHARE = 4
+# The processes take half a gigabyte before a trace comes, and what is analysed, written, sent and remembered is held
+# besides: at 0.7 M spans a second a quarter of a gigabyte made them take 1,080 MiB of it.
+OPEN_TRACES_SHARE = 6
 OPEN_TRACES_MIN, OPEN_TRACES_MAX = 128 * MIB, 1024 * MIB  # from where a largest request fits to where more helps nobody
 
 
@@ -28,5 +29,5 @@ def memory_limit(cgroups: Path = Path("/sys/fs/cgroup"), own: Path = Path("/proc
 
 
 def open_traces_bytes(limit: int) -> int:
-    """Return `assembly.memory_bytes_max` for a memory of `limit` bytes: a quarter, from 128 MiB to 1 GiB."""
+    """Return `assembly.memory_bytes_max` for a memory of `limit` bytes: a sixth, from 128 MiB to 1 GiB."""
     return min(max(limit // OPEN_TRACES_SHARE, OPEN_TRACES_MIN), OPEN_TRACES_MAX)

@@ -32,6 +32,7 @@ class _Batch:
     rollups: Sequence[Rollup]
     edges: Sequence[EdgeRollup]
     partial_trace_ids: Sequence[bytes]
+    untold_trace_ids: Sequence[bytes]
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,9 +78,10 @@ class ShelfWriter:
         rollups: Sequence[Rollup],
         edges: Sequence[EdgeRollup],
         partial_trace_ids: Sequence[bytes] = (),
+        untold_trace_ids: Sequence[bytes] = (),
     ) -> None:
-        if traces or clean_trace_ids or rollups or edges or partial_trace_ids:
-            self._hand(_Batch(traces, clean_trace_ids, rollups, edges, partial_trace_ids))
+        if traces or clean_trace_ids or rollups or edges or partial_trace_ids or untold_trace_ids:
+            self._hand(_Batch(traces, clean_trace_ids, rollups, edges, partial_trace_ids, untold_trace_ids))
 
     def put_incidents(self, incidents: Sequence[StoredIncident]) -> None:
         if incidents:
@@ -138,7 +140,14 @@ class ShelfWriter:
                 self._on_stored()
             return
         if self._kept(
-            lambda: self._store.put(item.traces, item.clean_trace_ids, item.rollups, item.edges, item.partial_trace_ids)
+            lambda: self._store.put(
+                item.traces,
+                item.clean_trace_ids,
+                item.rollups,
+                item.edges,
+                item.partial_trace_ids,
+                item.untold_trace_ids,
+            )
         ):
             self.stored_traces += len(item.traces)
             if any(trace.exports for trace in item.traces):

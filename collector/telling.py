@@ -56,6 +56,7 @@ class Teller:
         self._clean_tokens = desk.clean_traces_per_second
         self._clean_at_ns = now
         self._explained: list[int] = []  # of the batch that is told
+        self._untold: list[int] = []  # of the same: something is wrong with them, and nothing was said of it
         self._doubt_until_ns = now
         self._is_patient = False
 
@@ -80,7 +81,7 @@ class Teller:
         """Explain what time allows (less of it while requests wait), and hand all that was decided to the shelf."""
         self._full.share = HURRIED_SHARE if hurried else EXPLAIN_SHARE
         stored: list[StoredTrace] = []
-        self._explained = []
+        self._explained, self._untold = [], []
         clean = np.ones(released.traces.trace_count, np.bool_)
         self._kinds = _kinds(verdicts)
         self._fair.see(self._kinds)
@@ -99,7 +100,7 @@ class Teller:
         whole = verdicts.whole
         ids, partial_ids = (_trace_ids(released.traces, chosen) for chosen in (clean & whole, clean & ~whole))
         self._counts.clean_traces += len(ids) + len(partial_ids)
-        self._desk.shelf.put(stored, ids, (), (), partial_ids)
+        self._desk.shelf.put(stored, ids, (), (), partial_ids, [verdicts.trace_id(index) for index in self._untold])
 
     def _told(self, released: Released, verdicts: Verdicts, index: int) -> StoredTrace | None:
         clock = self._desk.clock
@@ -113,12 +114,15 @@ class Teller:
             allowance, work = self._brief, self._in_brief
         else:
             self._counts.untold_traces += 1
+            if verdicts.suspicious[index]:  # not one that was only re-opened
+                self._untold.append(index)
             return None
         try:
             told = work(released, verdicts, index)
         except Exception:
             self._counts.failed_traces += 1
             logger.exception("trace %s could not be explained", verdicts.trace_id(index).hex())
+            self._untold.append(index)
             return None
         finally:
             spent = clock.monotonic_ns() - began

@@ -50,7 +50,10 @@ MISSING = {
         "Peers did not answer",
         "ask again after the time in Retry-After, and look after the peers that are named",
     ),
-    "dropped": ("Trace dropped before it was analysed", "see the reason; the drop counters are on /metrics"),
+    "dropped": (
+        "Trace dropped",
+        "see the reason; what else went wrong in its services then is in /api/v1/incidents and /api/v1/groups",
+    ),
 }
 
 

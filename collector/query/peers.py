@@ -79,6 +79,7 @@ class _Search:
         self._trace_id = trace_id
         self._asked = {reply.peer: reply.asked() for reply in replies}
         self._parts: dict[str, Held] = {reply.peer: reply.held for reply in replies if reply.held is not None}
+        self._dropped = {held.name: held.reason for held in self._parts.values() if held.state == "dropped"}
         self._deadline = time.monotonic() + peers.answer_timeout_s
 
     def look(self, own: Held) -> Look:
@@ -86,6 +87,8 @@ class _Search:
         parts = {peer: held for peer, held in self._parts.items() if held.found}
         if own.found:
             parts[HERE] = own
+        elif own.state == "dropped":
+            self._dropped[own.name] = own.reason
         while parts:
             holders = [peer for peer, held in parts.items() if held.spans_kept]
             several = len(holders) > 1
@@ -179,6 +182,9 @@ class _Search:
         changed: dict[str, Any] = {"answered_by": name, "asked_peers": list(self._asked.values())}
         if failed:
             reasons.append(f"what {_listed(failed)} may hold is missing here")
+        if self._dropped and found.answer.status == "clean":  # of its part; another part was not
+            changed["status"] = "partial"
+        reasons += [f"{holder} had a part of it: {reason}" for holder, reason in sorted(self._dropped.items())]
         if still_open and found.state != "open":
             changed["status"] = "in_progress"
             reasons.append("another instance still holds spans of it that are open")

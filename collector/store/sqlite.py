@@ -55,6 +55,10 @@ from collector.store.writing import HourWriter, Packed
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
+UNTOLD = (
+    "something was wrong with it, but so much failed at the same time that there was no time to say what; "
+    "its spans were not kept"
+)
 
 
 class SqliteStore(IncidentShelf, GroupShelf):
@@ -118,6 +122,7 @@ class SqliteStore(IncidentShelf, GroupShelf):
         rollups: Sequence[Rollup] = (),
         edges: Sequence[EdgeRollup] = (),
         partial_trace_ids: Sequence[bytes] = (),
+        untold_trace_ids: Sequence[bytes] = (),
     ) -> None:
         """Keep all of it; on disk when it returns.
 
@@ -136,12 +141,13 @@ class SqliteStore(IncidentShelf, GroupShelf):
                 hour = now_ns // HOUR_NS
                 added = self._writer.write(hour, packed)
                 self._pending[hour] = self._pending.get(hour, 0) + added
-            if packed or clean_trace_ids or partial_trace_ids or rollups or edges:
-                decided = {
-                    Decision.STORED: [trace.trace_id for trace in packed],
-                    Decision.CLEAN: clean_trace_ids,
-                    Decision.PARTIAL: partial_trace_ids,
-                }
+            decided = {
+                Decision.STORED: [trace.trace_id for trace in packed],
+                Decision.CLEAN: clean_trace_ids,
+                Decision.PARTIAL: partial_trace_ids,
+                Decision.UNTOLD: untold_trace_ids,
+            }
+            if any(decided.values()) or rollups or edges:
                 self._meta.write(lambda meta: meta.add(decided, rollups, edges, now_ns))
             self._counters.clean_traces += len(clean_trace_ids) + len(partial_trace_ids)
 
@@ -261,6 +267,9 @@ class SqliteStore(IncidentShelf, GroupShelf):
                     return self._unpacked(rows[0])
             if self._meta.read(lambda meta: meta.holds(Decision.STORED, trace_id), False):
                 return Found("expired", reason="it was kept, and has left: retention, or a file that could not be read")
+            # Before "clean": a part of it that went wrong is not made good by another that went well.
+            if self._meta.read(lambda meta: meta.holds(Decision.UNTOLD, trace_id), False):
+                return Found("dropped", reason=UNTOLD)
             if self._meta.read(lambda meta: meta.holds(Decision.CLEAN, trace_id), False):
                 return Found("clean", reason="it was analysed and nothing was wrong with it; its spans were not kept")
             # Behind "clean": who has seen the whole trace knows better than who had a part of it.

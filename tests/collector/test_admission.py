@@ -8,22 +8,12 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from collector.admission import FULL_WAIT_S, FULL_WAITS_MAX, RETRY_AFTER_S, Gate
+from collector.admission import CROWDED_WAITS_MAX, FULL_WAIT_S, FULL_WAITS_MAX, RETRY_AFTER_S, Gate
 from collector.contracts import Admission, Encoding, Signal
 from collector.errors import BadRequestError, OverloadedError, QuotaError, RefusedError
 from collector.wire.request_limits import Prescan, RequestLimits
 from tests.support.doors import RecordingHandover
-
-
-class ManualClock:
-    def __init__(self) -> None:
-        self.time_ns = 0
-
-    def now_ns(self) -> int:
-        return self.time_ns
-
-    def monotonic_ns(self) -> int:
-        return self.time_ns
+from tests.support.fakes.clock import ManualClock
 
 
 def _guard(payload: bytes, signal: Signal, limits: RequestLimits) -> Prescan:
@@ -157,6 +147,23 @@ def test_a_full_ring_is_given_a_moment(handover: RecordingHandover):
     assert len(pauses) == 3 + FULL_WAITS_MAX
 
 
+def test_after_waiting_in_vain_refusals_come_soon(handover: RecordingHandover):
+    pauses: list[float] = []
+    clock = ManualClock()
+    gate = Gate(handover, prescan=_guard, translate_json=_json, clock=clock, seed=7, pause=pauses.append)
+    gate.open()
+    handover.has_room = False
+
+    waits = []
+    for later_s in (0, 1, 1, 60):
+        clock.advance(later_s)
+        pauses.clear()
+        assert _refused(gate, b"1 0 0").reason == "full"
+        waits.append(len(pauses))
+
+    assert waits == [FULL_WAITS_MAX, CROWDED_WAITS_MAX, CROWDED_WAITS_MAX, FULL_WAITS_MAX]
+
+
 def test_who_waits_for_room_while_the_gate_drains_is_refused(handover: RecordingHandover):
     gate = Gate(handover, prescan=_guard, translate_json=_json, seed=7, pause=lambda _: gate.drain())
     gate.open()
@@ -247,7 +254,8 @@ def test_the_suspects_are_bounded(gate: Gate):
 def test_a_bug_is_logged_once_a_second(handover: RecordingHandover, caplog: pytest.LogCaptureFixture):
     clock = ManualClock()
     gate = Gate(handover, prescan=_guard, translate_json=_json, clock=clock, seed=7)
-    for clock.time_ns in (0, 999_999_999, 1_000_000_000):
+    for later_s in (0, 0.999_999_999, 0.000_000_001):
+        clock.advance(later_s)
         _refused(gate, b"!")
 
     assert len(caplog.records) == 2

@@ -27,14 +27,14 @@ def test_the_limit_of_the_control_group_counts(tmp_path: Path):
 
 @pytest.mark.parametrize(
     ("limit", "share"),
-    [(256 * MIB, 128 * MIB), (GIB, 256 * MIB), (3 * GIB, 768 * MIB), (4 * GIB, GIB), (256 * GIB, GIB)],
+    [(256 * MIB, 128 * MIB), (GIB, GIB // 6), (3 * GIB, 512 * MIB), (6 * GIB, GIB), (256 * GIB, GIB)],
 )
-def test_open_traces_take_a_quarter_within_bounds(limit: int, share: int):
+def test_open_traces_take_a_sixth_within_bounds(limit: int, share: int):
     assert open_traces_bytes(limit) == share
 
 
 def test_what_is_told_holds(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("collector.app.engine_room.memory_limit", lambda: GIB)
 
-    assert assembly_config(Assembly()).arena_bytes == 256 * MIB
+    assert assembly_config(Assembly()).arena_bytes == GIB // 6
     assert assembly_config(Assembly(memory_bytes_max=32 * MIB)).arena_bytes == 32 * MIB

@@ -19,7 +19,7 @@ class Store:
         self.taken: list[Any] = []
         self.retained = threading.Event()
 
-    def put(self, traces: Any, clean: Any, rollups: Any, edges: Any, partial: Any = ()) -> None:
+    def put(self, traces: Any, clean: Any, rollups: Any, edges: Any, partial: Any = (), untold: Any = ()) -> None:
         if self.refusals:
             self.refusals -= 1
             raise OSError("disk full")

@@ -93,8 +93,9 @@ def test_beyond_that_it_is_only_counted_and_never_called_clean(monkeypatch: pyte
 
     counts = house.pipeline.counts
     assert (counts.explained_traces, counts.brief_traces, counts.untold_traces) == (1, 1, 3)
-    assert len(house.shelf.traces) == 2
+    told = [stored.trace_id for stored in house.shelf.traces]
     assert house.shelf.clean == []
+    assert sorted(told + house.shelf.untold) == sorted(draw(FAILING, seed=seed).trace_id for seed in range(5))
 
 
 def test_time_that_passes_gives_words_again(monkeypatch: pytest.MonkeyPatch):
@@ -137,6 +138,7 @@ def test_a_trace_that_cannot_be_explained_is_not_called_clean(monkeypatch: pytes
 
     assert house.pipeline.counts.failed_traces == 1
     assert house.shelf.clean == []
+    assert house.shelf.untold == [draw(FAILING).trace_id]
 
 
 def test_while_requests_wait_words_have_less_time():

@@ -49,6 +49,14 @@ class StoreContract:
 
         assert [store.find(trace_id(number)).status for number in (0, 1)] == ["partial", "clean"]
 
+    def test_what_could_not_be_told_is_neither_clean_nor_unknown(self, store: Store):
+        """Something was wrong with it, then its late spans were well; a third was told when they came."""
+        store.put([], untold_trace_ids=[trace_id(number) for number in range(3)])
+        store.put([stored(2)], clean_trace_ids=[trace_id(1)])
+
+        assert [store.find(trace_id(number)).status for number in (0, 1, 2)] == ["dropped", "dropped", "stored"]
+        assert "no time to say what" in store.find(trace_id(0)).reason
+
     def test_a_finding_outweighs_an_earlier_clean(self, store: Store):
         """Late spans re-opened the trace, and then something was wrong with it."""
         store.put([], clean_trace_ids=[trace_id(1)])

@@ -95,6 +95,8 @@ class Sent:
     unanswered_spans: int = 0  # nobody knows what became of them: the connection broke
     refusals: Counter[tuple[str, bool]] = field(default_factory=Counter)  # (status, says when to come again)
     last_refusal_s: float = 0.0
+    refused_after_s: list[float] = field(default_factory=list)
+    called_s: float = 0.0
 
 
 class Load:
@@ -154,6 +156,11 @@ class Load:
         """When a request was refused last, on the monotonic clock."""
         return max(sent.last_refusal_s for sent in self._sent)
 
+    @property
+    def refused_after_s(self) -> list[float]:
+        """How long each refused call had to wait for its refusal, sorted."""
+        return sorted(seconds for sent in self._sent for seconds in sent.refused_after_s)
+
     def _take(self) -> tuple[list[int], bytes, int] | None:
         with self._lock:
             numbers = list(range(self._next, self._next + self._traces))
@@ -172,6 +179,7 @@ class Load:
             sent.acked_spans += spans
             return
         sent.last_refusal_s = time.monotonic()
+        sent.refused_after_s.append(sent.last_refusal_s - sent.called_s)
         sent.refusals[status, says_when] += 1
         if not says_when:
             sent.unanswered_spans += spans
@@ -183,6 +191,7 @@ class Load:
             export = channel.unary_unary(METHOD)
             while (taken := self._take()) is not None:
                 numbers, payload, spans = taken
+                sent.called_s = time.monotonic()
                 try:
                     export(payload, timeout=30.0)
                 except grpc.RpcError as error:
@@ -195,6 +204,7 @@ class Load:
         with httpx.Client(base_url=self._server.otlp_http, timeout=30, trust_env=False, verify=False) as client:
             while (taken := self._take()) is not None:
                 numbers, payload, spans = taken
+                sent.called_s = time.monotonic()
                 try:
                     answer = client.post(
                         "/v1/traces", content=payload, headers={"content-type": "application/x-protobuf"}

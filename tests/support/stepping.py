@@ -70,6 +70,7 @@ class Shelf:
     traces: list[StoredTrace] = field(default_factory=list)
     clean: list[bytes] = field(default_factory=list)
     partial: list[bytes] = field(default_factory=list)
+    untold: list[bytes] = field(default_factory=list)
     rollups: list[Any] = field(default_factory=list)
     edges: list[Any] = field(default_factory=list)
     states: list[tuple[str, bytes]] = field(default_factory=list)
@@ -81,10 +82,12 @@ class Shelf:
         rollups: Any,
         edges: Any,
         partial: Sequence[bytes] = (),
+        untold: Sequence[bytes] = (),
     ) -> None:
         self.traces += traces
         self.clean += clean
         self.partial += partial
+        self.untold += untold
         self.rollups += rollups
         self.edges += edges
 

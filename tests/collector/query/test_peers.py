@@ -139,6 +139,22 @@ def test_open_clean_expired_dropped_and_unknown_are_told_apart():
         assert (a.root_cause(TRACE)["status"], a.root_cause(TRACE)["answered_by"]) == ("clean", "b")
 
 
+@pytest.mark.parametrize("where", ["here", "there"])
+def test_a_clean_part_does_not_make_good_what_another_could_not_tell(where: str):
+    with instances("a", "b") as (a, b):
+        clean, dropped = (b, a) if where == "here" else (a, b)
+        clean.store.found[TRACE] = Found("clean")
+        dropped.store.found[TRACE] = Found("dropped", reason="something was wrong with it")
+
+        answer = a.root_cause(TRACE)
+
+        assert answer["status"] == "partial"
+        assert (
+            f"{'a' if where == 'here' else 'b'} had a part of it: something was wrong with it"
+            in answer["status_reason"]
+        )
+
+
 def test_a_part_that_is_still_open_keeps_the_answer_open():
     """Decided here, open there: waiting longer can change it."""
     with instances("a", "b") as (a, b):
