@@ -23,7 +23,8 @@ from rich.progress import Progress
 from analyzer.engine import Analyzer, Verdicts
 from analyzer.errors.overview import look_over
 from analyzer.errors.rules import Rule, replay
-from analyzer.incidents import gather_facts
+from analyzer.incidents import TraceFacts, gather_facts
+from collector.against_baseline import compare
 from collector.errors import BadRequestError
 from collector.group_text import replay_json, replay_text
 from collector.json_text import steady_json
@@ -39,6 +40,15 @@ TEXT_BYTES_MAX = 256 * 2**20  # of one log file; 100,000 records of it are looke
 T = TypeVar("T")
 
 
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """Every trace of some files, and what is normal: facts of the baseline, when there was one."""
+
+    analyzer: Analyzer
+    verdicts: Verdicts
+    reference: TraceFacts | None
+
+
 def analyze_files(files: Sequence[str], baseline: Sequence[str], *, as_json: bool, everything: bool) -> int:
     """Read, learn, judge, print."""
     try:
@@ -50,7 +60,7 @@ def analyze_files(files: Sequence[str], baseline: Sequence[str], *, as_json: boo
     judged = judge_files(files, baseline)
     if isinstance(judged, int):
         return judged
-    analyzer, verdicts = judged
+    analyzer, verdicts = judged.analyzer, judged.verdicts
     traces = verdicts.analysis.traces
     wanted = np.arange(traces.trace_count) if everything else np.flatnonzero(verdicts.suspicious)
     printer = Printer(as_json)
@@ -60,10 +70,11 @@ def analyze_files(files: Sequence[str], baseline: Sequence[str], *, as_json: boo
             printer.show(answer)
     if not as_json:
         facts = gather_facts(verdicts.analysis, analyzer.propagation)
-        for sentence in look_over(facts, traces.vocabulary).sentences:
+        changed = compare(judged.reference, facts, traces.vocabulary) if judged.reference is not None else []
+        for sentence in changed + look_over(facts, traces.vocabulary).sentences:
             sys.stdout.write(f"TOGETHER   {plain(sentence)}\n")
         spans = len(verdicts.analysis.forest.row)
-        found = "nothing to report" if not printer.count else f"{printer.count} with something to say"
+        found = f"{printer.count} with something to say" if printer.count else "nothing to report of any one of them"
         _say(f"{_count(traces.trace_count, 'trace')}, {_count(spans, 'span')}; {found}")
         if not baseline and traces.trace_count < analyzer.config.baseline_count_min:
             _say(
@@ -73,7 +84,7 @@ def analyze_files(files: Sequence[str], baseline: Sequence[str], *, as_json: boo
     return 0
 
 
-def judge_files(files: Sequence[str], baseline: Sequence[str]) -> tuple[Analyzer, Verdicts] | int:
+def judge_files(files: Sequence[str], baseline: Sequence[str]) -> Judged | int:
     """Read files and judge every trace in them; the exit status when there is nothing to judge (it was said why)."""
     complaints = _Complaints()
     try:
@@ -90,10 +101,11 @@ def judge_files(files: Sequence[str], baseline: Sequence[str]) -> tuple[Analyzer
         _say("no spans were read from the baseline; expected healthy OTLP traces, or no --baseline at all")
         return 1
     analyzer = new_analyzer()
-    included = None if baseline else analyzer.learn_file(traces, 0)
-    if baseline:
-        analyzer.learn_file(healthy, 0)
-    return analyzer, analyzer.analyse(traces, included)
+    if not baseline:
+        return Judged(analyzer, analyzer.analyse(traces, analyzer.learn_file(traces, 0)), None)
+    learned = analyzer.analyse(healthy, analyzer.learn_file(healthy, 0))
+    reference = gather_facts(learned.analysis, analyzer.propagation)
+    return Judged(analyzer, analyzer.analyse(traces), reference)
 
 
 def regroup_files(files: Sequence[str], rules: Sequence[Rule], before: Sequence[Rule], *, as_json: bool) -> int:

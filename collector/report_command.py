@@ -65,7 +65,7 @@ def _of_file(
     judged = judge_files([target], baseline)
     if isinstance(judged, int):
         return judged
-    analyzer, verdicts = judged
+    analyzer, verdicts = judged.analyzer, judged.verdicts
     said = [(int(index), analyzer.explain(verdicts, int(index))) for index in np.flatnonzero(verdicts.suspicious)]
     said = [(index, answer) for index, answer in said if answer.status not in ("clean", "partial")]
     if not said:
