@@ -20,6 +20,7 @@ from collections.abc import Callable
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from types import TracebackType
+from typing import NamedTuple
 
 import grpc
 import orjson
@@ -63,6 +64,14 @@ JSON_WORDS = (
 # docs/reliability.md and the response table of OTLP 1.11; UNAVAILABLE and 503 only with a delay.
 GRPC_ANSWERS = {"OK", "INVALID_ARGUMENT", "RESOURCE_EXHAUSTED", "UNIMPLEMENTED"}
 HTTP_ANSWERS = {200, 400, 404, 405, 413, 415}
+
+
+class _Answer(NamedTuple):
+    """What a gRPC call came to."""
+
+    status: str
+    says_when: bool  # to come again
+    details: str = ""
 
 
 @dataclass
@@ -152,14 +161,14 @@ class Malformed:
                 answer = _asked(calls[path], damaged(payload, payloads, rng), compression)
                 self._take_answer(seen, answer, None)
 
-    def _take_answer(self, seen: Seen, answer: tuple[str, bool], number: int | None) -> None:
-        status, says_when = answer
+    def _take_answer(self, seen: Seen, answer: _Answer, number: int | None) -> None:
+        status = answer.status
         seen.answers[status] += 1
         if number is not None and status == "OK":
             seen.acked.append(number)
-        good = status in GRPC_ANSWERS or (status == "UNAVAILABLE" and says_when)
+        good = status in GRPC_ANSWERS or (status == "UNAVAILABLE" and answer.says_when)
         if not good or (number is not None and status not in ("OK", "UNAVAILABLE")):
-            seen.surprises.append(f"gRPC {status}, planted {number}")
+            seen.surprises.append(f"gRPC {status} at {seen.sent}, planted {number}: {answer.details[:300]}")
 
     # -- HTTP --------------------------------------------------------------------------------
 
@@ -187,14 +196,13 @@ class Malformed:
         return number, _written("POST", PATHS[Signal.TRACES], ["content-type: application/x-protobuf"], body)
 
 
-def _asked(
-    call: grpc.UnaryUnaryMultiCallable, payload: bytes, compression: grpc.Compression | None
-) -> tuple[str, bool]:
+def _asked(call: grpc.UnaryUnaryMultiCallable, payload: bytes, compression: grpc.Compression | None) -> _Answer:
     try:
         call(payload, timeout=ANSWER_S, compression=compression)
     except grpc.RpcError as error:
-        return error.code().name, bool({key for key, _ in error.trailing_metadata() or ()} & RETRY_KEYS)
-    return "OK", True
+        says_when = bool({key for key, _ in error.trailing_metadata() or ()} & RETRY_KEYS)
+        return _Answer(error.code().name, says_when, error.details() or "")
+    return _Answer("OK", True)
 
 
 class _Connection:
