@@ -94,7 +94,7 @@ class Gate(Intake):
         self._counts: Counter[str] = Counter()
         self._suspects: OrderedDict[bytes, None] = OrderedDict()
         self._logged_ns = -_LOG_EVERY_NS
-        self._in_vain_ns = -_CROWDED_NS  # when somebody waited for room and there was none
+        self._in_vain_ns = -_CROWDED_NS  # when somebody waited for room in vain; one word, so written without the lock
 
     @property
     def is_open(self) -> bool:

@@ -6,14 +6,13 @@ was usual before, shows in all of them together; the server tells it as an incid
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-
 import numpy as np
 
 from analyzer.errors.overview import TRACES_MIN
 from analyzer.incidents import TraceFacts
 from analyzer.incidents.onset import find_onset
 from analyzer.incidents.ranking import Ranking, rank_incident
+from analyzer.reports.clock_text import utc
 from analyzer.spans import Vocabulary
 
 
@@ -39,7 +38,7 @@ def compare(reference: TraceFacts, stream: TraceFacts, vocabulary: Vocabulary) -
     window = ordered.select(np.arange(onset.index if onset is not None else 0, ordered.trace_count))
     ranking = rank_incident(reference, window, vocabulary)
     # Without an onset some traces of many may still differ enough to name where: those are all looked at.
-    when = f", from {_clock(int(window.trace_start_ns.min()))} on," if onset is not None and onset.index else ""
+    when = f", from {utc(int(window.trace_start_ns.min()))} on," if onset is not None and onset.index else ""
     if not ranking.insufficient:
         return _named(ranking, when)
     if onset is None:
@@ -54,7 +53,3 @@ def _named(ranking: Ranking, when: str) -> list[str]:
     instead = f", else at {' or '.join(doubt)}" if doubt else ""
     told = [f"Against the baseline{when} it began at {first.sentence} ({sure} sure{instead})"]
     return told + [f"Against the baseline{when} it also began at {one.sentence}" for one in others]
-
-
-def _clock(at_ns: int) -> str:
-    return datetime.fromtimestamp(at_ns / 1e9, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
+import numpy.typing as npt
 from rich.console import Console
 from rich.progress import Progress
 
@@ -24,6 +25,7 @@ from analyzer.engine import Analyzer, Verdicts
 from analyzer.errors.overview import look_over
 from analyzer.errors.rules import Rule, replay
 from analyzer.incidents import TraceFacts, gather_facts
+from analyzer.spans import TraceBatch
 from collector.against_baseline import compare
 from collector.errors import BadRequestError
 from collector.group_text import replay_json, replay_text
@@ -42,11 +44,20 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """Every trace of some files, and what is normal: facts of the baseline, when there was one."""
+    """Every trace of some files; and the baseline, when there was one, with what `learn_file` said of it."""
 
     analyzer: Analyzer
     verdicts: Verdicts
-    reference: TraceFacts | None
+    baseline: TraceBatch | None = None
+    included: npt.NDArray[np.float32] | None = None
+
+    def changes(self, facts: TraceFacts) -> list[str]:
+        """What all traces together (their `facts`) say against the baseline, which is analysed only for this."""
+        if self.baseline is None:
+            return []
+        usual = self.analyzer.analyse(self.baseline, self.included)
+        reference = gather_facts(usual.analysis, self.analyzer.propagation)
+        return compare(reference, facts, self.baseline.vocabulary)
 
 
 def analyze_files(files: Sequence[str], baseline: Sequence[str], *, as_json: bool, everything: bool) -> int:
@@ -70,8 +81,7 @@ def analyze_files(files: Sequence[str], baseline: Sequence[str], *, as_json: boo
             printer.show(answer)
     if not as_json:
         facts = gather_facts(verdicts.analysis, analyzer.propagation)
-        changed = compare(judged.reference, facts, traces.vocabulary) if judged.reference is not None else []
-        for sentence in changed + look_over(facts, traces.vocabulary).sentences:
+        for sentence in judged.changes(facts) + look_over(facts, traces.vocabulary).sentences:
             sys.stdout.write(f"TOGETHER   {plain(sentence)}\n")
         spans = len(verdicts.analysis.forest.row)
         found = f"{printer.count} with something to say" if printer.count else "nothing to report of any one of them"
@@ -102,10 +112,9 @@ def judge_files(files: Sequence[str], baseline: Sequence[str]) -> Judged | int:
         return 1
     analyzer = new_analyzer()
     if not baseline:
-        return Judged(analyzer, analyzer.analyse(traces, analyzer.learn_file(traces, 0)), None)
-    learned = analyzer.analyse(healthy, analyzer.learn_file(healthy, 0))
-    reference = gather_facts(learned.analysis, analyzer.propagation)
-    return Judged(analyzer, analyzer.analyse(traces), reference)
+        return Judged(analyzer, analyzer.analyse(traces, analyzer.learn_file(traces, 0)))
+    included = analyzer.learn_file(healthy, 0)
+    return Judged(analyzer, analyzer.analyse(traces), healthy, included)
 
 
 def regroup_files(files: Sequence[str], rules: Sequence[Rule], before: Sequence[Rule], *, as_json: bool) -> int:

@@ -56,7 +56,7 @@ class Teller:
         self._clean_tokens = desk.clean_traces_per_second
         self._clean_at_ns = now
         self._explained: list[int] = []  # of the batch that is told
-        self._untold: list[int] = []  # of the same: something is wrong with them, and nothing was said of it
+        self._untold: list[int] = []  # of the same: there was no time for them, or they could not be explained
         self._doubt_until_ns = now
         self._is_patient = False
 
@@ -100,7 +100,9 @@ class Teller:
         whole = verdicts.whole
         ids, partial_ids = (_trace_ids(released.traces, chosen) for chosen in (clean & whole, clean & ~whole))
         self._counts.clean_traces += len(ids) + len(partial_ids)
-        self._desk.shelf.put(stored, ids, (), (), partial_ids, [verdicts.trace_id(index) for index in self._untold])
+        # Of one that was only re-opened, or clean, what is remembered already is still true.
+        untold_ids = [verdicts.trace_id(index) for index in self._untold if verdicts.suspicious[index]]
+        self._desk.shelf.put(stored, ids, (), (), partial_ids, untold_ids)
 
     def _told(self, released: Released, verdicts: Verdicts, index: int) -> StoredTrace | None:
         clock = self._desk.clock
@@ -114,8 +116,7 @@ class Teller:
             allowance, work = self._brief, self._in_brief
         else:
             self._counts.untold_traces += 1
-            if verdicts.suspicious[index]:  # not one that was only re-opened
-                self._untold.append(index)
+            self._untold.append(index)
             return None
         try:
             told = work(released, verdicts, index)

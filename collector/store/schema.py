@@ -21,7 +21,7 @@ class Decision(IntEnum):
     CLEAN = 0  # analysed, nothing to say, not kept
     STORED = 1  # kept; when no file has it any more, retention took it
     PARTIAL = 2  # nothing to say of what came, but spans are missing, or all of them: only log records came
-    UNTOLD = 3  # something was wrong with it; there was no time to say what, and it was not kept
+    UNTOLD = 3  # something was wrong with it; there was no time to say what, or that failed, and it was not kept
 
 
 # `tk` is the first 8 bytes of the trace id: an integer index is half the size and twice as fast.

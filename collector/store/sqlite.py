@@ -56,8 +56,8 @@ logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 UNTOLD = (
-    "something was wrong with it, but so much failed at the same time that there was no time to say what; "
-    "its spans were not kept"
+    "something was wrong with it that was not told: so much failed at once that there was no time to say what, "
+    "or saying it failed, which is in the log; its spans were not kept"
 )
 
 
