@@ -101,7 +101,7 @@ class Findings:
     call_count: int = 0
 
 
-def compose(analysis: Analysis, trace: int, found: Findings, unknown_below: float, tenant: str = "") -> Answer:
+def compose(analysis: Analysis, trace: int, found: Findings, unknown_below: float) -> Answer:
     """Make the answer of one trace."""
     forest, traces = analysis.forest, analysis.traces
     nodes = forest.nodes(trace)
@@ -109,7 +109,7 @@ def compose(analysis: Analysis, trace: int, found: Findings, unknown_below: floa
     completeness = _completeness(analysis, trace, reason)
     verdict, leading = _lead(found)
     candidates = _ranked(leading)
-    trace_id = _trace_id(analysis, trace)
+    trace_id, tenant = _trace_id(analysis, trace), _tenant(analysis, trace)
     status, status_reason = _status(candidates, completeness, reason, unknown_below)
     if not candidates:
         verdict = "none"
@@ -126,6 +126,7 @@ def compose(analysis: Analysis, trace: int, found: Findings, unknown_below: floa
     )
     root = nodes.start if len(nodes) else None
     probes = [story.next_probe for story in leading if story.next_probe]
+    name = f"{trace_id}@{tenant}" if tenant else trace_id
     return Answer(
         trace_id=trace_id,
         status=status,
@@ -156,11 +157,12 @@ def compose(analysis: Analysis, trace: int, found: Findings, unknown_below: floa
         revision=int(traces.revisions[trace]),
         engine_version=__version__,
         links={
-            "self": f"/api/v1/traces/{trace_id}/root-cause",
-            "graph": f"/api/v1/traces/{trace_id}/graph",
-            "spans": f"/api/v1/traces/{trace_id}/spans",
-            "report": f"/api/v1/traces/{trace_id}/report",
+            "self": f"/api/v1/traces/{name}/root-cause",
+            "graph": f"/api/v1/traces/{name}/graph",
+            "spans": f"/api/v1/traces/{name}/spans",
+            "report": f"/api/v1/traces/{name}/report",
         },
+        tenant=tenant,
     )
 
 
@@ -183,12 +185,19 @@ def brief(analysis: Analysis, trace: int, verdict: VerdictKind) -> Answer:
         end_ns=int(analysis.forest.end_ns[first : nodes.stop].max()) if len(nodes) else 0,
         revision=int(analysis.traces.revisions[trace]),
         engine_version=__version__,
+        tenant=_tenant(analysis, trace),
     )
 
 
 def _trace_id(analysis: Analysis, trace: int) -> str:
     row = analysis.traces.rows[int(analysis.traces.trace_ptr[trace])]
     return hex_id(row["trace_id_0"], row["trace_id_1"])
+
+
+def _tenant(analysis: Analysis, trace: int) -> str:
+    """Whose credential the trace was sent with; all of its rows have the same (collector.assembly)."""
+    row = analysis.traces.rows[int(analysis.traces.trace_ptr[trace])]
+    return analysis.traces.vocabulary.resources.resource(int(row["resource"])).owner
 
 
 def _lead(found: Findings) -> tuple[VerdictKind, list[Story]]:

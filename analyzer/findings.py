@@ -227,11 +227,17 @@ class Answer(Word):
     revision: int = 0
     engine_version: str = ""
     links: dict[str, str] = {}
+    tenant: str = ""  # whose credential sent it: the same id of another tenant, or of none, is another trace
     asked_by: str = ""  # who made the request, if not a person: "a synthetic check (Pingdom)"; empty: not said
     group: TraceGroup | None = None  # of traces that failed with an error somebody wrote down
     answered_by: str = ""  # name of the instance that analysed it; empty: there are no others
     merged_from: list[str] = []  # names of the instances whose spans were put together; empty: one held all of them
     asked_peers: list[AskedPeer] = []
+
+    @property
+    def name(self) -> str:
+        """What the trace is asked for by: its id, and the tenant whose credential sent it behind an `@`."""
+        return f"{self.trace_id}@{self.tenant}" if self.tenant else self.trace_id
 
 
 def answer_schema() -> dict[str, object]:

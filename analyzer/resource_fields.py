@@ -1,19 +1,22 @@
 """The words of a Resource message, read straight from its bytes.
 
 In: the bytes of an OTLP Resource (proto/resource/v1). Out: `Resource`. Only string attributes
-count, the last of equal keys wins. Never raises: of broken bytes it gives what could be read.
+count, the last of equal keys wins; an `owner` that can be nobody's name is none. Never raises: of broken bytes it gives
+what could be read.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
-from analyzer.spans import RESOURCE_KEYS, Resource
+from analyzer.spans import RESOURCE_KEYS, TENANT_PATTERN, Resource
 
 _ATTRIBUTES = 1  # Resource.attributes
 _KEY, _VALUE = 1, 2  # KeyValue
 _STRING_VALUE = 1  # AnyValue; fields 1 to 8 are one oneof
 _ONEOF_LAST = 8
+_OWNER = re.compile(TENANT_PATTERN, re.ASCII)
 _FIELDS_OF = {keys: name for name, keys in RESOURCE_KEYS.items()}
 
 
@@ -28,6 +31,8 @@ def read_resource(raw: bytes) -> Resource:
     for keys, name in _FIELDS_OF.items():
         texts = (values.get(key.encode(), b"") for key in keys)
         found[name] = next((text for text in texts if text), b"").decode("utf-8", "replace")
+    if not _OWNER.fullmatch(found["owner"]):
+        found["owner"] = ""
     return Resource(**found)
 
 

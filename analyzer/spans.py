@@ -158,7 +158,9 @@ RESOURCE_KEYS: Mapping[str, tuple[str, ...]] = {
     "environment": ("deployment.environment.name", "deployment.environment"),
     "language": ("telemetry.sdk.language",),
     "tenant": ("tenant.id",),
+    "owner": ("firstfault.tenant",),  # the tenant of the credential it was sent with; receivers write it
 }
+TENANT_PATTERN = r"[A-Za-z0-9._-]{1,128}"
 OWN_SCOPE_NAME = "firstfault"
 MISSING_SERVICE = "unknown_service"
 MISSING_NAME = "(no name)"
@@ -201,6 +203,7 @@ class Resource:
     environment: str = ""
     language: str = ""
     tenant: str = ""
+    owner: str = ""
 
 
 class ResourceTable(Protocol):

@@ -11,7 +11,7 @@ Owner: the engine thread adds; any thread may read an id it was given.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -215,7 +215,8 @@ class ResourceTable(_TextTable):
         if found is None:
             found = read_resource(self.raw(index))
             if self._clean is not None:
-                found = Resource(*(self._clean(text) for text in astuple(found)))
+                owner = found.owner  # part of what a trace is called, so it must stay as it is
+                found = replace(Resource(*(self._clean(text) for text in astuple(found))), owner=owner)
             self._read[index] = found
         return found
 

@@ -20,13 +20,14 @@ from analyzer.incident_words import Incident
 from collector.correlation import outgoing
 from collector.group_text import GroupPrinter
 from collector.incident_text import IncidentPrinter
+from collector.trace_names import TEXT_PATTERN
 from collector.verdict_text import Printer, plain
 
 ANSWER_BYTES_MAX = 64 * 2**20
 TIMEOUT_S = 30.0
 # Not options: what stands on a command line is read by everybody on the machine.
 TOKEN_VARIABLE, CA_VARIABLE = "FIRSTFAULT_TOKEN", "FIRSTFAULT_CA_FILE"
-_TRACE_ID = re.compile(r"[0-9a-fA-F]{32}", re.ASCII)
+_INCIDENT_ID = re.compile(r"[0-9a-fA-F]{32}", re.ASCII)
 _GROUP_ID = re.compile(r"[0-9a-fA-F]{16}", re.ASCII)
 
 
@@ -35,8 +36,8 @@ def ask_server(server: str, trace_id: str, wait_s: float, as_json: bool) -> int:
     wrong = bad_address(server)
     if wrong is not None:
         return wrong
-    if not _TRACE_ID.fullmatch(trace_id):
-        sys.stderr.write(f"{trace_id[:80]!r} is not a trace id; expected 32 hex digits\n")
+    if not re.fullmatch(TEXT_PATTERN, trace_id):
+        sys.stderr.write(f"{trace_id[:80]!r} is not a trace id; expected 32 hex digits (and @tenant behind them)\n")
         return 2
     if not (math.isfinite(wait_s) and wait_s >= 0):
         sys.stderr.write(f"wait is {wait_s:g}; expected 0 or more seconds\n")
@@ -52,7 +53,7 @@ def ask_incidents(
     wrong = bad_address(server)
     if wrong is not None:
         return wrong
-    if incident_id is not None and not _TRACE_ID.fullmatch(incident_id):
+    if incident_id is not None and not _INCIDENT_ID.fullmatch(incident_id):
         sys.stderr.write(f"{incident_id[:80]!r} is not an incident id; expected 32 hex digits\n")
         return 2
     wanted = {key: value for key, value in (("status", status), ("service", service)) if value is not None}

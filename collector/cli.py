@@ -61,7 +61,7 @@ def serve(
 
 @app.command("root-cause")
 def root_cause(
-    trace_id: Annotated[str, typer.Argument(help="32 hex digits.")],
+    trace_id: Annotated[str, typer.Argument(help="32 hex digits; behind them @tenant when a tenant sent it.")],
     server: Annotated[str, typer.Option(help="Address of a running firstfault.")] = "http://127.0.0.1:8080",
     wait: Annotated[float, typer.Option(help="Seconds to wait for a trace that is still open.")] = 5.0,
     as_json: Annotated[bool, typer.Option("--json", help="Print the whole answer as one JSON object.")] = False,

@@ -6,12 +6,12 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, SecretStr, StringConstraints, field_validator, model_validator
 
+from analyzer.spans import TENANT_PATTERN
 from collector.auth.fetch import check_url
 from collector.auth.identity import Role
 from collector.config_base import FilePath, Section
 
-TENANT_PATTERN = r"^[A-Za-z0-9._-]{1,128}$"
-Tenant = Annotated[str, StringConstraints(pattern=rf"^$|{TENANT_PATTERN}")]
+Tenant = Annotated[str, StringConstraints(pattern=rf"^({TENANT_PATTERN})?$")]
 
 
 class Grant(Section):

@@ -15,6 +15,7 @@ from analyzer.errors.group_words import ErrorGroup, GroupChange
 from analyzer.findings import Answer
 from analyzer.incident_words import Incident
 from analyzer.spans import Bytes, Rows, TraceBatch
+from collector.trace_names import name_of
 
 STATE_NAME = "analyzer"  # what the engine's learned state is kept under, and found by who analyses on request
 DETECTION_STATE_NAME = "detection"  # what is usual for every service, operation and edge; alarms that are raised
@@ -88,7 +89,7 @@ class Intake(Protocol):
 class StoredTrace:
     """One answer on its way to the shelf. Immutable; the store keeps no reference after `put`."""
 
-    trace_id: bytes  # 16 bytes, as on the wire
+    name: bytes  # of the trace (collector.trace_names): its 16 bytes, as on the wire, and a tenant behind them
     answer: Answer
     trace_otlp: bytes | None  # ExportTraceServiceRequest with the spans as they were sent; None: not kept
     logs_otlp: bytes | None = None  # ExportLogsServiceRequest with the logs of the trace
@@ -127,7 +128,7 @@ class FindingQuery:
 
 @dataclass(frozen=True, slots=True)
 class FindingRow:
-    """One line of a list of findings."""
+    """One line of a list of findings. Ask for the answer by `name`."""
 
     trace_id: str
     revision: int
@@ -142,6 +143,11 @@ class FindingRow:
     rule: str
     probability: float
     summary: str
+    tenant: str = ""
+
+    @property
+    def name(self) -> bytes:
+        return name_of(bytes.fromhex(self.trace_id), self.tenant)
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,7 +276,10 @@ class Store(Protocol):
     ) -> None:
         """Keep all of it in one transaction: answers and their outbox rows together, or nothing."""
 
-    def find(self, trace_id: bytes) -> Found: ...
+    def find(self, name: bytes) -> Found: ...
+
+    def namesakes(self, trace_id: bytes) -> list[bytes]:
+        """Names under which a trace of this id is kept, of whichever tenants."""
 
     def findings(self, query: FindingQuery) -> FindingPage: ...
 
@@ -328,10 +337,10 @@ class Store(Protocol):
 class OpenTraces(Protocol):
     """Ask the engine about a trace that is still open (or was just closed). Any thread."""
 
-    def ask(self, trace_id: bytes, timeout_s: float) -> Answer | None:
+    def ask(self, name: bytes, timeout_s: float) -> Answer | None:
         """Return an `in_progress` answer, or None when the engine does not hold the trace."""
 
-    def explain(self, trace_id: bytes, timeout_s: float) -> Answer | None:
+    def explain(self, name: bytes, timeout_s: float) -> Answer | None:
         """Explain a trace that was told in brief, and keep that; None: its spans are not kept, or there is no time."""
 
 

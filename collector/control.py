@@ -1,8 +1,8 @@
 """How the processes of one firstfault talk: one Unix socket each, short questions, whole answers.
 
-A question is one message: a word, and what it is about behind it: for `ask` and `explain` the 16 bytes of a trace id,
-for `decide` the id of a group and the decision as JSON. An answer is one message: JSON, or empty for "I do not hold
-that". No pickle: messages are bytes. The sockets stand in a directory of mode 0700.
+A question is one message: a word, and what it is about behind it: for `ask` and `explain` the name of a trace
+(collector.trace_names), for `decide` the id of a group and the decision as JSON. An answer is one message: JSON, or
+empty for "I do not hold that". No pickle: messages are bytes. The sockets stand in a directory of mode 0700.
 """
 
 from __future__ import annotations
@@ -134,14 +134,14 @@ class RemoteOpenTraces:
     def __init__(self, client: ControlClient) -> None:
         self._client = client
 
-    def ask(self, trace_id: bytes, timeout_s: float) -> Answer | None:
-        return self._question("ask", trace_id, timeout_s)
+    def ask(self, name: bytes, timeout_s: float) -> Answer | None:
+        return self._question("ask", name, timeout_s)
 
-    def explain(self, trace_id: bytes, timeout_s: float) -> Answer | None:
-        return self._question("explain", trace_id, timeout_s)
+    def explain(self, name: bytes, timeout_s: float) -> Answer | None:
+        return self._question("explain", name, timeout_s)
 
-    def _question(self, word: str, trace_id: bytes, timeout_s: float) -> Answer | None:
-        found = self._client.question(word, trace_id, timeout_s)
+    def _question(self, word: str, name: bytes, timeout_s: float) -> Answer | None:
+        found = self._client.question(word, name, timeout_s)
         return Answer.model_validate_json(found) if found else None
 
 

@@ -49,7 +49,7 @@ class Assembling(Protocol):
 
     def done(self, released: Released) -> None: ...
 
-    def peek(self, trace_id: bytes, now_ms: int) -> TraceBatch | None: ...
+    def peek(self, name: bytes, now_ms: int) -> TraceBatch | None: ...
 
     def oldest_ms(self) -> int: ...
 
@@ -145,10 +145,10 @@ class Desk:
     # Of a trace told in brief: its answer, its entry, now. What is acknowledged and found is told, explained or not.
     brief_exports: Callable[[Answer, SpanRef | None, int], list[OutboxItem]]
     # What the shelf has of a trace; and its spans, at the next revision, when they are kept.
-    find: Callable[[bytes], Found] = lambda trace_id: Found("unknown")
+    find: Callable[[bytes], Found] = lambda name: Found("unknown")
     reread: Callable[[Found], TraceBatch | None] = lambda found: None
     # What a trace has become with what is stored of it, when assembly no longer holds that.
-    recall: Callable[[bytes, TraceBatch, int], Recalled | None] = lambda trace_id, traces, index: None
+    recall: Callable[[bytes, TraceBatch, int], Recalled | None] = lambda name, traces, index: None
     clean_traces_per_second: float = 20.0
     incidents: Incidents | None = None
     groups: Groups | None = None

@@ -21,6 +21,7 @@ from collector.desk import Desk, PipelineCounts, Source
 from collector.errors import BadRequestError, OverloadedError
 from collector.explaining import OnRequest
 from collector.telling import Teller
+from collector.trace_names import text_of
 
 logger = logging.getLogger(__name__)
 
@@ -41,7 +42,7 @@ MINUTE_NS = 60_000_000_000
 
 @dataclass(slots=True)
 class _Ask:
-    trace_id: bytes
+    name: bytes
     is_stored: bool = False
     done: threading.Event = field(default_factory=threading.Event)
     answer: Answer | None = None
@@ -112,13 +113,13 @@ class Pipeline:
     def alive(self) -> bool:
         return self._thread.is_alive()
 
-    def ask(self, trace_id: bytes, timeout_s: float) -> Answer | None:
+    def ask(self, name: bytes, timeout_s: float) -> Answer | None:
         """`contracts.OpenTraces`: what the spans of an open trace say so far."""
-        return self._asked(_Ask(trace_id), timeout_s)
+        return self._asked(_Ask(name), timeout_s)
 
-    def explain(self, trace_id: bytes, timeout_s: float) -> Answer | None:
+    def explain(self, name: bytes, timeout_s: float) -> Answer | None:
         """`contracts.OpenTraces`: what a stored trace that was told in brief says in full."""
-        return self._asked(_Ask(trace_id, is_stored=True), timeout_s)
+        return self._asked(_Ask(name, is_stored=True), timeout_s)
 
     def _asked(self, question: _Ask, timeout_s: float) -> Answer | None:
         if self._stopping.is_set():
@@ -308,15 +309,13 @@ class Pipeline:
                 return
             try:
                 if question.is_stored:
-                    question.answer = self.on_request.explain(question.trace_id)
+                    question.answer = self.on_request.explain(question.name)
                     continue
-                traces = self._desk.assembler.peek(
-                    question.trace_id, self._assembly_ms(self._desk.clock.monotonic_ns())
-                )
+                traces = self._desk.assembler.peek(question.name, self._assembly_ms(self._desk.clock.monotonic_ns()))
                 if traces is not None:
                     question.answer = self._desk.analyzer.answer(traces)
             except Exception:
-                logger.exception("trace %s could not be answered", question.trace_id.hex())
+                logger.exception("trace %s could not be answered", text_of(question.name))
             finally:
                 question.done.set()
 

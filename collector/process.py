@@ -128,8 +128,8 @@ def _room(
             engine,
             [engine.snapshot, source.snapshot],
             {
-                "ask": lambda trace_id: _ask(engine.open_traces.ask, trace_id),
-                "explain": lambda trace_id: _ask(engine.open_traces.explain, trace_id),
+                "ask": lambda name: _ask(engine.open_traces.ask, name),
+                "explain": lambda name: _ask(engine.open_traces.explain, name),
                 "decide": lambda rest: answer_decision(engine.decisions.decide, rest),
                 "stuck": lambda _: orjson.dumps(engine.stuck()),
             },
@@ -155,8 +155,8 @@ def _room(
     return query, [query.snapshot], {}
 
 
-def _ask(ask: Callable[[bytes, float], Answer | None], trace_id: bytes) -> bytes:
-    answer = ask(trace_id, 2.0)
+def _ask(ask: Callable[[bytes, float], Answer | None], name: bytes) -> bytes:
+    answer = ask(name, 2.0)
     return answer.model_dump_json().encode() if answer is not None else b""
 
 

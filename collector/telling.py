@@ -25,6 +25,7 @@ from collector.allowance import SAVED_NS, Allowance
 from collector.contracts import Released, StoredTrace
 from collector.desk import Desk, PipelineCounts
 from collector.fair_shares import FairShares, Kinds, ranks
+from collector.trace_names import Owners, name_in, text_of
 
 logger = logging.getLogger(__name__)
 
@@ -59,6 +60,7 @@ class Teller:
         self._untold: list[int] = []  # of the same: there was no time for them, or they could not be explained
         self._doubt_until_ns = now
         self._is_patient = False
+        self._owners: Owners | None = None
 
     def be_patient(self) -> None:
         """Leave nothing untold, however long it takes: a backlog was acknowledged before, and ends."""
@@ -98,10 +100,11 @@ class Teller:
         if self._desk.groups is not None:
             self._desk.groups.rest(self._explained)
         whole = verdicts.whole
-        ids, partial_ids = (_trace_ids(released.traces, chosen) for chosen in (clean & whole, clean & ~whole))
+        traces = released.traces
+        ids, partial_ids = (self._names(traces, chosen) for chosen in (clean & whole, clean & ~whole))
         self._counts.clean_traces += len(ids) + len(partial_ids)
         # Of one that was only re-opened, or clean, what is remembered already is still true.
-        untold_ids = [verdicts.trace_id(index) for index in self._untold if verdicts.suspicious[index]]
+        untold_ids = [name_in(traces, index) for index in self._untold if verdicts.suspicious[index]]
         self._desk.shelf.put(stored, ids, (), (), partial_ids, untold_ids)
 
     def _told(self, released: Released, verdicts: Verdicts, index: int) -> StoredTrace | None:
@@ -122,7 +125,7 @@ class Teller:
             told = work(released, verdicts, index)
         except Exception:
             self._counts.failed_traces += 1
-            logger.exception("trace %s could not be explained", verdicts.trace_id(index).hex())
+            logger.exception("trace %s could not be explained", text_of(name_in(released.traces, index)))
             self._untold.append(index)
             return None
         finally:
@@ -144,7 +147,7 @@ class Teller:
         recalled = None
         is_doubtful = not late and desk.clock.monotonic_ns() < self._doubt_until_ns
         if is_doubtful or late == int(traces.trace_ptr[index + 1] - traces.trace_ptr[index]):
-            joined = desk.recall(verdicts.trace_id(index), traces, index)
+            joined = desk.recall(name_in(traces, index), traces, index)
             if joined is not None and not joined.is_news:
                 self._counts.known_traces += 1
                 return None
@@ -163,7 +166,7 @@ class Teller:
             desk.groups.take(explained, index if recalled is None else -1)
             self._explained.append(index)
         return StoredTrace(
-            trace_id=verdicts.trace_id(index),
+            name=name_in(traces, index),
             answer=answer,
             trace_otlp=desk.encode_traces(whole.traces, whole.index),
             logs_otlp=desk.encode_logs(whole.traces, whole.index) or None,
@@ -179,12 +182,17 @@ class Teller:
         entry = desk.analyzer.entry(verdicts, index)
         self._counts.brief_traces += 1
         return StoredTrace(
-            trace_id=verdicts.trace_id(index),
+            name=name_in(released.traces, index),
             answer=answer,
             trace_otlp=desk.encode_traces(released.traces, index),
             logs_otlp=desk.encode_logs(released.traces, index) or None,
             exports=desk.brief_exports(answer, entry, desk.clock.now_ns()),
         )
+
+    def _names(self, traces: TraceBatch, chosen: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> list[bytes]:
+        if self._owners is None:  # all batches have the tables of the first
+            self._owners = Owners(traces.vocabulary.resources)
+        return self._owners.names(traces.rows[traces.trace_ptr[:-1][chosen]])
 
     def _worth_telling(self, verdicts: Verdicts) -> tuple[list[int], list[int]]:
         """The suspicious ones, worst first, and the re-opened ones; as many clean ones as the rate allows."""
@@ -217,11 +225,3 @@ def _with_late(answer: Answer, late: int) -> Answer:
         return answer
     complete = answer.completeness.model_copy(update={"late_spans": late})
     return answer.model_copy(update={"completeness": complete})
-
-
-def _trace_ids(traces: TraceBatch, chosen: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> list[bytes]:
-    """Ids of the chosen traces, as on the wire; without a Python step for each column of each trace."""
-    first = traces.rows[traces.trace_ptr[:-1][chosen]]
-    words = np.stack([first["trace_id_0"], first["trace_id_1"]], axis=1)
-    raw = words.tobytes()
-    return [raw[at : at + 16] for at in range(0, len(raw), 16)]

@@ -127,9 +127,9 @@ class EngineRoom:
         )
         self._ready = False
 
-    def _recall(self, trace_id: bytes, traces: TraceBatch, index: int) -> Recalled | None:
+    def _recall(self, name: bytes, traces: TraceBatch, index: int) -> Recalled | None:
         """Join a trace with what the shelf has of it; the engine's thread only."""
-        return join(self._store.find(trace_id), traces, index)
+        return join(self._store.find(name), traces, index)
 
     def start(self) -> None:
         warming.warm()

@@ -32,6 +32,7 @@ from collector.assembly.counts import AssemblyCounts, counts_of
 from collector.assembly.kernels import deadlines, expiry, gather, layout, link, oldest, pressure, table
 from collector.assembly.release import AssemblyConfig, limits_of
 from collector.assembly.segments import Segments
+from collector.assembly.tenant_keys import TenantKeys
 from collector.contracts import Released, Signal, WireDecoder
 from collector.errors import OverloadedError
 
@@ -85,6 +86,7 @@ class Assembler:
         self._state[layout.FREE_HEAD] = -1
         self._limits = limits_of(config)
         self._seeds = np.random.default_rng(seed).integers(1, 2**64, 8, np.uint64, endpoint=False) | np.uint64(1)
+        self._keys = TenantKeys(vocabulary.resources, self._seeds.tobytes())
         self._order: _Indices = np.zeros(1024, np.int32)
         self._seen: _Indices = np.zeros(2048, np.int32)
         self._now_ms = 0
@@ -121,6 +123,7 @@ class Assembler:
             self._refuse(f"all {self._segments.count} segments of the arena hold rows in use")
         assert place is not None
         first, count = place
+        self._keys.turn(self._segments.rows[first : first + count])
         self._grow_index(count)
         link.link(
             self._segments.rows,
@@ -171,15 +174,14 @@ class Assembler:
         keep = self.config.late_keep_ms > 0 and not self._is_over(self.config.soft_share)
         expiry.let_go(*self._tables(), self._now_ms, int(keep), released.slots)
 
-    def peek(self, trace_id: bytes, now_ms: int) -> TraceBatch | None:
-        """Copy what is held of a trace, bytes too; None when nothing is. Changes nothing.
+    def peek(self, name: bytes, now_ms: int) -> TraceBatch | None:
+        """Copy what is held of a trace (`collector.trace_names`), bytes too; None when nothing is. Changes nothing.
 
         An open trace says reason OPEN and the revision its release will have; one that was released
         says the reason and revision it was released with.
         """
         self._advance(now_ms)
-        word_0, word_1 = (np.uint64(int.from_bytes(trace_id[i : i + 8], "little")) for i in (0, 8))
-        slot = table.find(self._index, self._traces, self._seeds, word_0, word_1)
+        slot = table.find(self._index, self._traces, self._seeds, *self._keys.words(name))
         if slot < 0 or self._traces[slot]["span_count"] == 0:
             return None
         trace = self._traces[slot]
@@ -191,6 +193,7 @@ class Assembler:
             arena, self._segments.rows, int(trace["head"]), count, self._seeds, self._order, self._seen, rows
         )
         rows = rows[:copied]
+        self._keys.turn(rows)
         raw = np.empty(int(rows["raw_length"].sum()), np.uint8)
         gather.copy_bytes(arena, rows, raw)
         is_open = int(trace["state"]) == layout.OPEN
@@ -272,8 +275,10 @@ class Assembler:
         if count == 0:
             return None
         meta = meta[:count]
+        rows = rows[: trace_ptr[count]]
+        self._keys.turn(rows)
         traces = TraceBatch(
-            rows=rows[: trace_ptr[count]],
+            rows=rows,
             trace_ptr=trace_ptr[: count + 1],
             reasons=meta[:, layout.META_REASON].astype(np.uint8),
             revisions=meta[:, layout.META_REVISION].copy(),

@@ -13,13 +13,14 @@ from typing import Any
 
 import jwt
 
+from analyzer.spans import TENANT_PATTERN
 from collector.auth.identity import Identity, Role
 from collector.auth.keys import KeySource
 from collector.telemetry import Snapshot
 
 ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
 LEEWAY_S = 30.0
-_TENANT = re.compile(r"[A-Za-z0-9._-]{1,128}", re.ASCII)
+_TENANT = re.compile(TENANT_PATTERN, re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)

@@ -116,4 +116,4 @@ def _attributes(answer: Answer, settings: ExportSettings, kind: str, rule: str, 
 
 
 def _finding_id(answer: Answer, settings: ExportSettings, rule: str, anchor: str) -> str:
-    return finding_id(settings.tenant, answer.trace_id, rule, anchor)
+    return finding_id(answer.tenant or settings.tenant, answer.trace_id, rule, anchor)

@@ -64,14 +64,14 @@ def sentry_events(explained: Explained, settings: SentrySettings) -> list[Outbox
         return []
     if int(answer.trace_id[-8:], 16) >= settings.sample_rate * 2**32:
         return []
-    event_id = digest(16, "sentry", answer.trace_id).hex()
+    event_id = digest(16, "sentry", answer.name).hex()
     event = json.dumps(_event(explained, settings, event_id), ensure_ascii=False, separators=(",", ":")).encode(
         "utf-8", "replace"
     )
     head = json.dumps({"event_id": event_id}).encode()
     item = json.dumps({"type": "event", "length": len(event), "content_type": "application/json"}).encode()
     payload = b"\n".join((head, item, event, b""))
-    return [OutboxItem(digest(16, "sentry", answer.trace_id), DESTINATION, Signal.LOGS, payload)]
+    return [OutboxItem(digest(16, "sentry", answer.name), DESTINATION, Signal.LOGS, payload)]
 
 
 def _event(explained: Explained, settings: SentrySettings, event_id: str) -> dict[str, Any]:

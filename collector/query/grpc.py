@@ -31,10 +31,11 @@ from collector.query.grpc_groups import GroupService
 from collector.query.grpc_incidents import IncidentService
 from collector.query.grpc_mapping import answer_to_proto, finding_to_proto, verdict_from_proto
 from collector.query.grpc_refusals import DOMAIN, GrpcCounters, abort, answer, greet
-from collector.query.lookup import MISSING, Look, look, read_trace_id
+from collector.query.lookup import MISSING, Look, look
 from collector.query.peer_words import HEADER
 from collector.query.peers import Vigil, look_everywhere
 from collector.query.watch import Wanted, Watcher, WatchHub
+from collector.trace_names import read_name
 
 LIMIT_DEFAULT = 100
 WORKERS_SPARE = 8  # threads beside those the watchers may hold
@@ -68,34 +69,35 @@ class RootCauseService(pb_grpc.RootCauseServiceServicer):
                 row, dropped_count = taken
                 response = pb.WatchResponse(finding=finding_to_proto(row), dropped_count=dropped_count)
                 if request.include_answer:
-                    self._add_answer(response, row.trace_id)
+                    self._add_answer(response, row.name)
                 yield response
         finally:
             self._hub.leave(watcher)
 
     def _get(self, request: pb.GetRequest, context: Any) -> pb.GetResponse:
-        trace_id = read_trace_id(request.trace_id)
+        name = read_name(request.trace_id)
         wait_s = request.wait.seconds + request.wait.nanos / 1e9
         if wait_s < 0:
             raise BadRequestError(f"wait is {wait_s} s; expected 0 or more", "wait")
-        found = self._wait_for(trace_id, min(wait_s, self._desk.settings.wait_max_s), context)
+        found = self._wait_for(name, min(wait_s, self._desk.settings.wait_max_s), context)
         if found.state == "unsure":
             raise OverloadedError(found.reason, "peers_silent", self._desk.settings.retry_after_s)
         if found.answer is None:
             title, advice = MISSING[found.state]
-            reason = found.reason or f"trace {found.trace_id} is {found.state}"
+            reason = found.reason or f"trace {found.name} is {found.state}"
             details = [
                 error_details_pb2.ErrorInfo(
                     reason=f"TRACE_{found.state.upper()}", domain=DOMAIN, metadata={"trace_id": found.trace_id}
                 )
             ]
-            abort(context, code_pb2.NOT_FOUND, f"{title}: {reason}; {advice}", details)
+            code = code_pb2.FAILED_PRECONDITION if found.state == "several" else code_pb2.NOT_FOUND
+            abort(context, code, f"{title}: {reason}; {advice}", details)
         return pb.GetResponse(answer=answer_to_proto(found.answer))
 
-    def _wait_for(self, trace_id: bytes, wait_s: float, context: Any) -> Look:
+    def _wait_for(self, name: bytes, wait_s: float, context: Any) -> Look:
         alone = any(key == HEADER and value for key, value in context.invocation_metadata())
         deadline = time.monotonic() + wait_s
-        vigil = Vigil(self._desk, trace_id, alone=alone)
+        vigil = Vigil(self._desk, name, alone=alone)
         while wait_s > 0:
             over = vigil.over()
             left = deadline - time.monotonic()
@@ -103,7 +105,7 @@ class RootCauseService(pb_grpc.RootCauseServiceServicer):
                 break
             if self._stopping.wait(min(self._desk.settings.poll_s, left)):
                 break
-        return look_everywhere(self._desk, trace_id, alone=alone)
+        return look_everywhere(self._desk, name, alone=alone)
 
     def _list(self, request: pb.ListRequest) -> pb.ListResponse:
         limit_max = self._desk.settings.findings_max
@@ -127,8 +129,8 @@ class RootCauseService(pb_grpc.RootCauseServiceServicer):
     def _enter(self, request: pb.WatchRequest) -> Watcher:
         return self._hub.enter(Wanted(request.service or None, _verdict(request.verdict), request.rule or None))
 
-    def _add_answer(self, response: pb.WatchResponse, trace_id: str) -> None:
-        found = look(self._desk, bytes.fromhex(trace_id))
+    def _add_answer(self, response: pb.WatchResponse, name: bytes) -> None:
+        found = look(self._desk, name)
         if found.answer is not None:
             response.answer.CopyFrom(answer_to_proto(found.answer))
 

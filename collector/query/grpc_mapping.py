@@ -109,6 +109,7 @@ def finding_to_proto(row: FindingRow) -> pb.Finding:
         rule=row.rule,
         probability=row.probability,
         summary=row.summary,
+        tenant=row.tenant,
     )
 
 

@@ -1,7 +1,8 @@
 """Asking peers: GET over HTTP/1.1, all at once, in bounded time and bytes, from one thread with an event loop.
 
-In: a trace id. Out: a `Reply` of every peer. No redirect is followed, no host is asked that is not configured, and the
-header says that whoever is asked asks no others. What peers say is checked here; it is no more trusted than telemetry.
+In: the name of a trace. Out: a `Reply` of every peer. No redirect is followed, no host is asked that is not configured,
+and the header says that whoever is asked asks no others. What peers say is checked here; it is no more trusted than
+telemetry.
 """
 
 from __future__ import annotations
@@ -89,16 +90,16 @@ class PeerCalls:
             self._loop.close()
         self._loop = self._thread = None
 
-    def ask_all(self, trace_id: str) -> list[Reply]:
+    def ask_all(self, name: str) -> list[Reply]:
         """Ask every peer for a sketch of what it holds; one reply each, this instance itself left out."""
-        fetched, missed = self._run(self._sketches(trace_id), self._timeout_s)
-        return [*self._read(fetched, trace_id, "sketch"), *missed]
+        fetched, missed = self._run(self._sketches(name), self._timeout_s)
+        return [*self._read(fetched, name, "sketch"), *missed]
 
-    def ask(self, peers: Iterable[str], trace_id: str, part: Part, timeout_s: float) -> list[Reply]:
+    def ask(self, peers: Iterable[str], name: str, part: Part, timeout_s: float) -> list[Reply]:
         """Ask some of them for a part of what they hold."""
         wanted = list(peers)
-        fetched = self._run(self._fetch_all(wanted, trace_id, part, timeout_s), timeout_s)
-        return self._read(fetched, trace_id, part)
+        fetched = self._run(self._fetch_all(wanted, name, part, timeout_s), timeout_s)
+        return self._read(fetched, name, part)
 
     def count_merged(self) -> None:
         """Count a trace whose spans were put together."""
@@ -126,19 +127,19 @@ class PeerCalls:
             task.cancel()
         await asyncio.gather(*others, return_exceptions=True)
 
-    async def _sketches(self, trace_id: str) -> tuple[dict[str, bytes | CallError], list[Reply]]:
+    async def _sketches(self, name: str) -> tuple[dict[str, bytes | CallError], list[Reply]]:
         now = asyncio.get_running_loop().time
         deadline = now() + self._timeout_s
         peers, missed = await self._addresses.current(self._timeout_s / 2)
-        return await self._fetch_all(peers, trace_id, "sketch", deadline - now()), missed
+        return await self._fetch_all(peers, name, "sketch", deadline - now()), missed
 
     async def _fetch_all(
-        self, peers: list[str], trace_id: str, part: Part, timeout_s: float
+        self, peers: list[str], name: str, part: Part, timeout_s: float
     ) -> dict[str, bytes | CallError]:
         if not peers:
             return {}
         bytes_max = SKETCH_BYTES_MAX if part == "sketch" else WHOLE_BYTES_MAX // len(peers)
-        path = f"/api/v1/traces/{trace_id}/held?part={part}"
+        path = f"/api/v1/traces/{name}/held?part={part}"
         tasks = {peer: asyncio.ensure_future(self._fetch(peer, path, bytes_max)) for peer in peers}
         await asyncio.wait(tasks.values(), timeout=max(timeout_s, 0.0))
         found: dict[str, bytes | CallError] = {}
@@ -178,13 +179,13 @@ class PeerCalls:
         finally:
             writer.transport.abort()
 
-    def _read(self, fetched: Mapping[str, bytes | CallError], trace_id: str, part: Part) -> list[Reply]:
+    def _read(self, fetched: Mapping[str, bytes | CallError], name: str, part: Part) -> list[Reply]:
         """Check what came, in the thread that asked: large answers must not hold up the loop."""
         replies = []
         outcomes = []
         for peer, came in fetched.items():
             try:
-                held = self._check(came, trace_id)
+                held = self._check(came, name)
             except CallError as error:
                 outcomes.append(error.kind)
                 replies.append(Reply(peer, failure=str(error)))
@@ -200,7 +201,7 @@ class PeerCalls:
             self._counts.update(sample("query_peer_replies", outcome) for outcome in outcomes)
         return replies
 
-    def _check(self, came: bytes | CallError, trace_id: str) -> Held:
+    def _check(self, came: bytes | CallError, name: str) -> Held:
         if isinstance(came, CallError):
             raise came
         try:
@@ -212,7 +213,7 @@ class PeerCalls:
             raise CallError("unreadable", f"its answer cannot be read (at {where}); is it a firstfault?") from error
         except ValueError as error:
             raise CallError("unreadable", "its answer holds what no answer can") from error
-        if held.answer is not None and held.answer.trace_id != trace_id:
+        if held.answer is not None and held.answer.name != name:
             raise CallError("unreadable", "it answered for another trace")
         return held
 

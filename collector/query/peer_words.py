@@ -6,12 +6,14 @@ In: a look of this instance, or the JSON of another. Out: a `Held`. Values only.
 from __future__ import annotations
 
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from analyzer.findings import Answer, AskedPeer
+from collector.trace_names import NAMESAKES_MAX, TEXT_PATTERN
 
 HEADER = "x-firstfault-peer"  # who asks; whoever is asked with it asks no others
 Part = Literal["sketch", "whole", "merged"]
@@ -50,6 +52,8 @@ class Held(BaseModel):
     span_count: int = Field(0, ge=0, le=2**48)
     root_seen: bool = False
     spans_kept: bool = False
+    # Names under which traces of this id are kept, when it is unknown without a tenant.
+    namesakes: list[Annotated[str, StringConstraints(pattern=TEXT_PATTERN)]] = Field([], max_length=NAMESAKES_MAX)
     answer: Answer | None = None
     spans: bytes | None = None  # ExportTraceServiceRequest; base64 in JSON
     logs: bytes | None = None  # ExportLogsServiceRequest
@@ -67,7 +71,13 @@ class Held(BaseModel):
 
 
 def held_from(
-    identity: Identity, state: str, reason: str, answer: Answer | None, spans: bytes | None, logs: bytes | None
+    identity: Identity,
+    state: str,
+    reason: str,
+    answer: Answer | None,
+    spans: bytes | None,
+    logs: bytes | None,
+    namesakes: Sequence[str] = (),
 ) -> Held:
     """Say all of what this instance holds; cut to a sketch with `sketch`."""
     completeness = answer.completeness if answer is not None else None
@@ -85,6 +95,7 @@ def held_from(
             "answer": answer,
             "spans": spans,
             "logs": logs,
+            "namesakes": namesakes,
         }
     )
 

@@ -155,7 +155,7 @@ def problem_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
         400: "The request cannot be read; `errors` names each fault",
         404: "Not here; `type` says which thing",
         406: "None of the accepted types can be made",
-        409: "There is no room for it; `detail` says which bound",
+        409: "There is no room for it, or its id stands for several; `detail` says which",
         410: "It was here; `type` says what happened to it",
         412: "It was changed since it was read; read it again",
         413: "The body is too large",

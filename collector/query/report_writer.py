@@ -11,7 +11,6 @@ from fastapi import Path
 
 from collector.errors import OverloadedError
 from collector.query.desk import Desk, ReportFormat
-from collector.query.lookup import read_trace_id
 from collector.query.models import TRACE_ID
 from collector.query.models_groups import GROUP_ID
 from collector.query.models_incidents import INCIDENT_ID
@@ -19,14 +18,15 @@ from collector.query.peers import look_everywhere
 from collector.query.problems import ProblemError, not_here
 from collector.query.rest_groups import group_not_known, read_group_id
 from collector.query.rest_missing import require_answer, require_incident
+from collector.trace_names import TEXT_PATTERN, read_name
 
 # Named by alias: routes that share a function take any of them.
 TraceId = Annotated[
     str,
     Path(
         alias="trace_id",
-        pattern="^[0-9a-fA-F]{32}$",
-        description="32 hex digits, either case",
+        pattern=TEXT_PATTERN,
+        description="32 hex digits, either case; behind them `@tenant` when a credential with a tenant sent it",
         openapi_examples={"trace": {"value": TRACE_ID}},
     ),
 ]
@@ -49,7 +49,7 @@ class ReportWriter:
         """From the answer, and the spans where they are kept. `alone`: peers are not asked."""
         if self._desk.report_trace is None:
             raise _no_reports()
-        found = look_everywhere(self._desk, read_trace_id(trace_id), alone=alone)
+        found = look_everywhere(self._desk, read_name(trace_id), alone=alone)
         answer = require_answer(found, self._desk.settings.retry_after_s)
         otlp = found.found.trace_otlp if found.found else None
         logs = found.found.logs_otlp if found.found else None

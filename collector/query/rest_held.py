@@ -11,12 +11,12 @@ import anyio
 from fastapi import APIRouter, Header, Query, Response
 
 from collector.query.desk import Desk
-from collector.query.lookup import read_trace_id
 from collector.query.models import HELD_EXAMPLE, body_of
 from collector.query.peer_words import HEADER, Held
 from collector.query.peers import hold
 from collector.query.problems import harmless, problem_responses
 from collector.query.rest_traces import TraceId
+from collector.trace_names import read_name
 
 
 def held_routes(desk: Desk) -> APIRouter:
@@ -49,7 +49,7 @@ def held_routes(desk: Desk) -> APIRouter:
         if asker == desk.identity.instance:  # this instance has met itself
             found = Held(name=desk.identity.name, instance=desk.identity.instance, state="unknown")
         else:
-            found = await anyio.to_thread.run_sync(hold, desk, read_trace_id(trace_id), part, limiter=limiter(part))
+            found = await anyio.to_thread.run_sync(hold, desk, read_name(trace_id), part, limiter=limiter(part))
         body = harmless(found.model_dump_json().encode())
         return Response(body, 200, {"Cache-Control": "no-store"}, "application/json")
 

@@ -12,6 +12,8 @@ from collector.query.incidents import NOT_KNOWN, read_incident_id
 from collector.query.lookup import MISSING, Look
 from collector.query.problems import ProblemError
 
+_STATUS = {"unknown": 404, "several": 409}
+
 
 def require_answer(found: Look, retry_after_s: int) -> Answer:
     """Return the answer of a look.
@@ -19,7 +21,7 @@ def require_answer(found: Look, retry_after_s: int) -> Answer:
     Raises
     ------
     ProblemError
-        404 unknown, 410 expired or dropped, 503 unknown here while a peer does not say what it holds.
+        404 unknown, 409 several, 410 expired or dropped, 503 unknown here while a peer does not say what it holds.
     """
     if found.answer is not None:
         return found.answer
@@ -31,17 +33,17 @@ def require_answer(found: Look, retry_after_s: int) -> Answer:
             "peers_silent",
             title,
             found.reason,
-            found=found.trace_id,
+            found=found.name,
             expected="a word of every instance that query.peers names",
             do=advice,
             headers=again,
         )
     raise ProblemError(
-        404 if found.state == "unknown" else 410,
+        _STATUS.get(found.state, 410),
         f"trace_{found.state}",
         title,
-        found.reason or f"trace {found.trace_id} is {found.state}",
-        found=found.trace_id,
+        found.reason or f"trace {found.name} is {found.state}",
+        found=found.name,
         expected="the id of a trace that was sent here and is still kept",
         do=advice,
         headers=again if found.state == "unknown" else {},

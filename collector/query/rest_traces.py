@@ -17,7 +17,7 @@ from starlette.concurrency import run_in_threadpool
 from analyzer.findings import Answer
 from analyzer.service_graph import Graph, to_dot, to_json, to_mermaid
 from collector.query.desk import Desk
-from collector.query.lookup import Look, read_trace_id
+from collector.query.lookup import Look
 from collector.query.models import (
     ANSWER_EXAMPLE,
     GRAPH_EXAMPLE,
@@ -33,12 +33,13 @@ from collector.query.peer_words import HEADER
 from collector.query.peers import Vigil, look_everywhere
 from collector.query.problems import ProblemError, harmless, json_bytes, not_here, problem_responses
 from collector.query.rest_missing import require_answer
+from collector.trace_names import TEXT_PATTERN, read_name
 
 TraceId = Annotated[
     str,
     Path(
-        pattern="^[0-9a-fA-F]{32}$",
-        description="32 hex digits, either case",
+        pattern=TEXT_PATTERN,
+        description="32 hex digits, either case; behind them `@tenant` when a credential with a tenant sent it",
         openapi_examples={"trace": {"value": TRACE_ID}},
     ),
 ]
@@ -81,7 +82,7 @@ def trace_routes(desk: Desk, stopping: threading.Event) -> APIRouter:
             200: body_of(Answer, ANSWER_EXAMPLE, "The answer: a finding, or clean. `ETag` changes with the revision"),
             202: body_of(Answer, OPEN_EXAMPLE, "The trace is still open; the answer so far. `Retry-After` says when"),
             304: {"description": "The answer is still the one of If-None-Match"},
-            **problem_responses(400, 404, 410, 503),
+            **problem_responses(400, 404, 409, 410, 503),
         },
     )
     async def root_cause(
@@ -101,7 +102,7 @@ def trace_routes(desk: Desk, stopping: threading.Event) -> APIRouter:
         instance did not say whether it is there.
         """
         wait_s = min(wait, settings.wait_max_s)
-        found = await _wait_for(desk, request, read_trace_id(trace_id), wait_s, bool(asker), stopping)
+        found = await _wait_for(desk, request, read_name(trace_id), wait_s, bool(asker), stopping)
         answer = require_answer(found, settings.retry_after_s)
         body = harmless(answer.model_dump_json().encode())
         if found.state == "open":
@@ -116,7 +117,7 @@ def trace_routes(desk: Desk, stopping: threading.Event) -> APIRouter:
         responses={
             200: body_of(ServiceGraph, GRAPH_EXAMPLE, "The graph; DOT or Mermaid text when asked for"),
             304: {"description": "The graph is still the one of If-None-Match"},
-            **problem_responses(400, 404, 406, 410, 501, 503),
+            **problem_responses(400, 404, 406, 409, 410, 501, 503),
         },
     )
     def graph(
@@ -145,7 +146,7 @@ def trace_routes(desk: Desk, stopping: threading.Event) -> APIRouter:
         responses={
             200: body_of(SpanPage, SPANS_EXAMPLE, "A page of spans"),
             304: {"description": "The page is still the one of If-None-Match"},
-            **problem_responses(400, 404, 410, 503),
+            **problem_responses(400, 404, 409, 410, 503),
         },
     )
     def spans(
@@ -216,30 +217,30 @@ def choose_format(wanted: str | None, accept: str | None) -> str:
 
 
 async def _wait_for(
-    desk: Desk, request: Request, trace_id: bytes, wait_s: float, alone: bool, stopping: threading.Event
+    desk: Desk, request: Request, name: bytes, wait_s: float, alone: bool, stopping: threading.Event
 ) -> Look:
     """Look until the verdict is there or the time is over; holds no thread while it waits."""
     loop = asyncio.get_running_loop()
     deadline = loop.time() + wait_s
-    vigil = Vigil(desk, trace_id, alone=alone)
+    vigil = Vigil(desk, name, alone=alone)
     while wait_s > 0 and not stopping.is_set():
         over = await run_in_threadpool(vigil.over)
         left = deadline - loop.time()
         if over or left <= 0 or await request.is_disconnected():
             break
         await asyncio.sleep(min(desk.settings.poll_s, left))
-    return await run_in_threadpool(look_everywhere, desk, trace_id, alone=alone)
+    return await run_in_threadpool(look_everywhere, desk, name, alone=alone)
 
 
 def _require_spans(desk: Desk, trace_id: str, alone: bool) -> tuple[Look, bytes]:
-    found = look_everywhere(desk, read_trace_id(trace_id), alone=alone)
+    found = look_everywhere(desk, read_name(trace_id), alone=alone)
     if found.state == "open":
         raise ProblemError(
             404,
             "trace_open",
             "Trace still open",
             "its spans can be shown when it is decided",
-            found=found.trace_id,
+            found=found.name,
             expected="a trace that has been decided",
             do="ask again after the time in Retry-After; /root-cause has the answer so far",
             headers={"Retry-After": str(desk.settings.retry_after_s)},
@@ -252,7 +253,7 @@ def _require_spans(desk: Desk, trace_id: str, alone: bool) -> tuple[Look, bytes]
             "spans_not_kept",
             "Spans not kept",
             "the trace was analysed, but its spans were not kept: it had nothing to say, or retention took them",
-            found=found.trace_id,
+            found=found.name,
             expected="a trace with a finding, or one of the clean traces that are kept",
             do="keep more clean traces with storage.clean_traces_per_second",
         )

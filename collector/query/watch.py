@@ -83,7 +83,7 @@ class WatchHub:
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
         self._watchers: list[Watcher] = []
-        self._seen: OrderedDict[tuple[str, int], None] = OrderedDict()
+        self._seen: OrderedDict[tuple[bytes, int], None] = OrderedDict()
         self._lock = threading.Lock()  # of the watchers and of what was seen
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
@@ -149,13 +149,13 @@ class WatchHub:
         cursor = None
         for _ in range(PAGES_MAX):
             page = self._desk.store.findings(FindingQuery(limit=PAGE_ROWS, cursor=cursor))
-            unseen = [row for row in page.rows if (row.trace_id, row.revision) not in self._seen]
+            unseen = [row for row in page.rows if (row.name, row.revision) not in self._seen]
             fresh += unseen
             cursor = page.next_cursor
             if cursor is None or not unseen:
                 break
         for row in reversed(fresh):
-            self._seen[(row.trace_id, row.revision)] = None
+            self._seen[(row.name, row.revision)] = None
             for watcher in self._watchers:
                 if watcher.wanted.fits(row):
                     watcher.put(row)

@@ -19,8 +19,8 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from collector.store.packing import ID_BYTES
 from collector.store.schema import Decision
+from collector.trace_names import ID_BYTES
 
 FOLD_IDS = 65_536  # 1 MiB of exact ids, searched in under a millisecond
 RECENT_ROWS_MAX = 256  # small puts are joined, or a quiet night would leave 65,536 rows to search

@@ -1,6 +1,6 @@
 """Findings, newest first, over all hour files.
 
-In: a `FindingQuery`. Out: one page and the cursor of the next. Order is (start_ns, trace id), so a page
+In: a `FindingQuery`. Out: one page and the cursor of the next. Order is (start_ns, name of the trace), so a page
 neither repeats nor skips a finding when others arrive meanwhile. It never reads an answer.
 """
 
@@ -12,14 +12,16 @@ from itertools import islice
 from typing import Any
 
 from collector.contracts import FindingPage, FindingQuery, FindingRow
-from collector.errors import BadRequestError
+from collector.errors import BadRequestError, PermanentError
 from collector.store.hours import HourFiles
-from collector.store.packing import ID_BYTES
+from collector.store.packing import NAME_BYTES_MAX, trace_key
+from collector.trace_names import ID_BYTES, NAMESAKES_MAX, split_name
 
 LIMIT_MAX = 1000
 CHUNK_ROWS = 64  # rows taken of a file at a time; a page rarely needs more of one hour
 KEYS_MAX = 500  # SQLite takes 999 bound values in its oldest builds
 _MAX_NS = 2**63 - 1
+_CURSOR_CHARS_MAX = 21 + 2 * NAME_BYTES_MAX
 _COLUMNS = (
     "start_ns, trace_id, revision, end_ns, root_service, root_operation, verdict,"
     " entity_kind, entity_name, service, rule, probability, summary, tk"
@@ -54,9 +56,28 @@ def list_findings(files: HourFiles, query: FindingQuery) -> FindingPage:
     )
 
 
+def list_namesakes(files: HourFiles, trace_id: bytes) -> list[bytes]:
+    """Return names under which a trace of this id is kept, `NAMESAKES_MAX` at most.
+
+    Raises
+    ------
+    PermanentError
+        The id is not 16 bytes long.
+    """
+    key, found = trace_key(trace_id), set[bytes]()
+    for hour in files.scan():
+        rows = files.read(
+            hour,
+            "SELECT DISTINCT trace_id FROM trace_result WHERE tk = ? AND substr(trace_id, 1, 16) = ? LIMIT ?",
+            (key, trace_id, NAMESAKES_MAX),
+        )
+        found |= {name for (name,) in rows}
+    return sorted(found)[:NAMESAKES_MAX]
+
+
 def _newest_first(item: _Row) -> tuple[int, bytes]:
     _, row = item
-    return -row[0], bytes(255 - byte for byte in row[1])
+    return -row[0], bytes(255 - byte for byte in row[1]) + b"\xff"  # of two that begin alike the longer stands first
 
 
 def _rows(files: HourFiles, hour: int, query: FindingQuery, after: tuple[int, bytes]) -> Iterator[_Row]:
@@ -91,12 +112,12 @@ def _latest(files: HourFiles, hours: list[int], group: list[_Row]) -> list[_Row]
         for start in range(0, len(keys), KEYS_MAX):
             part = keys[start : start + KEYS_MAX]
             marks = ",".join("?" * len(part))
-            for trace_id, revision in files.read(
+            for name, revision in files.read(
                 newer,
                 f"SELECT trace_id, revision FROM trace_result WHERE tk IN ({marks})",  # noqa: S608 - question marks
                 part,
             ):
-                newer_ones.setdefault(trace_id, []).append((newer, revision))
+                newer_ones.setdefault(name, []).append((newer, revision))
     return [
         (hour, row)
         for hour, row in group
@@ -105,8 +126,9 @@ def _latest(files: HourFiles, hours: list[int], group: list[_Row]) -> list[_Row]
 
 
 def _finding(row: _Row) -> FindingRow:
-    start_ns, trace_id, revision, end_ns, *rest = row
-    return FindingRow(trace_id.hex(), revision, start_ns, end_ns, *rest[:-1])
+    start_ns, name, revision, end_ns, *rest = row
+    trace_id, tenant = split_name(name)
+    return FindingRow(*(trace_id.hex(), revision, start_ns, end_ns, *rest[:-1], tenant))
 
 
 def _write_cursor(item: _Row) -> str:
@@ -116,12 +138,15 @@ def _write_cursor(item: _Row) -> str:
 
 def _read_cursor(text: str) -> tuple[int, bytes]:
     try:
-        start, _, trace = text.partition(".")
-        found = int(start), bytes.fromhex(trace)
-    except ValueError:
-        found = 0, b""
-    if len(found[1]) != ID_BYTES or abs(found[0]) > _MAX_NS or len(text) > 64:
+        if len(text) > _CURSOR_CHARS_MAX:
+            raise ValueError
+        start, _, name = text.partition(".")
+        found = int(start), bytes.fromhex(name)
+        trace_key(found[1])
+        if abs(found[0]) > _MAX_NS:
+            raise ValueError
+    except (ValueError, PermanentError):
         raise BadRequestError(
             f"cursor {text[:64]!r} was not made by this server; expected next_cursor of a page", "bad_query"
-        )
+        ) from None
     return found

@@ -16,6 +16,7 @@ from analyzer.findings import Answer
 from analyzer.incident_words import Incident
 from collector.contracts import OutboxItem, StoredTrace
 from collector.errors import PermanentError
+from collector.trace_names import ID_BYTES
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -24,7 +25,7 @@ else:
 
 LEVEL = 3  # 8.1 KB of a trace -> 1.9 KB at 500 k spans/s; higher levels gain little (ecosystem.md 2.2)
 UNPACKED_BYTES_MAX = 512 * 2**20  # no blob of ours comes near; a damaged frame header may say anything
-ID_BYTES = 16
+NAME_BYTES_MAX = ID_BYTES + 1 + 128
 INTEGER_MAX = 2**63 - 1
 
 Columns = tuple[int, bytes, int, int, int, str, str, str, str, str, str, str, str, float, str, bytes]
@@ -34,17 +35,19 @@ class UnreadableBlobError(Exception):
     """A frame is damaged; the row it stands in is lost, its neighbours are not."""
 
 
-def trace_key(trace_id: bytes) -> int:
+def trace_key(name: bytes) -> int:
     """Return the first 8 bytes as the signed integer of column `tk`.
 
     Raises
     ------
     PermanentError
-        The id is not 16 bytes long.
+        The id in it is not 16 bytes long, or too much is behind it.
     """
-    if len(trace_id) != ID_BYTES:
-        raise PermanentError(f"trace id has {len(trace_id)} bytes; expected {ID_BYTES}", "bad_trace_id")
-    return int.from_bytes(trace_id[:8], "big", signed=True)
+    if not (len(name) == ID_BYTES or (name[ID_BYTES : ID_BYTES + 1] == b"@" and len(name) <= NAME_BYTES_MAX)):
+        raise PermanentError(
+            f"trace id has {len(name)} bytes; expected {ID_BYTES}, or those and @tenant", "bad_trace_id"
+        )
+    return int.from_bytes(name[:8], "big", signed=True)
 
 
 class Packer:
@@ -63,8 +66,8 @@ class Packer:
         answer = trace.answer
         first = answer.root_causes[0] if answer.root_causes else None
         return (
-            trace_key(trace.trace_id),
-            trace.trace_id,
+            trace_key(trace.name),
+            trace.name,
             answer.revision,
             integer(answer.start_ns),
             integer(answer.end_ns),

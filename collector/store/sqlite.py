@@ -41,24 +41,22 @@ from collector.errors import OverloadedError, PermanentError
 from collector.store import outbox
 from collector.store.counters import StoreCounters
 from collector.store.database import error_code, transaction
+from collector.store.decided import decided
 from collector.store.group_shelf import GroupShelf
 from collector.store.hours import HOUR_NS, HourFiles
 from collector.store.incident_shelf import IncidentShelf
-from collector.store.listing import list_findings
+from collector.store.listing import list_findings, list_namesakes
 from collector.store.meta import MetaFile
 from collector.store.ownership import Ownership
 from collector.store.packing import Packer, UnreadableBlobError, trace_key, unpack, unpack_answer
 from collector.store.retention import Quota, Retention
 from collector.store.schema import Decision, OutboxState
 from collector.store.writing import HourWriter, Packed
+from collector.trace_names import digest_of, text_of
 
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
-UNTOLD = (
-    "something was wrong with it that was not told: so much failed at once that there was no time to say what, "
-    "or saying it failed, which is in the log; its spans were not kept"
-)
 
 
 class SqliteStore(IncidentShelf, GroupShelf):
@@ -142,10 +140,13 @@ class SqliteStore(IncidentShelf, GroupShelf):
                 added = self._writer.write(hour, packed)
                 self._pending[hour] = self._pending.get(hour, 0) + added
             decided = {
-                Decision.STORED: [trace.trace_id for trace in packed],
-                Decision.CLEAN: clean_trace_ids,
-                Decision.PARTIAL: partial_trace_ids,
-                Decision.UNTOLD: untold_trace_ids,
+                decision: [digest_of(name) for name in names]
+                for decision, names in (
+                    (Decision.STORED, [trace.name for trace in packed]),
+                    (Decision.CLEAN, clean_trace_ids),
+                    (Decision.PARTIAL, partial_trace_ids),
+                    (Decision.UNTOLD, untold_trace_ids),
+                )
             }
             if any(decided.values()) or rollups or edges:
                 self._meta.write(lambda meta: meta.add(decided, rollups, edges, now_ns))
@@ -155,14 +156,14 @@ class SqliteStore(IncidentShelf, GroupShelf):
         """Compress outside the lock. One trace that cannot be written must not keep its neighbours out."""
         try:
             return Packed(
-                trace.trace_id,
+                trace.name,
                 self._packer.columns(trace),
                 self._packer.blobs(trace),
                 [self._packer.message(item) for item in trace.exports],
             )
         except (ValueError, TypeError, PermanentError):
             self._counters.unpackable_traces += 1
-            _log_unpackable(trace.trace_id)
+            _log_unpackable(trace.name)
             return None
 
     def retain(self, now_ns: int) -> None:
@@ -244,8 +245,8 @@ class SqliteStore(IncidentShelf, GroupShelf):
 
     # -- reading -----------------------------------------------------------------------------
 
-    def find(self, trace_id: bytes) -> Found:
-        """Say what is known of a trace id.
+    def find(self, name: bytes) -> Found:
+        """Say what is known of a trace by its name (collector.trace_names).
 
         Raises
         ------
@@ -254,30 +255,23 @@ class SqliteStore(IncidentShelf, GroupShelf):
         OverloadedError
             The disk does not read.
         """
-        key = trace_key(trace_id)
+        key = trace_key(name)
         with self._guard():
             for hour in self._files.scan():
                 rows = self._files.read(
                     hour,
                     "SELECT answer, traces_otlp, logs_otlp FROM trace_result LEFT JOIN trace_blob USING (id)"
                     " WHERE tk = ? AND trace_id = ?",
-                    (key, trace_id),
+                    (key, name),
                 )
                 if rows:
                     return self._unpacked(rows[0])
-            if self._meta.read(lambda meta: meta.holds(Decision.STORED, trace_id), False):
-                return Found("expired", reason="it was kept, and has left: retention, or a file that could not be read")
-            # Before "clean": a part of it that went wrong is not made good by another that went well.
-            if self._meta.read(lambda meta: meta.holds(Decision.UNTOLD, trace_id), False):
-                return Found("dropped", reason=UNTOLD)
-            if self._meta.read(lambda meta: meta.holds(Decision.CLEAN, trace_id), False):
-                return Found("clean", reason="it was analysed and nothing was wrong with it; its spans were not kept")
-            # Behind "clean": who has seen the whole trace knows better than who had a part of it.
-            if self._meta.read(lambda meta: meta.holds(Decision.PARTIAL, trace_id), False):
-                return Found(
-                    "partial", reason="spans are missing; nothing was wrong with what came, which was not kept"
-                )
-        return Found("unknown", reason="no span of this trace was seen within retention")
+            return decided(self._meta, name)
+
+    def namesakes(self, trace_id: bytes) -> list[bytes]:
+        """Names under which a trace of this id is kept, of whichever tenants; raises as `find` does."""
+        with self._guard():
+            return list_namesakes(self._files, trace_id)
 
     def _unpacked(self, row: tuple[bytes, bytes | None, bytes | None]) -> Found:
         try:
@@ -389,6 +383,6 @@ class SqliteStore(IncidentShelf, GroupShelf):
             self._ownership.release()
 
 
-def _log_unpackable(trace_id: Any) -> None:
-    shown = trace_id.hex() if isinstance(trace_id, bytes) else repr(trace_id)[:64]
+def _log_unpackable(name: Any) -> None:
+    shown = text_of(name) if isinstance(name, bytes) else repr(name)[:64]
     logger.exception("trace %s cannot be written and is left out", shown)

@@ -37,7 +37,7 @@ class Counters(Protocol):
 class Packed:
     """One trace, ready to be written."""
 
-    trace_id: bytes
+    name: bytes
     columns: Columns
     blobs: tuple[bytes | None, bytes | None]
     exports: Sequence[OutboxItem]
@@ -113,16 +113,16 @@ class HourWriter:
             fresh: dict[bytes, Packed] = {}
             for trace in traces:
                 here = _here(db, trace)
-                known = [earlier.get(trace.trace_id, -1), *(revision for _, revision in here)]
-                if trace.trace_id in fresh:
-                    known.append(fresh[trace.trace_id].revision)
+                known = [earlier.get(trace.name, -1), *(revision for _, revision in here)]
+                if trace.name in fresh:
+                    known.append(fresh[trace.name].revision)
                 if max(known) >= trace.revision:
                     written.known += 1
                     continue
                 written.stored += 1
                 written.replaced += max(known) >= 0
                 _delete(db, [row_id for row_id, _ in here])
-                fresh[trace.trace_id] = trace
+                fresh[trace.name] = trace
             rows = list(fresh.values())
             db.executemany(
                 f"INSERT INTO trace_result VALUES ({_MARKS})",  # noqa: S608 - question marks
@@ -132,7 +132,7 @@ class HourWriter:
                 "INSERT INTO trace_blob VALUES (?, ?, ?)",
                 [(last + n, *trace.blobs) for n, trace in enumerate(rows, 1) if any(trace.blobs)],
             )
-            sent = self._sent(hour, [trace for trace in rows if trace.trace_id in earlier])
+            sent = self._sent(hour, [trace for trace in rows if trace.name in earlier])
             written.added = outbox.insert(
                 db,
                 (item for trace in rows for item in trace.exports if (item.destination, item.key) not in sent),
@@ -142,17 +142,17 @@ class HourWriter:
     def _earlier(self, hour: int, traces: Sequence[Packed]) -> dict[bytes, int]:
         """Highest revision of each trace in the files before."""
         revisions: dict[bytes, int] = {}
-        keys = [trace_key(trace.trace_id) for trace in traces]
+        keys = [trace_key(trace.name) for trace in traces]
         for file in self._before(hour):
             for start in range(0, len(keys), KEYS_MAX):
                 part = keys[start : start + KEYS_MAX]
                 marks = ",".join("?" * len(part))
-                for trace_id, revision in self._files.read(
+                for name, revision in self._files.read(
                     file,
                     f"SELECT trace_id, revision FROM trace_result WHERE tk IN ({marks})",  # noqa: S608 - question marks
                     part,
                 ):
-                    revisions[trace_id] = max(revision, revisions.get(trace_id, -1))
+                    revisions[name] = max(revision, revisions.get(name, -1))
         return revisions
 
     def _sent(self, hour: int, traces: Iterable[Packed]) -> set[tuple[str, bytes]]:
@@ -177,7 +177,7 @@ class HourWriter:
 def _here(db: sqlite3.Connection, trace: Packed) -> list[tuple[int, int]]:
     return db.execute(
         "SELECT id, revision FROM trace_result WHERE tk = ? AND trace_id = ?",
-        (trace.columns[0], trace.trace_id),
+        (trace.columns[0], trace.name),
     ).fetchall()
 
 

@@ -1,16 +1,19 @@
 """Writes the tenant of a credential into a request, where attributes of a resource stand.
 
-In: a request that the guard has passed. Out: the same with `tenant.id` as the last attribute of every resource: of
-equal keys the last wins, so what a client says there itself does not count. Nothing else is decoded or moved.
+In: a request that the guard has passed. Out: the same with two more attributes at the end of every resource: of equal
+keys the last wins, so what a client says there itself does not count. `tenant.id` is for people; `firstfault.tenant`,
+which nobody has by accident, keeps traces apart. Nothing else is decoded or moved.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
+from analyzer.spans import RESOURCE_KEYS
+from analyzer.strings import BLOB_LENGTH_MAX
 from collector.errors import BadRequestError
 
-TENANT_KEY = "tenant.id"
+TENANT_KEYS = (RESOURCE_KEYS["tenant"][0], RESOURCE_KEYS["owner"][0])
 _GROUP, _RESOURCE, _ATTRIBUTE, _LENGTHS = 1, 1, 0x0A, 2  # ResourceSpans and ResourceLogs have the same numbers
 
 
@@ -20,10 +23,11 @@ def stamp_tenant(payload: bytes, tenant: str) -> bytes:
     Raises
     ------
     BadRequestError
-        It is not protobuf; the guard lets none such through.
+        It is not protobuf (the guard lets none such through), or a resource is larger than the engine reads: it would
+        be nobody's there.
     """
-    attribute = _message(0x0A, TENANT_KEY.encode()) + _message(0x12, _message(0x0A, tenant.encode()))
-    stamp = _message(_ATTRIBUTE, attribute)
+    value = _message(0x12, _message(0x0A, tenant.encode()))
+    stamp = b"".join(_message(_ATTRIBUTE, _message(0x0A, key.encode()) + value) for key in TENANT_KEYS)
     whole = memoryview(payload)
     pieces: list[bytes | memoryview] = []
     for number, kind, start, body, end in _fields(whole):
@@ -40,6 +44,11 @@ def _group(group: memoryview, stamp: bytes) -> bytes:
     found = False
     for number, kind, start, body, end in _fields(group):
         if number == _RESOURCE and kind == _LENGTHS:
+            if end - body + len(stamp) > BLOB_LENGTH_MAX:
+                raise BadRequestError(
+                    f"a resource has {end - body} bytes; expected at most {BLOB_LENGTH_MAX - len(stamp)}. Send less with it.",
+                    "resource_too_large",
+                )
             pieces.append(_message(0x0A, bytes(group[body:end]) + stamp))
             found = True
         else:

@@ -125,7 +125,7 @@ def plain(folder: Path, traces: list[StoredTrace], rng: random.Random) -> None:
         began = time.perf_counter()
         db.execute("BEGIN")
         for trace in traces[first : first + BATCH]:
-            key = trace.trace_id.hex()
+            key = trace.name.hex()
             db.execute(
                 "INSERT INTO finding VALUES (?, ?, ?)", (key, trace.answer.start_ns, trace.answer.model_dump_json())
             )

@@ -145,7 +145,7 @@ def on_request(house: House, trace_id: bytes) -> Answer | None:
 
 def test_who_asks_finds_what_everybody_finds_and_a_group_that_is_kept(busy: Counting):
     brief = [stored for stored in busy.shelf.traces if stored.answer.status_reason == NOT_EXPLAINED]
-    first = {stored.trace_id: on_request(busy, stored.trace_id) for stored in brief}
+    first = {stored.name: on_request(busy, stored.name) for stored in brief}
     busy.after(2)
 
     for seed in range(300):  # more is learned meanwhile
@@ -199,7 +199,7 @@ def test_a_late_span_follows_what_was_kept_on_request(monkeypatch: pytest.Monkey
     house.send(Drawing(drawing.spans[2:], drawing.trace_id))
     house.after(30)
 
-    told = [stored.answer for stored in house.shelf.traces if stored.trace_id == drawing.trace_id]
+    told = [stored.answer for stored in house.shelf.traces if stored.name == drawing.trace_id]
 
     assert [answer.revision for answer in told] == [1, 2, 3]
     assert told[1] == asked
@@ -213,7 +213,7 @@ def test_words_for_who_asks_for_everything_have_an_end(monkeypatch: pytest.Monke
     for seed in range(3):
         house.send(draw(FAILING, seed=seed))
     house.after(30)
-    brief = [stored.trace_id for stored in house.shelf.traces if stored.answer.status_reason == NOT_EXPLAINED]
+    brief = [stored.name for stored in house.shelf.traces if stored.answer.status_reason == NOT_EXPLAINED]
 
     answers = [house.pipeline.on_request.explain(trace_id) for trace_id in brief]
 
@@ -228,9 +228,9 @@ def test_an_answer_nobody_keeps_names_no_group_nobody_keeps(monkeypatch: pytest.
     asked: list[bytes] = []
     store.ask_engine = lambda trace_id, timeout_s: asked.append(trace_id)
 
-    found = store.find(house.shelf.traces[1].trace_id).answer
+    found = store.find(house.shelf.traces[1].name).answer
 
-    assert asked == [house.shelf.traces[1].trace_id]
+    assert asked == [house.shelf.traces[1].name]
     assert found is not None
     assert (found.status, found.group) == ("finding", None)
     store.close()
@@ -241,7 +241,7 @@ def test_the_memory_of_what_was_kept_is_bounded(busy: Counting, monkeypatch: pyt
     brief = [stored for stored in busy.shelf.traces if stored.answer.status_reason == NOT_EXPLAINED]
 
     for stored in brief[:9]:
-        on_request(busy, stored.trace_id)
+        on_request(busy, stored.name)
 
     assert len(busy.pipeline.on_request) == 3
     assert pipeline_samples(busy.pipeline.counts)["analyzer_evicted_keys|asked"] == 6

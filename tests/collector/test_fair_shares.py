@@ -32,7 +32,7 @@ def flooded(house: House, flood: list[Drawing], beside: Drawing) -> tuple[Answer
                 house.send(beside)
         house.after(TURN_S)
     house.after(30)
-    answers = {stored.trace_id: stored.answer for stored in house.shelf.traces}
+    answers = {stored.name: stored.answer for stored in house.shelf.traces}
     told = [answers[one.trace_id] for one in flood if one.trace_id in answers]
     return answers.get(beside.trace_id), sum(answer.status == "finding" for answer in told)
 
@@ -84,7 +84,7 @@ def test_in_a_batch_whole_traces_come_first_and_each_kind_in_turn():
 
     house.after(30)
 
-    told = [stored.trace_id for stored in house.shelf.traces]
+    told = [stored.name for stored in house.shelf.traces]
     assert told == [first.trace_id, page.trace_id, second.trace_id, lost.trace_id]
 
 

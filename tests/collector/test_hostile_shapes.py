@@ -230,16 +230,3 @@ def test_31_a_lone_surrogate_in_json_does_not_pass_unseen():
         translate_json(payload, Signal.TRACES, RequestLimits())
 
     assert "JSON" in str(caught.value)
-
-
-def test_40_the_same_id_in_two_stores_is_two_traces(tmp_path: Any):
-    """Tenants are separate stores until they are a setting: nothing of one is seen in the other."""
-    from collector.contracts import StoredTrace
-    from collector.store.sqlite import SqliteStore
-
-    stores = [SqliteStore.open(tmp_path / name) for name in ("a", "b")]
-    stores[0].put([StoredTrace(TRACE, ask(request(span(1, kind=2, status=FAILED))), None)])
-
-    assert [store.find(TRACE).status for store in stores] == ["stored", "unknown"]
-    for store in stores:
-        store.close()

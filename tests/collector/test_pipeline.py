@@ -24,7 +24,7 @@ def test_a_failing_trace_becomes_a_finding_with_its_bytes_and_its_export():
     house.after(30)
 
     (stored,) = house.shelf.traces
-    assert stored.trace_id == drawing.trace_id
+    assert stored.name == drawing.trace_id
     assert stored.answer.status == "finding"
     assert stored.answer.root_causes[0].entity.service == "payment"
     assert stored.trace_otlp

@@ -69,7 +69,7 @@ def test_what_was_only_acknowledged_is_decided_after_the_replay():
     house = restarted(None, drawing)
 
     (stored,) = house.shelf.traces
-    assert stored.trace_id == drawing.trace_id
+    assert stored.name == drawing.trace_id
     assert stored.answer.root_causes[0].entity.service == "payment"
     assert house.pipeline.counts.replayed_requests == 2
 

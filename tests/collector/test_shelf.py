@@ -51,7 +51,7 @@ def test_batches_keep_their_order():
 
     write(store, [trace(1)], [trace(2)], [trace(3)])
 
-    assert [batch[0][0].trace_id[-1] for batch in store.taken] == [1, 2, 3]
+    assert [batch[0][0].name[-1] for batch in store.taken] == [1, 2, 3]
 
 
 def test_a_refused_batch_is_tried_again_and_nothing_overtakes_it(monkeypatch: Any):
@@ -60,7 +60,7 @@ def test_a_refused_batch_is_tried_again_and_nothing_overtakes_it(monkeypatch: An
 
     shelf = write(store, [trace(1)], [trace(2)])
 
-    assert [batch[0][0].trace_id[-1] for batch in store.taken] == [1, 2]
+    assert [batch[0][0].name[-1] for batch in store.taken] == [1, 2]
     assert shelf.failed_puts == 3
     assert shelf.stored_traces == 2
 

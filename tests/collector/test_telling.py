@@ -60,9 +60,9 @@ def test_what_is_told_in_brief_is_exported_with_its_finding(monkeypatch: pytest.
     assert brief.answer.status == "unknown"
     spans = next(item for item in brief.exports if item.signal is Signal.TRACES)
     (annotation,) = ExportTraceServiceRequest.FromString(spans.payload).resource_spans[0].scope_spans[0].spans
-    assert (annotation.trace_id, annotation.name) == (brief.trace_id, "firstfault brief")
+    assert (annotation.trace_id, annotation.name) == (brief.name, "firstfault brief")
     assert annotation.end_time_unix_nano - annotation.start_time_unix_nano == 100_000_000
-    assert annotation.parent_span_id == drawings[brief.trace_id].spans[0].span_id
+    assert annotation.parent_span_id == drawings[brief.name].spans[0].span_id
 
 
 def test_clean_traces_leave_time_for_the_next_failing_one(monkeypatch: pytest.MonkeyPatch):
@@ -93,7 +93,7 @@ def test_beyond_that_it_is_only_counted_and_never_called_clean(monkeypatch: pyte
 
     counts = house.pipeline.counts
     assert (counts.explained_traces, counts.brief_traces, counts.untold_traces) == (1, 1, 3)
-    told = [stored.trace_id for stored in house.shelf.traces]
+    told = [stored.name for stored in house.shelf.traces]
     assert house.shelf.clean == []
     assert sorted(told + house.shelf.untold) == sorted(draw(FAILING, seed=seed).trace_id for seed in range(5))
 
@@ -120,7 +120,7 @@ def test_failing_traces_are_told_before_slow_ones(monkeypatch: pytest.MonkeyPatc
 
     house.after(30)
 
-    found = {stored.trace_id: stored.answer for stored in house.shelf.traces}
+    found = {stored.name: stored.answer for stored in house.shelf.traces}
     assert found[draw(FAILING, seed=2).trace_id].status == "finding"
     assert {answer.verdict for answer in found.values()} == {"error", "latency"}
 
@@ -182,7 +182,7 @@ def test_what_was_told_in_brief_is_explained_when_it_is_asked_for(tmp_path: Path
     house = one_of_two_in_brief(monkeypatch)
     reader = put_on_disk(house, tmp_path)
 
-    found = [reader.find(stored.trace_id).answer for stored in house.shelf.traces]
+    found = [reader.find(stored.name).answer for stored in house.shelf.traces]
 
     assert [stored.answer.status for stored in house.shelf.traces] == ["finding", "unknown"]
     assert [answer.status for answer in found if answer] == ["finding", "finding"]

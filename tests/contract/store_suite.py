@@ -9,6 +9,7 @@ import pytest
 from analyzer.findings import Answer
 from collector.contracts import EdgeRollup, FindingQuery, OutboxItem, Rollup, Signal, Store
 from collector.errors import BadRequestError, PermanentError
+from collector.trace_names import name_of
 from tests.support.answers import checkout, message, slow, stored, trace_id
 from tests.support.fakes.clock import EPOCH_NS, HOUR_NS, SECOND_NS, ManualClock
 
@@ -104,9 +105,38 @@ class StoreContract:
     def test_ids_that_begin_alike_are_told_apart(self, store: Store):
         """Eight equal bytes are not a trace id."""
         one, other = bytes(8) + b"first...", bytes(8) + b"second.."
-        store.put([replace(stored(1), trace_id=one)])
+        store.put([replace(stored(1), name=one)])
 
         assert [store.find(one).status, store.find(other).status] == ["stored", "unknown"]
+
+    def test_an_id_that_tenants_share_is_a_trace_of_each(self, store: Store):
+        """Kept, decided, re-opened: one tenant's never stands for another's, nor for nobody's."""
+        names = [name_of(trace_id(1), tenant) for tenant in ("", "a", "b", "c")]
+        store.put([replace(stored(1, answer=checkout(1, revision=n)), name=names[n]) for n in (1, 2)])
+        store.put([replace(stored(1, answer=checkout(1, revision=3)), name=names[1])])
+        store.put([], clean_trace_ids=[names[3]])
+
+        found = [store.find(name) for name in names]
+
+        assert [one.status for one in found] == ["unknown", "stored", "stored", "clean"]
+        assert [one.answer.revision for one in found if one.answer] == [3, 2]
+        assert store.namesakes(trace_id(1)) == names[1:3]
+        assert store.namesakes(trace_id(2)) == []
+
+    def test_pages_tell_tenants_apart(self, store: Store):
+        """The same id and start three times, a page each."""
+        names = [name_of(trace_id(1), tenant) for tenant in ("", "a", "b")]
+        store.put([replace(stored(1), name=name) for name in names])
+
+        rows, cursor = [], None
+        for _ in range(4):
+            page = store.findings(FindingQuery(limit=1, cursor=cursor))
+            rows, cursor = [*rows, *page.rows], page.next_cursor
+            if cursor is None:
+                break
+
+        assert sorted(row.name for row in rows) == names
+        assert {row.trace_id for row in rows} == {trace_id(1).hex()}
 
     def test_a_wrong_id_is_refused_with_its_length(self, store: Store):
         with pytest.raises(PermanentError, match="has 3 bytes; expected 16"):

@@ -16,6 +16,7 @@ from collector.pb.firstfault.v1 import root_cause_pb2 as pb
 from collector.pb.firstfault.v1 import root_cause_pb2_grpc as pb_grpc
 from tests.support.certificates import Authority
 from tests.support.doors import TRACE_ID, request
+from tests.support.drawing import draw
 from tests.support.running import LOCAL, environment, firstfault, serving, write_configuration
 
 pytestmark = pytest.mark.e2e
@@ -133,3 +134,37 @@ def test_with_credentials_the_whole_way(tmp_path: Path):
     for text in (log, printed.stdout.decode(), unknown.stderr.decode()):
         assert sender not in text
         assert reader not in text
+
+
+def test_two_tenants_with_one_trace_id_have_an_answer_each(tmp_path: Path):
+    """Over the wire, several processes; from the command line too."""
+    faults = {"shop": ("payment", "Charge"), "bank": ("ledger", "Read")}
+    tokens = {tenant: f"{tenant}-token-of-the-test-0123" for tenant in faults}
+    auth = {
+        "query": False,
+        "bearer": [
+            {"name": tenant, "token": token, "roles": ["ingest"], "tenant": tenant} for tenant, token in tokens.items()
+        ],
+    }
+    trace_id = "4bf92f3577b34da6a3ce929d0e0e4736"
+    with serving(tmp_path, processes=2, changes={"auth": auth}) as server:
+        with grpc.insecure_channel(server.otlp_grpc) as channel:
+            for tenant, (service, operation) in faults.items():
+                lines = f'gateway GET /x 0..100 ERROR\n  {service} {operation} 50..90 ERROR !Broken: "no"'
+                traces, _ = draw(lines, trace_id=bytes.fromhex(trace_id)).requests()
+                call = channel.unary_unary("/opentelemetry.proto.collector.trace.v1.TraceService/Export")
+                call(traces, timeout=20, metadata=(("authorization", f"Bearer {tokens[tenant]}"),))
+        answers = {
+            tenant: server.get(f"/api/v1/traces/{trace_id}@{tenant}/root-cause?wait=20").json() for tenant in faults
+        }
+        which = server.get(f"/api/v1/traces/{trace_id}/root-cause")
+        shown = firstfault("root-cause", f"{trace_id}@bank", "--server", f"http://{LOCAL}:{server.ports['rest']}")
+        listed = server.get("/api/v1/findings").json()["findings"]
+
+    for tenant, (service, _) in faults.items():
+        assert (answers[tenant]["trace_id"], answers[tenant]["tenant"]) == (trace_id, tenant)
+        assert answers[tenant]["root_causes"][0]["entity"]["service"] == service
+        assert answers[tenant]["completeness"]["span_count"] == 2
+    assert (which.status_code, which.json()["type"]) == (409, "urn:firstfault:problem:trace_several")
+    assert (shown.returncode, b"ledger" in shown.stdout) == (0, True)
+    assert sorted(row["tenant"] for row in listed) == ["bank", "shop"]

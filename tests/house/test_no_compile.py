@@ -64,8 +64,8 @@ for seed in range(1000, 1010):
 house.after(30)
 print(json.dumps({
     "compiled": compiled,
-    "slow": next(one.answer.verdict for one in house.shelf.traces if one.trace_id == slow.trace_id),
-    "failing": next(one.answer.verdict for one in house.shelf.traces if one.trace_id == failing.trace_id),
+    "slow": next(one.answer.verdict for one in house.shelf.traces if one.name == slow.trace_id),
+    "failing": next(one.answer.verdict for one in house.shelf.traces if one.name == failing.trace_id),
     "undecodable": house.pipeline.counts.undecodable,
     "failed": house.pipeline.counts.failed_traces,
 }))

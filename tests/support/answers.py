@@ -227,7 +227,7 @@ def stored(
     number: int = 1, *, exports: tuple[OutboxItem, ...] = (), answer: Answer | None = None, otlp: bytes | None = None
 ) -> StoredTrace:
     return StoredTrace(
-        trace_id=trace_id(number),
+        name=trace_id(number),
         answer=answer or checkout(number),
         trace_otlp=otlp if otlp is not None else b"spans of trace %d" % number,
         exports=exports,

@@ -27,6 +27,8 @@ from collector.query.peer_calls import PeerCalls
 from collector.query.peer_words import Identity
 from collector.query.rest import RestServer, app_of
 from collector.reporting import page_of_trace
+from collector.trace_names import name_of, text_of
+from collector.wire.stamp import stamp_tenant
 from tests.support.drawing import Drawing, DrawnSpan
 from tests.support.fakes.clock import ManualClock
 from tests.support.fakes.store import FakeOpenTraces, FakeStore
@@ -48,30 +50,34 @@ class Instance:
     def address(self) -> str:
         return f"127.0.0.1:{self.port}"
 
-    def keep(self, trace: Drawing, spans: Sequence[DrawnSpan] | None = None, revision: int = 1) -> Answer:
+    def keep(
+        self, trace: Drawing, spans: Sequence[DrawnSpan] | None = None, revision: int = 1, tenant: str = ""
+    ) -> Answer:
         """Put some spans of a trace on the shelf, with the answer that they give by themselves."""
         part = replace(trace, spans=tuple(trace.spans if spans is None else spans))
         traces, logs = part.requests()
+        if tenant:
+            traces, logs = stamp_tenant(traces, tenant), stamp_tenant(logs, tenant)
         (answer,) = explain(traces, logs)
         answer = answer.model_copy(update={"revision": revision})
-        self.store.found[trace.trace_id] = Found("stored", answer, traces, logs or None)
+        self.store.found[name_of(trace.trace_id, tenant)] = Found("stored", answer, traces, logs or None)
         return answer
 
-    def get(self, trace_id: bytes, what: str = "root-cause", **headers: str) -> httpx.Response:
-        url = f"http://{self.address}/api/v1/traces/{trace_id.hex()}/{what}"
+    def get(self, name: bytes, what: str = "root-cause", **headers: str) -> httpx.Response:
+        url = f"http://{self.address}/api/v1/traces/{text_of(name)}/{what}"
         return httpx.get(url, headers={name.replace("_", "-"): text for name, text in headers.items()}, timeout=60)
 
-    def root_cause(self, trace_id: bytes) -> dict[str, Any]:
-        response = self.get(trace_id)
+    def root_cause(self, name: bytes) -> dict[str, Any]:
+        response = self.get(name)
         assert response.status_code == 200, response.text
         found: dict[str, Any] = response.json()
         return found
 
-    def call(self, trace_id: bytes, **metadata: str) -> pb.GetResponse:
+    def call(self, name: bytes, **metadata: str) -> pb.GetResponse:
         """Get over gRPC."""
         with grpc.insecure_channel(f"127.0.0.1:{self.grpc_port}") as channel:
-            sent = [(name.replace("_", "-"), text) for name, text in metadata.items()]
-            return RootCauseServiceStub(channel).Get(pb.GetRequest(trace_id=trace_id.hex()), timeout=60, metadata=sent)
+            sent = [(key.replace("_", "-"), text) for key, text in metadata.items()]
+            return RootCauseServiceStub(channel).Get(pb.GetRequest(trace_id=text_of(name)), timeout=60, metadata=sent)
 
     def counts(self, name: str) -> dict[str, float]:
         """Samples of a counter by its label."""

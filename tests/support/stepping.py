@@ -25,6 +25,7 @@ from collector.store.sqlite import SqliteStore
 from collector.wire.decode import Decoder
 from collector.wire.detail import read_detail
 from collector.wire.encode import encode_logs, encode_traces
+from collector.wire.stamp import stamp_tenant
 from tests.support.drawing import Drawing, draw
 
 FAILING = """
@@ -91,10 +92,10 @@ class Shelf:
         self.rollups += rollups
         self.edges += edges
 
-    def found(self, trace_id: bytes) -> Found:
+    def found(self, name: bytes) -> Found:
         """What the store would find."""
         for trace in reversed(self.traces):
-            if trace.trace_id == trace_id:
+            if trace.name == name:
                 return Found("stored", trace.answer, trace.trace_otlp, trace.logs_otlp)
         return Found("unknown")
 
@@ -136,18 +137,18 @@ class House:
                     OutboxItem(b"k", "otlp", Signal.LOGS, explained.answer.trace_id.encode())
                 ],
                 brief_exports=lambda answer, entry, now_ns: brief_exports(answer, entry, ExportSettings(), now_ns),
-                find=lambda trace_id: self.shelf.found(trace_id),
+                find=lambda name: self.shelf.found(name),
                 reread=lambda found: reread(found, words, read_detail),
-                recall=lambda trace_id, traces, index: self.recall(trace_id, traces, index),
+                recall=lambda name, traces, index: self.recall(name, traces, index),
                 clean_traces_per_second=clean_per_second,
             )
         )
 
-    def send(self, drawing: Drawing) -> None:
-        traces, logs = drawing.requests()
-        self.queue.items.append((traces, Signal.TRACES))
-        if logs:
-            self.queue.items.append((logs, Signal.LOGS))
+    def send(self, drawing: Drawing, tenant: str = "") -> None:
+        """Send a drawing, as somebody whose credential has a tenant when there is one."""
+        for payload, signal in zip(drawing.requests(), (Signal.TRACES, Signal.LOGS), strict=True):
+            if payload:
+                self.queue.items.append((stamp_tenant(payload, tenant) if tenant else payload, signal))
 
     def after(self, seconds: float) -> None:
         while self.queue.items:

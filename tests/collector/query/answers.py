@@ -136,6 +136,7 @@ def full(text: str = "words") -> Answer:
         engine_version="9.9.9",
         links={"graph": text},
         group=TraceGroup(id="f1", fine="f1", coarse="c1", tier=text, version="v1"),
+        tenant="shop",
         asked_by="a synthetic check (Pingdom)",
         answered_by=text,
         merged_from=["a", text],

@@ -10,6 +10,7 @@ import pytest
 
 from collector.contracts import Found
 from collector.query.peer_words import Held
+from collector.trace_names import name_of
 from tests.collector.query.answers import TRACE, small
 from tests.support.drawing import draw
 from tests.support.instances import Instance, instances
@@ -83,6 +84,39 @@ def test_parts_of_a_trace_become_one():
         merged = Held.model_validate_json(a.get(TRACE, "held?part=merged").content)
         assert b"no money" in (merged.logs or b"")
         assert sum(one.calls.snapshot().get("query_peer_merged_traces", 0) for one in (a, b, c)) > 0
+
+
+def test_parts_of_one_tenant_become_one_and_no_other_comes_in():
+    """Both hold spans of the shop under one id; b also those of the bank."""
+    with instances("a", "b") as (a, b):
+        a.keep(CHECKOUT, GATEWAY, tenant="shop")
+        b.keep(CHECKOUT, PAYMENT, tenant="shop")
+        b.keep(CHECKOUT, tenant="bank")
+
+        shop, bank = (a.root_cause(name_of(TRACE, tenant)) for tenant in ("shop", "bank"))
+
+        assert (shop["tenant"], shop["merged_from"], shop["completeness"]["span_count"]) == ("shop", ["a", "b"], 3)
+        assert (bank["tenant"], bank["merged_from"], bank["answered_by"]) == ("bank", [], "b")
+
+
+def test_an_id_without_a_tenant_is_the_only_tenants_that_has_it():
+    """Wherever its trace is kept; when there are two, they are named: neither may stand for the other."""
+    with instances("a", "b") as (a, b):
+        b.keep(CHECKOUT, tenant="shop")
+
+        assert [one.root_cause(TRACE)["tenant"] for one in (a, b)] == ["shop"] * 2
+
+        a.keep(CHECKOUT, tenant="bank")
+
+        for one in (a, b):
+            assert f"{TRACE.hex()}@bank, {TRACE.hex()}@shop" in problem(one.get(TRACE), 409, "trace_several")["detail"]
+            with pytest.raises(grpc.RpcError) as caught:
+                one.call(TRACE)
+            assert caught.value.code() is grpc.StatusCode.FAILED_PRECONDITION
+
+        b.keep(CHECKOUT)  # and nobody's: now the id alone is a name
+
+        assert [one.root_cause(TRACE)["tenant"] for one in (a, b)] == [""] * 2
 
 
 def test_spans_that_came_to_two_instances_count_once():

@@ -13,6 +13,7 @@ from analyzer.findings import Answer, SpanRole
 from collector.contracts import EdgeRollup, Encoding, Found, Rollup, Signal
 from collector.query.desk import QuerySettings
 from collector.query.rest import create_app
+from collector.trace_names import name_of, text_of
 from tests.collector.query.answers import TRACE, full, row, small
 from tests.collector.query.rooms import CHECKOUT, PATH, Client, Room, problem
 from tests.support.drawing import draw
@@ -73,6 +74,22 @@ def test_unknown_expired_and_dropped_are_told_apart(room: Room):
 
     room.store.found[TRACE] = Found("dropped", reason="memory_pressure: 120 spans")
     assert problem(room.get(PATH), 410, "trace_dropped")["detail"] == "memory_pressure: 120 spans"
+
+
+def test_a_trace_of_a_tenant_is_asked_for_with_it(room: Room):
+    """Every question about it; the id alone is its id as long as no other tenant's trace has it."""
+    name = name_of(TRACE, "shop")
+    room.keep(small(tenant="shop"), CHECKOUT)
+    room.store.found = {name: room.store.found[TRACE]}
+
+    asked, spans, plain = (
+        room.get(path).json()
+        for path in (PATH.replace(TRACE.hex(), text_of(name)), f"/api/v1/traces/{text_of(name)}/spans", PATH)
+    )
+
+    assert asked == plain
+    assert [(one["trace_id"], one["revision"]) for one in (asked, spans)] == [(TRACE.hex(), 1)] * 2
+    problem(room.get(PATH.replace(TRACE.hex(), f"{TRACE.hex()}@bank")), 404, "trace_unknown")
 
 
 def test_waiting_ends_when_the_verdict_is_stored(room: Room):

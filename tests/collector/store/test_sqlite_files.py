@@ -135,7 +135,7 @@ def test_a_full_disk_is_refused_and_work_goes_on_after(store: SqliteStore):
 
 def test_one_trace_that_cannot_be_written_costs_only_itself(store: SqliteStore):
     """Its id is too short; it is counted and logged."""
-    store.put([stored(1), replace(stored(2), trace_id=b"abc"), stored(3)])
+    store.put([stored(1), replace(stored(2), name=b"abc"), stored(3)])
 
     assert [store.find(trace_id(number)).status for number in (1, 2, 3)] == ["stored", "unknown", "stored"]
     assert store.counters()["unpackable_traces"] == 1

@@ -12,7 +12,7 @@ from collector.contracts import Signal
 from collector.errors import BadRequestError
 from collector.wire.limits import prescan
 from collector.wire.request_limits import RequestLimits
-from collector.wire.stamp import stamp_tenant
+from collector.wire.stamp import TENANT_KEYS, stamp_tenant
 from tests.support.doors import log_request, request
 
 
@@ -20,7 +20,8 @@ def stamped_by_objects(payload: bytes, tenant: str, kind: type = ExportTraceServ
     """The plain way: decode, add an attribute, encode."""
     found = kind.FromString(payload)
     for group in getattr(found, "resource_spans", None) or found.resource_logs:
-        group.resource.attributes.add(key="tenant.id").value.string_value = tenant
+        for key in TENANT_KEYS:
+            group.resource.attributes.add(key=key).value.string_value = tenant
     return bytes(found.SerializeToString())
 
 
@@ -31,18 +32,20 @@ def test_every_resource_has_it_last():
         group = found.resource_spans.add(schema_url="s")
         group.resource.attributes.add(key="service.name").value.string_value = "shop"
         if said:
-            group.resource.attributes.add(key="tenant.id").value.string_value = said
+            for key in TENANT_KEYS:
+                group.resource.attributes.add(key=key).value.string_value = said
         group.scope_spans.add().spans.add(name="a" * 300)
     found.resource_spans.add().scope_spans.add().spans.add(name="no resource")
 
     after = ExportTraceServiceRequest.FromString(stamp_tenant(found.SerializeToString(), "ours"))
+    ours, victim = ([(key, whose) for key in ("tenant.id", "firstfault.tenant")] for whose in ("ours", "victim"))
 
     assert [
         [(one.key, one.value.string_value) for one in group.resource.attributes] for group in after.resource_spans
     ] == [
-        [("service.name", "shop"), ("tenant.id", "ours")],
-        [("service.name", "shop"), ("tenant.id", "victim"), ("tenant.id", "ours")],
-        [("tenant.id", "ours")],
+        [("service.name", "shop"), *ours],
+        [("service.name", "shop"), *victim, *ours],
+        ours,
     ]
 
 
@@ -69,7 +72,7 @@ def test_two_resources_of_one_group_both_have_it():
     group = half + half
     found = ExportTraceServiceRequest.FromString(stamp_tenant(b"\x0a" + bytes([len(group)]) + group, "t"))
 
-    assert [one.value.string_value for one in found.resource_spans[0].resource.attributes] == ["t", "t"]
+    assert [one.value.string_value for one in found.resource_spans[0].resource.attributes] == ["t"] * 4
 
 
 def test_unknown_fields_stay():
@@ -94,3 +97,14 @@ def test_any_bytes_are_stamped_or_refused(payload: bytes):
         return
     if scan is not None:
         assert prescan(found, Signal.TRACES, RequestLimits()).count == scan.count
+
+
+def test_a_resource_that_the_engine_would_not_read_is_refused():
+    """It would be nobody's there, and could meet traces that are."""
+    found = ExportTraceServiceRequest()
+    found.resource_spans.add().resource.attributes.add(key="k").value.string_value = "x" * 2**20
+
+    with pytest.raises(BadRequestError, match="expected at most 10484") as caught:
+        stamp_tenant(found.SerializeToString(), "t")
+
+    assert caught.value.reason == "resource_too_large"

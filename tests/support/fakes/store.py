@@ -44,16 +44,19 @@ class FakeStore:
         self.queries: list[FindingQuery] = []
         self.windows: list[tuple[int, int]] = []
         self.looks = 0
-        self.on_find: Callable[[bytes], None] = lambda trace_id: None
+        self.on_find: Callable[[bytes], None] = lambda name: None
         self.changes: list[IncidentChange] = []  # every revision, the newest last
         self.kept_groups: dict[str, ErrorGroup] = {}
         self.states: dict[str, bytes] = {}
         self.lock = threading.Lock()
 
-    def find(self, trace_id: bytes) -> Found:
+    def find(self, name: bytes) -> Found:
         self.looks += 1
-        self.on_find(trace_id)
-        return self.found.get(trace_id, Found("unknown"))
+        self.on_find(name)
+        return self.found.get(name, Found("unknown"))
+
+    def namesakes(self, trace_id: bytes) -> list[bytes]:
+        return sorted(name for name, found in self.found.items() if name[:16] == trace_id and found.answer is not None)
 
     def add(self, *rows: FindingRow) -> None:
         """New findings, the newest last."""
@@ -104,7 +107,7 @@ class FakeStore:
         edges: Sequence[EdgeRollup] = (),
     ) -> None:
         for trace in traces:
-            self.found[trace.trace_id] = Found("stored", trace.answer, trace.trace_otlp, trace.logs_otlp)
+            self.found[trace.name] = Found("stored", trace.answer, trace.trace_otlp, trace.logs_otlp)
 
     def put_incidents(self, incidents: Sequence[StoredIncident]) -> None:
         with self.lock:
@@ -269,14 +272,14 @@ class FakeOpenTraces:
     def __init__(self) -> None:
         self.answers: dict[bytes, Answer] = {}
         self.asked: list[bytes] = []
-        self.on_ask: Callable[[bytes], None] = lambda trace_id: None
+        self.on_ask: Callable[[bytes], None] = lambda name: None
 
-    def ask(self, trace_id: bytes, timeout_s: float) -> Answer | None:
-        self.asked.append(trace_id)
-        self.on_ask(trace_id)
-        return self.answers.get(trace_id)
+    def ask(self, name: bytes, timeout_s: float) -> Answer | None:
+        self.asked.append(name)
+        self.on_ask(name)
+        return self.answers.get(name)
 
-    def explain(self, trace_id: bytes, timeout_s: float) -> Answer | None:
+    def explain(self, name: bytes, timeout_s: float) -> Answer | None:
         return None
 
 

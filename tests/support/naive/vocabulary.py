@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from string import ascii_letters, digits
+
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource as ResourceMessage
 
 from analyzer.spans import RESOURCE_KEYS, Resource, Vocabulary
@@ -69,6 +71,8 @@ class Blobs:
         words = {}
         for field, keys in RESOURCE_KEYS.items():
             words[field] = next((values[key] for key in keys if values.get(key)), "")
+        if len(words["owner"]) > 128 or set(words["owner"]) - set(ascii_letters + digits + "._-"):
+            words["owner"] = ""
         return Resource(**words)
 
 

@@ -221,7 +221,7 @@ class GetRequest(_message.Message):
     TRACE_ID_FIELD_NUMBER: _builtins.int
     WAIT_FIELD_NUMBER: _builtins.int
     trace_id: _builtins.str
-    """32 hex digits"""
+    """32 hex digits; behind them @tenant when a credential with a tenant sent it"""
     @_builtins.property
     def wait(self) -> _duration_pb2.Duration:
         """how long to wait for the verdict; the server bounds it"""
@@ -414,6 +414,7 @@ class Finding(_message.Message):
     RULE_FIELD_NUMBER: _builtins.int
     PROBABILITY_FIELD_NUMBER: _builtins.int
     SUMMARY_FIELD_NUMBER: _builtins.int
+    TENANT_FIELD_NUMBER: _builtins.int
     trace_id: _builtins.str
     revision: _builtins.int
     start_ns: _builtins.int
@@ -427,6 +428,8 @@ class Finding(_message.Message):
     rule: _builtins.str
     probability: _builtins.float
     summary: _builtins.str
+    tenant: _builtins.str
+    """whose credential sent it; ask for the answer with it behind the id"""
     def __init__(
         self,
         *,
@@ -443,10 +446,11 @@ class Finding(_message.Message):
         rule: _builtins.str = ...,
         probability: _builtins.float = ...,
         summary: _builtins.str = ...,
+        tenant: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["end_ns", b"end_ns", "entity_kind", b"entity_kind", "entity_name", b"entity_name", "probability", b"probability", "revision", b"revision", "root_operation", b"root_operation", "root_service", b"root_service", "rule", b"rule", "service", b"service", "start_ns", b"start_ns", "summary", b"summary", "trace_id", b"trace_id", "verdict", b"verdict"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["end_ns", b"end_ns", "entity_kind", b"entity_kind", "entity_name", b"entity_name", "probability", b"probability", "revision", b"revision", "root_operation", b"root_operation", "root_service", b"root_service", "rule", b"rule", "service", b"service", "start_ns", b"start_ns", "summary", b"summary", "tenant", b"tenant", "trace_id", b"trace_id", "verdict", b"verdict"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1080,6 +1084,7 @@ class Answer(_message.Message):
     MERGED_FROM_FIELD_NUMBER: _builtins.int
     ASKED_PEERS_FIELD_NUMBER: _builtins.int
     ASKED_BY_FIELD_NUMBER: _builtins.int
+    TENANT_FIELD_NUMBER: _builtins.int
     schema_version: _builtins.str
     trace_id: _builtins.str
     status: Global___Status.ValueType
@@ -1098,6 +1103,8 @@ class Answer(_message.Message):
     """name of the instance that analysed it; empty: there are no others"""
     asked_by: _builtins.str
     """who made the request, when it was a synthetic check or a bot; empty: not said"""
+    tenant: _builtins.str
+    """whose credential sent it: the same id of another tenant, or of none, is another trace"""
     @_builtins.property
     def severity(self) -> Global___Judgement: ...
     @_builtins.property
@@ -1158,10 +1165,11 @@ class Answer(_message.Message):
         merged_from: _abc.Iterable[_builtins.str] | None = ...,
         asked_peers: _abc.Iterable[Global___AskedPeer] | None = ...,
         asked_by: _builtins.str = ...,
+        tenant: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_next_probe", b"_next_probe", "completeness", b"completeness", "group", b"group", "latency", b"latency", "next_probe", b"next_probe", "observability", b"observability", "severity", b"severity", "type", b"type"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_next_probe", b"_next_probe", "answered_by", b"answered_by", "asked_by", b"asked_by", "asked_peers", b"asked_peers", "causal_chain", b"causal_chain", "completeness", b"completeness", "end_ns", b"end_ns", "engine_version", b"engine_version", "finding_ids", b"finding_ids", "group", b"group", "latency", b"latency", "links", b"links", "merged_from", b"merged_from", "next_probe", b"next_probe", "observability", b"observability", "revision", b"revision", "roles", b"roles", "root_causes", b"root_causes", "root_operation", b"root_operation", "root_service", b"root_service", "schema_version", b"schema_version", "severity", b"severity", "start_ns", b"start_ns", "status", b"status", "status_reason", b"status_reason", "summary", b"summary", "trace_id", b"trace_id", "type", b"type", "user_visible", b"user_visible", "verdict", b"verdict"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_next_probe", b"_next_probe", "answered_by", b"answered_by", "asked_by", b"asked_by", "asked_peers", b"asked_peers", "causal_chain", b"causal_chain", "completeness", b"completeness", "end_ns", b"end_ns", "engine_version", b"engine_version", "finding_ids", b"finding_ids", "group", b"group", "latency", b"latency", "links", b"links", "merged_from", b"merged_from", "next_probe", b"next_probe", "observability", b"observability", "revision", b"revision", "roles", b"roles", "root_causes", b"root_causes", "root_operation", b"root_operation", "root_service", b"root_service", "schema_version", b"schema_version", "severity", b"severity", "start_ns", b"start_ns", "status", b"status", "status_reason", b"status_reason", "summary", b"summary", "tenant", b"tenant", "trace_id", b"trace_id", "type", b"type", "user_visible", b"user_visible", "verdict", b"verdict"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__next_probe: _TypeAlias = _typing.Literal["next_probe"]  # noqa: Y015
     _WhichOneofArgType__next_probe: _TypeAlias = _typing.Literal["_next_probe", b"_next_probe"]  # noqa: Y015
