@@ -131,7 +131,8 @@ def test_two_doors_at_one_port(tmp_path: Path):
 
 @pytest.mark.parametrize("endpoint", ["192.0.2.1:4317", "no-such-host.invalid:4317"])
 def test_an_address_that_is_not_ours(tmp_path: Path, endpoint: str):
-    found = config(tmp_path, receivers={"otlp": {"protocols": {"grpc": {"endpoint": endpoint}}}})
+    otlp = {"protocols": {"grpc": {"endpoint": endpoint}}}
+    found = config(tmp_path, receivers={"otlp": otlp}, service={"insecure": True})
 
     assert named(doctor_network.check_ports(found), f"port {endpoint}").level == "fault"
 
