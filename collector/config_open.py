@@ -1,6 +1,6 @@
 """What the configuration leaves open: ports beyond this machine that ask for nothing, or are asked in plain text.
 
-In: the doors, as the configuration says them. Out: words of a fault, of a warning. No file is read, nothing is bound.
+In: the doors, as the configuration says them. Out: words of a fault, of warnings. No file is read, nothing is bound.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collector.app.endpoints import is_loopback
 from collector.config_doors import Tls
 
 _WAYS_OUT = (
-    "expected tls, and auth or tls.client_ca_file (docs/security.md); 127.0.0.1; or service.insecure: true, where "
+    "expected tls with auth or tls.client_ca_file (docs/security.md), or 127.0.0.1, or service.insecure: true where "
     "something before these ports has both (a mesh, a proxy) or keeps strangers away (a network policy)"
 )
 
@@ -55,17 +55,13 @@ def fault_of(doors: Sequence[Door]) -> str:
     return f"{', '.join(found)}; {_WAYS_OUT}" if found else ""
 
 
-def warnings_of(doors: Sequence[Door]) -> list[str]:
-    """Say what everybody who reaches this machine, or listens on the way to it, can do; a sentence for each kind."""
+def warnings_of(doors: Sequence[Door]) -> list[tuple[str, str]]:
+    """Say what everybody who reaches this machine, or listens on the way to it, can do; and what to do about it."""
     said = []
     if unasked := [f"{door.endpoint} ({door.offer})" for door in doors if door.asks_for_nothing]:
-        said.append(
-            f"no credential is asked for at {', '.join(unasked)}: whoever reaches these ports can. Set auth and tls "
-            "(docs/security.md), or listen on 127.0.0.1"
-        )
+        words = f"no credential is asked for at {', '.join(unasked)}: whoever reaches these ports can"
+        said.append((words, "set auth and tls (docs/security.md), or listen on 127.0.0.1"))
     if in_clear := [door.endpoint for door in doors if door.asks_in_clear]:
-        said.append(
-            f"credentials are sent in plain text to {', '.join(in_clear)}: whoever listens on the way can use them. "
-            "Set tls (docs/security.md), unless something before these ports has it"
-        )
+        words = f"credentials are sent in plain text to {', '.join(in_clear)}: whoever listens on the way can use them"
+        said.append((words, "set tls (docs/security.md), unless something before these ports has it"))
     return said

@@ -189,8 +189,8 @@ def new_redactor(section: Redaction) -> Redactor:
 
 def warn_of_open_doors(config: Config) -> None:
     """Say once and plainly what stands open. Without `service.insecure` nothing does: it is a fault."""
-    for words in warnings_of(config.doors()):
-        logger.warning("%s", words)
+    for words, todo in warnings_of(config.doors()):
+        logger.warning("%s; %s", words, todo)
 
 
 def client_context(section: ClientTls) -> ssl.SSLContext | None:

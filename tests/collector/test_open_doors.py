@@ -22,7 +22,7 @@ TOKEN = {"bearer": [{"name": "a", "roles": ["ingest"], "token": "a-token-of-many
 
 
 MUTUAL_TLS = TLS | {"client_ca_file": "ca"}
-WAYS_OUT = ("tls, and auth or tls.client_ca_file", "docs/security.md", "127.0.0.1", "service.insecure: true", "a mesh")
+WAYS_OUT = ("tls with auth or tls.client_ca_file", "docs/security.md", "127.0.0.1", "service.insecure: true", "a mesh")
 
 
 def receivers(**doors: Any) -> dict[str, Any]:
