@@ -21,6 +21,7 @@ from collector.config_auth import Auth
 from collector.config_base import Endpoint, Section
 from collector.config_doors import ClientTls, GrpcTls, Tls
 from collector.config_exporters import Exporters
+from collector.config_open import Door, fault_of
 from collector.config_redaction import Redaction
 from collector.config_text import ConfigTextError, read_yaml, substitute
 
@@ -215,6 +216,7 @@ class Health(Section):
 class Service(Section):
     processes: int = Field(0, ge=0, le=64, description="0: one receiver a core, but one; 1: everything in one process")
     stop_timeout_s: float = Field(10.0, gt=0, le=3600)
+    insecure: bool = Field(False, description="listen beyond this machine without TLS or credentials")
     telemetry: Telemetry = Telemetry()
     health: Health = Health()
 
@@ -254,6 +256,28 @@ class Config(Section):
                 "expected a destination that does not feed firstfault"
             )
         return self
+
+    @model_validator(mode="after")
+    def _doors_are_shut(self) -> Self:
+        """Everybody's port by oversight is worse than no start: who wants it says so."""
+        fault = "" if self.service.insecure else fault_of(self.doors())
+        if fault:
+            raise ValueError(fault)
+        return self
+
+    def doors(self) -> list[Door]:
+        """Where telemetry and questions come in; what is switched off is not there."""
+        otlp, query, auth = self.receivers.otlp.protocols, self.query, self.auth
+        sends, asks = auth.enabled and auth.receivers, auth.enabled and auth.query
+        key = "receivers.otlp.protocols"
+        found = []
+        if otlp.grpc.enabled:
+            found.append(Door(f"{key}.grpc.endpoint", otlp.grpc.endpoint, "send spans", sends, otlp.grpc.tls))
+        if otlp.http.enabled:
+            found.append(Door(f"{key}.http.endpoint", otlp.http.endpoint, "send spans", sends, otlp.http.tls))
+        found.append(Door("query.endpoint", query.endpoint, "read and change answers", asks, query.tls))
+        found.append(Door("query.grpc_endpoint", query.grpc_endpoint, "read answers", asks, query.tls))
+        return found
 
     def listeners(self) -> dict[str, str]:
         """Key of the configuration -> the address we listen on."""

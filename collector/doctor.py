@@ -15,7 +15,7 @@ import orjson
 from collector.app.doors import check_files
 from collector.config import Config, ConfigError, load_config
 from collector.doctor_machine import check_clock, check_disk, check_files_max, check_kernels, check_memory
-from collector.doctor_network import check_certificates, check_exporter, check_peers, check_ports
+from collector.doctor_network import check_certificates, check_doors, check_exporter, check_peers, check_ports
 from collector.floors import Line, check_floors
 from collector.verdict_text import plain
 
@@ -55,6 +55,7 @@ def examine(path: Path | None) -> list[Line]:
         settings = config
         checks += [
             ("ports", lambda: check_ports(settings)),
+            ("open doors", lambda: check_doors(settings)),
             ("data directory", lambda: check_disk(settings)),
             ("open files", lambda: check_files_max(settings)),
             ("memory", lambda: check_memory(settings)),

@@ -1,4 +1,4 @@
-"""What the doctor looks at around the machine: ports, the exporter's destination, peers, and when certificates end."""
+"""What the doctor looks at around the machine: ports, who is let in, the exporter, peers, and when certificates end."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from collector.app.endpoints import host_port
 from collector.clock import SystemClock
 from collector.config import Config
 from collector.config_exporters import OtlpExporterConfig
+from collector.config_open import warnings_of
 from collector.floors import Line
 from collector.tls import client_tls
 from collector.watched import FileFaultError
@@ -107,6 +108,13 @@ def _listening_inodes(port: int, proc: Path) -> Iterator[str]:
                 fields = line.split()
                 if fields[3] == _LISTENING and int(fields[1].rpartition(":")[2], 16) == port:
                     yield fields[9]
+
+
+def check_doors(config: Config) -> list[Line]:
+    """Say what stands open because `service.insecure` allows it; without that, the configuration is a fault."""
+    name = "open doors"
+    said = [Line(name, "warn", words, todo) for words, todo in warnings_of(config.doors())]
+    return said or [Line(name, "ok", "none: what is reached from beyond this machine has TLS and asks for credentials")]
 
 
 def check_exporter(config: Config) -> list[Line]:

@@ -10,7 +10,6 @@ import logging
 import ssl
 from collections.abc import Callable, Mapping
 
-from collector.app.endpoints import is_loopback
 from collector.auth.bearer import BearerTokens, TokenGrant
 from collector.auth.fetch import fetch
 from collector.auth.guard import Finder, Guard
@@ -19,6 +18,7 @@ from collector.clock import SystemClock
 from collector.config import Config, ConfigError
 from collector.config_auth import Auth, Basic, Grant, Oidc
 from collector.config_doors import ClientTls, Tls
+from collector.config_open import warnings_of
 from collector.config_redaction import Redaction
 from collector.redaction import Redactor, UserRule
 from collector.tls import ServerTls, TlsSettings, check_authorities, check_pair, client_tls
@@ -188,35 +188,9 @@ def new_redactor(section: Redaction) -> Redactor:
 
 
 def warn_of_open_doors(config: Config) -> None:
-    """Say once and plainly what everybody who reaches this machine, or listens on the way to it, can do."""
-    grpc, http = config.receivers.otlp.protocols.grpc, config.receivers.otlp.protocols.http
-    sends = config.auth.enabled and config.auth.receivers
-    asks = config.auth.enabled and config.auth.query
-    ways_in = [
-        (grpc.endpoint, grpc.enabled, sends, grpc.tls, "send spans"),
-        (http.endpoint, http.enabled, sends, http.tls, "send spans"),
-        (config.query.endpoint, True, asks, config.query.tls, "read and change answers"),
-        (config.query.grpc_endpoint, True, asks, config.query.tls, "read answers"),
-    ]
-    beyond = [way for way in ways_in if way[1] and not is_loopback(way[0])]
-    unasked = [
-        f"{endpoint} ({what}{', in plain text' if tls is None else ''})"
-        for endpoint, _, guarded, tls, what in beyond
-        if not guarded and (tls is None or tls.client_ca_file is None)
-    ]
-    in_clear = [endpoint for endpoint, _, guarded, tls, _ in beyond if guarded and tls is None]
-    if unasked:
-        logger.warning(
-            "no credential is asked for at %s: whoever reaches these ports can. Set auth and tls "
-            "(docs/security.md), or listen on 127.0.0.1",
-            ", ".join(unasked),
-        )
-    if in_clear:
-        logger.warning(
-            "credentials are sent in plain text to %s: whoever listens on the way can use them. Set tls "
-            "(docs/security.md), unless something before these ports has it",
-            ", ".join(in_clear),
-        )
+    """Say once and plainly what stands open. Without `service.insecure` nothing does: it is a fault."""
+    for words, todo in warnings_of(config.doors()):
+        logger.warning("%s; %s", words, todo)
 
 
 def client_context(section: ClientTls) -> ssl.SSLContext | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ipaddress
+
 
 def host_port(endpoint: str) -> tuple[str, int]:
     """Split "host:port"; the configuration has checked it."""
@@ -10,5 +12,9 @@ def host_port(endpoint: str) -> tuple[str, int]:
 
 
 def is_loopback(endpoint: str) -> bool:
+    """Only this machine reaches it. A name that merely looks like such an address is not believed."""
     host = host_port(endpoint)[0].strip("[]")
-    return host in ("localhost", "::1") or host.startswith("127.")
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

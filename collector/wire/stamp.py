@@ -45,8 +45,9 @@ def _group(group: memoryview, stamp: bytes) -> bytes:
     for number, kind, start, body, end in _fields(group):
         if number == _RESOURCE and kind == _LENGTHS:
             if end - body + len(stamp) > BLOB_LENGTH_MAX:
+                room = BLOB_LENGTH_MAX - len(stamp)
                 raise BadRequestError(
-                    f"a resource has {end - body} bytes; expected at most {BLOB_LENGTH_MAX - len(stamp)}. Send less with it.",
+                    f"a resource has {end - body} bytes; expected at most {room}, with fewer attributes on it",
                     "resource_too_large",
                 )
             pieces.append(_message(0x0A, bytes(group[body:end]) + stamp))

@@ -37,6 +37,11 @@
 {{- end -}}
 {{- end -}}
 
+{{- $open := include "firstfault.open" $config -}}
+{{- if and $open (not (dig "insecure" false $config.service)) -}}
+{{- $faults = append $faults (printf "config.service.insecure is false and without TLS or credentials are %s; expected tls.receivers and tls.query with config.auth or clientAuth, or config.service.insecure: true: the program would refuse to start" $open) -}}
+{{- end -}}
+
 {{- $data := include "firstfault.data" . -}}
 {{- if not (or (eq $config.storage.path $data) (hasPrefix (printf "%s/" $data) $config.storage.path)) -}}
 {{- $faults = append $faults (printf "config.storage.path is %s; expected %s or below it: all else is read-only" $config.storage.path $data) -}}

@@ -79,7 +79,31 @@
 {{- end -}}
 {{- $_ := set $set "exporters" (dict "otlp" $exporter) -}}
 {{- end -}}
-{{- toYaml (mergeOverwrite $set $given) -}}
+{{- $config := mergeOverwrite $set $given -}}
+{{- if and (not (hasKey $config.service "insecure")) (include "firstfault.open" $config) -}}
+{{- $_ := set $config.service "insecure" true -}}
+{{- end -}}
+{{- toYaml $config -}}
+{{- end -}}
+
+{{/* Doors of a configuration that ask for nothing, or for credentials in plain text, as the program judges them; empty: all
+are shut. */}}
+{{- define "firstfault.open" -}}
+{{- $config := . -}}
+{{- $protocols := $config.receivers.otlp.protocols -}}
+{{- $auth := default dict $config.auth -}}
+{{- $known := or $auth.bearer $auth.basic $auth.oidc -}}
+{{- $open := list -}}
+{{- range $key, $door := dict
+  "config.receivers.otlp.protocols.grpc" (list $protocols.grpc (dig "receivers" true $auth))
+  "config.receivers.otlp.protocols.http" (list $protocols.http (dig "receivers" true $auth))
+  "config.query" (list $config.query (dig "query" true $auth)) -}}
+{{- $section := first $door -}}
+{{- $tls := default dict $section.tls -}}
+{{- $asked := or (and $known (last $door)) $tls.client_ca_file -}}
+{{- if and (dig "enabled" true $section) (not (and $tls $asked)) -}}{{- $open = append $open $key -}}{{- end -}}
+{{- end -}}
+{{- join ", " $open -}}
 {{- end -}}
 
 {{/* Port of an endpoint, as text. */}}

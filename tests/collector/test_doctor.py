@@ -131,7 +131,8 @@ def test_two_doors_at_one_port(tmp_path: Path):
 
 @pytest.mark.parametrize("endpoint", ["192.0.2.1:4317", "no-such-host.invalid:4317"])
 def test_an_address_that_is_not_ours(tmp_path: Path, endpoint: str):
-    found = config(tmp_path, receivers={"otlp": {"protocols": {"grpc": {"endpoint": endpoint}}}})
+    otlp = {"protocols": {"grpc": {"endpoint": endpoint}}}
+    found = config(tmp_path, receivers={"otlp": otlp}, service={"insecure": True})
 
     assert named(doctor_network.check_ports(found), f"port {endpoint}").level == "fault"
 
@@ -140,6 +141,27 @@ def test_a_door_that_is_shut_needs_no_port(tmp_path: Path):
     found = config(tmp_path, receivers={"otlp": {"protocols": {"http": {"enabled": False}}}})
 
     assert len(doctor_network.check_ports(found)) == 5
+
+
+def test_an_open_door_is_a_fault_of_the_configuration(tmp_path: Path, quick: None):
+    path = tmp_path / "config.yaml"
+    path.write_text("query: {endpoint: '0.0.0.0:8080'}\n")
+
+    ill = named(doctor.examine(path), "configuration")
+
+    assert ill.level == "fault"
+    assert "query.endpoint is 0.0.0.0:8080 (anybody can read and change answers, in plain text)" in ill.words
+    assert "service.insecure: true" in ill.words
+
+
+def test_open_doors_that_are_meant_are_still_told():
+    shut = one(doctor_network.check_doors(check({})))
+    wide = {"query": {"endpoint": "0.0.0.0:8080"}, "service": {"insecure": True}}
+    told = one(doctor_network.check_doors(check(wide)))
+
+    assert (shut.level, told.level) == ("ok", "warn")
+    assert "0.0.0.0:8080 (read and change answers, in plain text)" in told.words
+    assert told.todo.startswith("set auth and tls")
 
 
 # -- disk ----------------------------------------------------------------------------------

@@ -125,7 +125,7 @@ def seeds() -> list[bytes]:
     )  # fmt: skip
     configs = (
         "assembly: {idle_s: 3, trace_spans_max: '${env:PORT:-9}'}\nquery: {endpoint: '127.0.0.1:${PORT}'}\n",
-        "receivers:\n  otlp:\n    protocols:\n      grpc: {endpoint: '0.0.0.0:4317'}\n      http: {cors: {allowed_origins: ['*']}}\n",
+        "receivers:\n  otlp:\n    protocols:\n      grpc: {endpoint: '0.0.0.0:4317'}\n      http: {cors: {allowed_origins: ['*']}}\nservice: {insecure: true}\n",
         "errors: {rules: [{name: a, match: {type: E}}]}\nredaction: {rules: [{name: mine, pattern: 'a+b', keys: ['x.*']}]}\n",
         "auth: {bearer: [{name: a, roles: [read], token: abcdefghijklmnopq}]}\nstorage: {path: '${file:missing}'}\n",
         "exporters: {otlp: {endpoint: 'a:1', headers: {authorization: '${env:WORD}'}}}\nservice: {processes: ${env:LIST}}\n",

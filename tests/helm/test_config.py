@@ -10,8 +10,18 @@ from typing import Any
 import pytest
 import yaml
 
-from collector.config import check
-from tests.support.chart import NAME, VALUES, config_of, containers, of_kind, pods, rendered, rendered_text
+from collector.config import ConfigError, check
+from tests.support.chart import (
+    NAME,
+    VALUES,
+    RefusedValuesError,
+    config_of,
+    containers,
+    of_kind,
+    pods,
+    rendered,
+    rendered_text,
+)
 from tests.support.tools import built
 
 HEADLESS = f"{NAME}-headless.observability.svc.cluster.local"
@@ -153,6 +163,72 @@ def test_the_servers_key_is_the_servers():
         assert secrets["client"]["secretName"] == "firstfault-client-tls"
 
 
+TLS = {"receivers": {"existingSecret": "otlp"}, "query": {"existingSecret": "query"}}
+MUTUAL_TLS = {door: secret | {"clientAuth": True} for door, secret in TLS.items()} | {
+    "client": {"existingSecret": "us"}
+}
+BEARER = {"bearer": [{"name": "a", "token_file": "/etc/firstfault/auth/a", "roles": ["ingest", "read"]}]}
+NO_HTTP = {"receivers": {"otlp": {"protocols": {"http": {"enabled": False}}}}}
+
+
+def test_pods_may_listen_without_credentials_because_the_chart_says_so():
+    """Where the chart says nothing, the program refuses."""
+    tree = config_of(rendered({}))
+
+    assert tree["service"].pop("insecure") is True
+    with pytest.raises(ConfigError, match=r"query\.endpoint is 0\.0\.0\.0:8080 \(anybody can"):
+        check(tree)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"tls": TLS, "config": {"auth": BEARER}},
+        {"tls": MUTUAL_TLS},
+        {
+            "tls": TLS | {"receivers": MUTUAL_TLS["receivers"], "client": MUTUAL_TLS["client"]},
+            "config": {"auth": BEARER},
+        },
+        {"tls": TLS, "config": {"auth": BEARER} | NO_HTTP},
+    ],
+    ids=["tokens", "certificates", "both", "no OTLP/HTTP"],
+)
+@pytest.mark.parametrize("said", [{}, {"insecure": False}], ids=["unsaid", "false"])
+def test_the_switch_is_off_once_every_door_is_shut(values: dict[str, Any], said: dict[str, Any]):
+    """Chart and program agree on what is shut."""
+    config = values.get("config", {}) | {"service": said}
+
+    assert check(config_of(rendered(values | {"config": config}))).service.insecure is False
+
+
+@pytest.mark.parametrize(
+    ("values", "open_doors"),
+    [
+        ({"tls": TLS}, ["query", "grpc", "http"]),
+        ({"config": {"auth": BEARER}}, ["query", "grpc", "http"]),
+        ({"config": NO_HTTP}, ["query", "grpc"]),
+        ({"tls": {"query": TLS["query"]}, "config": {"auth": BEARER}}, ["grpc", "http"]),
+        ({"tls": TLS, "config": {"auth": BEARER | {"query": False}}}, ["query"]),
+        ({"tls": TLS, "config": {"auth": BEARER | {"receivers": False}}}, ["grpc", "http"]),
+    ],
+    ids=["TLS alone", "a token alone", "nothing", "half of the TLS", "questions let in", "spans let in"],
+)
+def test_what_the_chart_calls_open_the_program_refuses(values: dict[str, Any], open_doors: list[str]):
+    """The same doors, by name, before anything is installed."""
+    tree = config_of(rendered(values))
+    tree["service"]["insecure"] = False
+    with pytest.raises(ConfigError) as by_program:
+        check(tree)
+    config = values.get("config", {}) | {"service": {"insecure": False}}
+    with pytest.raises(RefusedValuesError) as by_chart:
+        rendered_text(values | {"config": config})
+
+    for name in ("query", "grpc", "http"):
+        prefix = "" if name == "query" else "receivers.otlp.protocols."
+        assert (f"{prefix}{name}.endpoint is 0.0.0.0" in str(by_program.value)) == (name in open_doors)
+        assert (f"config.{prefix}{name}" in str(by_chart.value).partition(";")[0]) == (name in open_doors)
+
+
 @pytest.mark.parametrize(
     ("values", "asked"),
     [
@@ -257,13 +333,14 @@ def test_notes_tell_the_next_step():
     [
         ({"replicas": 2}, "loadbalancing exporter and routing_key: traceID"),
         ({"persistence": {"enabled": False}}, "gone with their pod"),
+        ({"networkPolicy": {"enabled": False}}, "without TLS or credentials are config.query, config.receivers"),
         (
             {"ingress": {"enabled": True, "hosts": [{"host": "a.b", "paths": [{"path": "/", "pathType": "Prefix"}]}]}},
             "networkPolicy.query.from",
         ),
         ({"httpRoute": {"enabled": True, "parentRefs": [{"name": "g"}]}}, "authentication"),
     ],
-    ids=["no gateway", "no volume", "ingress", "route"],
+    ids=["no gateway", "no volume", "no policy", "ingress", "route"],
 )
 def test_notes_warn(values: dict[str, Any], words: str):
     assert words in re.sub(r"\s+", " ", "".join(notes(values).partition("! ")[1:]))

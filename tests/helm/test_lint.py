@@ -77,6 +77,11 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
     ),
     ({"config": {"query": {"endpoint": "${env:WHERE}"}}}, "config.query.endpoint is ${env:WHERE}", "number"),
     ({"config": {"query": {"endpoint": "0.0.0.0:4317"}}}, "port 4317", "expected a port for each"),
+    (
+        {"config": {"service": {"insecure": False}}},
+        "config.query, config.receivers.otlp.protocols.grpc, config.receivers.otlp.protocols.http;",
+        "or config.service.insecure: true",
+    ),
     ({"config": {"storage": {"path": "/data"}}}, "config.storage.path is /data", "read-only"),
     ({"config": {"service": {"stop_timeout_s": 30}}}, "terminationGracePeriodSeconds is 30", "more than 35"),
     ({"preStopSeconds": 25}, "terminationGracePeriodSeconds is 30", "more than 35"),

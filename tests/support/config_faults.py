@@ -36,6 +36,12 @@ CONTRADICTIONS: tuple[tuple[str, str], ...] = (
     ("redaction: {rules: [{name: mine}]}", "keys"),
     ("redaction: {rules: [{name: jwt, keys: [a]}]}", "jwt"),
     ("errors: {rules: [{name: a, match: {}}]}", "match"),
+    ("receivers: {otlp: {protocols: {grpc: {endpoint: '0.0.0.0:4317'}}}}", "receivers.otlp.protocols.grpc.endpoint"),
+    ("query: {endpoint: '0.0.0.0:8080', tls: {cert_file: c, key_file: k}}", "query.endpoint"),
+    (
+        "query: {grpc_endpoint: '[::]:9'}\nauth: {bearer: [{name: a, roles: [read], token: abcdefghijklmnopq}]}",
+        "query.grpc_endpoint",
+    ),
 )
 NO_CONFIGURATIONS: tuple[tuple[str, str], ...] = (
     ("a: [", "is not YAML"),

@@ -104,7 +104,7 @@ def test_a_resource_that_the_engine_would_not_read_is_refused():
     found = ExportTraceServiceRequest()
     found.resource_spans.add().resource.attributes.add(key="k").value.string_value = "x" * 2**20
 
-    with pytest.raises(BadRequestError, match="expected at most 10484") as caught:
+    with pytest.raises(BadRequestError, match="expected at most 1048532") as caught:
         stamp_tenant(found.SerializeToString(), "t")
 
     assert caught.value.reason == "resource_too_large"
