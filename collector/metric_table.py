@@ -87,6 +87,9 @@ METRICS: dict[str, Metric] = {
     "receiver_refused_requests": _counter(
         "Requests refused, also those whose spans cannot be counted.", *_IN, "reason"
     ),
+    "receiver_forgotten_buckets": _counter(
+        "Tenants whose quota was forgotten because there were too many; one that was spent begins full.", "state"
+    ),
     "receiver_delayed_requests": _counter("Requests that waited a moment for room and were taken.", *_IN),
     "receiver_failed_requests": _counter("Requests our own code failed on.", *_IN, "reason"),
     "receiver_ignored_requests": _counter("Requests answered and not looked at (metrics).", *_IN, "signal"),

@@ -33,6 +33,7 @@ CONTRADICTIONS: tuple[tuple[str, str], ...] = (
     ("auth: {bearer: [{name: a, roles: [admin], tenant: t, token: abcdefghijklmnopq}]}", "tenant"),
     ("auth: {oidc: {issuer: a, audience: b, jwks_url: 'https://a.test/k', jwks_file: f}}", "jwks_url"),
     ("auth: {oidc: {issuer: a, audience: b, jwks_url: 'http://a.test/k'}}", "jwks_url"),
+    ("auth: {tenant_quota: {records_per_s: 5}}", "tenant_quota"),
     ("redaction: {rules: [{name: mine}]}", "keys"),
     ("redaction: {rules: [{name: jwt, keys: [a]}]}", "jwt"),
     ("errors: {rules: [{name: a, match: {}}]}", "match"),
