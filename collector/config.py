@@ -84,6 +84,20 @@ class Receivers(Section):
     otlp: OtlpReceiver = OtlpReceiver()
 
 
+class Stress(Section):
+    enabled: bool = Field(False, description="under lasting pressure leave out most new traces, whole and counted")
+    keep_share: float = Field(0.1, ge=0, le=1, description="of new traces, chosen by a keyed hash of the trace id")
+    on_share: float = Field(0.9, gt=0, lt=1, description="on, when memory or the way to the engine is fuller than this")
+    off_share: float = Field(0.75, gt=0, lt=1, description="off, when both are less full than this")
+    min_s: float = Field(10.0, ge=10, le=3600, description="on for so long at least; at most two changes a minute")
+
+    @model_validator(mode="after")
+    def _shares_in_order(self) -> Self:
+        if self.off_share >= self.on_share:
+            raise ValueError(f"off_share is {self.off_share:g}; expected less than on_share ({self.on_share:g})")
+        return self
+
+
 class Assembly(Section):
     idle_s: float = Field(5.0, gt=0, le=DAYS_S, description="a trace without a root is released after this quiet time")
     root_idle_s: float = Field(
@@ -103,6 +117,7 @@ class Assembly(Section):
         "from 128 MiB to 1 GiB",
     )
     late_window_s: float = Field(600.0, ge=0, le=DAYS_S, description="a late span re-opens its trace within this time")
+    stress: Stress = Stress()
 
     @model_validator(mode="after")
     def _waits_in_order(self) -> Self:

@@ -136,6 +136,8 @@ METRICS: dict[str, Metric] = {
     "assembly_deduped_spans": _counter("Spans that had come before."),
     "assembly_dropped_spans": _counter("Spans given up.", "reason"),
     "assembly_dropped_traces": _counter("Traces given up.", "reason"),
+    "assembly_stress_mode": _gauge("1 while most new traces are left out under pressure.", merge="max"),
+    "assembly_stress_changes": _counter("Times this began or ended."),
     "assembly_truncated_traces": _counter("Traces cut at a limit.", "limit"),
     "analyzer_analysed_spans": _counter("Spans analysed."),
     "analyzer_analysed_traces": _counter("Traces analysed."),

@@ -19,6 +19,7 @@ CONTRADICTIONS: tuple[tuple[str, str], ...] = (
     ("assembly: {root_idle_s: 20}", "root_idle_max_s"),
     ("assembly: {root_idle_min_s: 3}", "root_idle_min_s"),
     ("assembly: {root_idle_max_s: 0.1, root_idle_min_s: 0.05}", "root_idle_s"),
+    ("assembly: {stress: {on_share: 0.5}}", "off_share"),
     ("journal: {segment_bytes: 8388608, bytes_max: 4194304}", "segment_bytes"),
     ("query: {endpoint: '127.0.0.1:4317'}", "receivers.otlp.protocols.grpc.endpoint"),
     ("query: {endpoint: '127.0.0.1:9', grpc_endpoint: '127.0.0.1:9'}", "query.grpc_endpoint"),
