@@ -21,6 +21,7 @@ from collector.contracts import Admission, Clock, Encoding, Intake, Signal
 from collector.errors import BadRequestError, OverloadedError, RefusedError, TooLargeError
 from collector.handover import Handover
 from collector.telemetry import Snapshot, sample
+from collector.tenant_quotas import TenantQuotas
 from collector.wire.request_limits import Prescan, RequestLimits
 from collector.wire.stamp import stamp_tenant
 
@@ -64,6 +65,7 @@ class Gate(Intake):
     prescan : counts a protobuf request and refuses structural bombs (`collector.wire.limits.prescan`)
     translate_json : OTLP/JSON -> protobuf (`collector.wire.otlp_json.translate_json`)
     limits : structural budgets of one request
+    quotas : what each tenant may send; default: no bound
     seed : of the jitter in retry delays
     pause : sleeps for some seconds, while there is no room
     """
@@ -75,6 +77,7 @@ class Gate(Intake):
         prescan: Guard,
         translate_json: TranslateJson,
         limits: RequestLimits | None = None,
+        quotas: TenantQuotas | None = None,
         clock: Clock | None = None,
         seed: int | None = None,
         pause: Callable[[float], None] = time.sleep,
@@ -83,6 +86,7 @@ class Gate(Intake):
         self._prescan = prescan
         self._translate_json = translate_json
         self._limits = limits or RequestLimits()
+        self._quotas = quotas or TenantQuotas()
         self._clock = clock or SystemClock()
         self._random = random.Random(seed)  # noqa: S311 - spreads retries, guards nothing
         self._pause = pause
@@ -120,7 +124,7 @@ class Gate(Intake):
         PermanentError
             The request cannot be read, is over a structural budget, or our code failed on it twice.
         RetryableError
-            Starting, draining, no room, or our code failed on it for the first time.
+            Starting, draining, no room, over the tenant's quota, or our code failed on it for the first time.
         """
         key = (RECEIVER, protocol)
         scan: Prescan | None = None
@@ -132,9 +136,10 @@ class Gate(Intake):
                 self._bump("receiver_ignored_requests", *key, signal.name.lower())
                 return Admission(0)
             scan = self._prescan(payload, signal, self._limits)
-            if tenant:
-                payload = self._stamped(payload, tenant)
-            self._hand_over(payload, signal, key, scan)
+            with self._quotas.charged(tenant, scan.count - scan.rejected):
+                if tenant:
+                    payload = self._stamped(payload, tenant)
+                self._hand_over(payload, signal, key, scan)
         except RefusedError as error:
             self._count_refused(signal, key, error.reason, scan)
             raise

@@ -17,6 +17,7 @@ from analyzer.config import AnalysisConfig
 from analyzer.errors.rules import RULES_MAX, Rule
 from analyzer.errors.taxonomy import Overrule
 from analyzer.incident_config import IncidentConfig
+from collector.config_assembly import Assembly
 from collector.config_auth import Auth
 from collector.config_base import Endpoint, Section
 from collector.config_doors import ClientTls, GrpcTls, Tls
@@ -26,7 +27,6 @@ from collector.config_redaction import Redaction
 from collector.config_text import ConfigTextError, read_yaml, substitute
 
 ENV_PREFIX = "FIRSTFAULT__"
-DAYS_S = 24 * 86_400  # assembly counts milliseconds in 31 bits
 
 
 class ConfigError(Exception):
@@ -83,36 +83,6 @@ class OtlpReceiver(Section):
 
 class Receivers(Section):
     otlp: OtlpReceiver = OtlpReceiver()
-
-
-class Assembly(Section):
-    idle_s: float = Field(5.0, gt=0, le=DAYS_S, description="a trace without a root is released after this quiet time")
-    root_idle_s: float = Field(
-        2.0, gt=0, le=DAYS_S, description="quiet time after the root, before anything was learned"
-    )
-    root_idle_min_s: float = Field(0.2, gt=0, le=DAYS_S, description="shortest learned quiet time after the root")
-    root_idle_max_s: float = Field(10.0, gt=0, le=DAYS_S, description="longest learned quiet time after the root")
-    age_max_s: float = Field(60.0, gt=0, le=DAYS_S, description="a trace leaves at this age, come what may")
-    trace_spans_max: int = Field(100_000, ge=1, le=10_000_000)
-    trace_bytes_max: int = Field(50 * 2**20, ge=1024, le=2**30)
-    open_traces_max: int = Field(1_000_000, ge=16, le=50_000_000)
-    memory_bytes_max: int | None = Field(
-        None,
-        ge=16 * 2**20,
-        le=2**40,
-        description="span bytes and rows held at once; default: a sixth of the memory of the container or machine, "
-        "from 128 MiB to 1 GiB",
-    )
-    late_window_s: float = Field(600.0, ge=0, le=DAYS_S, description="a late span re-opens its trace within this time")
-
-    @model_validator(mode="after")
-    def _waits_in_order(self) -> Self:
-        low, wait, high = self.root_idle_min_s, self.root_idle_s, self.root_idle_max_s
-        if not low <= wait <= high:
-            raise ValueError(
-                f"root_idle_s is {wait:g}; expected between root_idle_min_s ({low:g}) and root_idle_max_s ({high:g})"
-            )
-        return self
 
 
 class Incidents(IncidentConfig):

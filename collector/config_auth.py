@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, SecretStr, StringConstraints, field_validator, model_validator
@@ -82,6 +83,39 @@ class Oidc(Section):
         return self
 
 
+RecordsPerSecond = Annotated[float, Field(ge=1, le=1e9)]
+BurstSeconds = Annotated[float, Field(ge=0.1, le=3600)]
+
+
+class OwnQuota(Section):
+    """What one tenant may send."""
+
+    records_per_s: RecordsPerSecond | None = Field(description="spans and log records; null: no bound")
+    burst_s: BurstSeconds | None = Field(None, description="default: that of all tenants")
+
+
+class TenantQuota(Section):
+    """What a tenant may send; each receiver process counts for itself."""
+
+    records_per_s: RecordsPerSecond | None = Field(
+        None, description="spans and log records of one tenant a second, in each receiver process; null: no bound"
+    )
+    burst_s: BurstSeconds = Field(10.0, description="so many seconds' worth may come at once, after a rest")
+    tenants: dict[str, OwnQuota] = Field({}, max_length=1024, description="tenants with a quota of their own")
+
+    @field_validator("tenants")
+    @classmethod
+    def _names(cls, tenants: dict[str, OwnQuota]) -> dict[str, OwnQuota]:
+        for name in tenants:
+            if not re.fullmatch(TENANT_PATTERN, name):
+                raise ValueError(f"{name[:80]!r} is no tenant's name; expected {TENANT_PATTERN}")
+        return tenants
+
+    @property
+    def bounds_some(self) -> bool:
+        return self.records_per_s is not None or any(own.records_per_s is not None for own in self.tenants.values())
+
+
 class Auth(Section):
     """Empty: everybody is let in."""
 
@@ -90,6 +124,7 @@ class Auth(Section):
     bearer: list[BearerToken] = Field([], max_length=256)
     basic: Basic | None = None
     oidc: Oidc | None = None
+    tenant_quota: TenantQuota = TenantQuota()
 
     @field_validator("bearer")
     @classmethod
@@ -98,6 +133,25 @@ class Auth(Section):
         if len(set(names)) < len(names):
             raise ValueError("two tokens have the same name; expected a name for each")
         return tokens
+
+    @model_validator(mode="after")
+    def _quotas_have_tenants(self) -> Self:
+        """A bound that binds nobody would be taken for one that does."""
+        if self.oidc is not None and self.oidc.tenant_claim and self.receivers:
+            return self
+        users = self.basic.users if self.basic is not None else []
+        known = {grant.tenant for grant in (*self.bearer, *users) if grant.tenant} if self.receivers else set()
+        if self.tenant_quota.bounds_some and not known:
+            raise ValueError(
+                "tenant_quota bounds what tenants send, and nobody who sends has one; expected receivers: true "
+                "and a credential with tenant, or oidc.tenant_claim"
+            )
+        if unknown := sorted(self.tenant_quota.tenants.keys() - known):
+            raise ValueError(
+                f"tenant_quota.tenants has {unknown[0]}, the tenant of no credential; expected one of "
+                f"{', '.join(sorted(known)[:8]) or 'none'}"
+            )
+        return self
 
     @property
     def enabled(self) -> bool:

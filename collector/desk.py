@@ -38,6 +38,13 @@ class Source(Protocol):
         """Go on to the next one; where in a journal the request stood, if anywhere."""
 
 
+class LiveSource(Source, Protocol):
+    """One that receivers fill."""
+
+    def fill(self) -> float:
+        """How full the way to here is, from 0 to 1; the fullest of several."""
+
+
 class Assembling(Protocol):
     """The hall where traces wait (collector.assembly)."""
 
@@ -130,6 +137,13 @@ class Groups(Protocol):
         """Hand everything to the shelf."""
 
 
+class Stress(Protocol):
+    """Who has new traces left out under pressure (collector.stress). Owner: the engine's thread."""
+
+    def look(self, now_ns: int) -> None:
+        """Begin or end it, when it is time to."""
+
+
 @dataclass(frozen=True, slots=True)
 class Desk:
     """What the pipeline is made of, and how it turns an answer into bytes."""
@@ -153,6 +167,7 @@ class Desk:
     incidents: Incidents | None = None
     groups: Groups | None = None
     journal: Journal | None = None
+    stress: Stress | None = None
 
 
 @dataclass(slots=True)

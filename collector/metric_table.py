@@ -87,6 +87,9 @@ METRICS: dict[str, Metric] = {
     "receiver_refused_requests": _counter(
         "Requests refused, also those whose spans cannot be counted.", *_IN, "reason"
     ),
+    "receiver_forgotten_buckets": _counter(
+        "Tenants whose quota was forgotten because there were too many; one that was spent begins full.", "state"
+    ),
     "receiver_delayed_requests": _counter("Requests that waited a moment for room and were taken.", *_IN),
     "receiver_failed_requests": _counter("Requests our own code failed on.", *_IN, "reason"),
     "receiver_ignored_requests": _counter("Requests answered and not looked at (metrics).", *_IN, "signal"),
@@ -133,6 +136,8 @@ METRICS: dict[str, Metric] = {
     "assembly_deduped_spans": _counter("Spans that had come before."),
     "assembly_dropped_spans": _counter("Spans given up.", "reason"),
     "assembly_dropped_traces": _counter("Traces given up.", "reason"),
+    "assembly_stress_mode": _gauge("1 while most new traces are left out under pressure.", merge="max"),
+    "assembly_stress_changes": _counter("Times this began or ended."),
     "assembly_truncated_traces": _counter("Traces cut at a limit.", "limit"),
     "analyzer_analysed_spans": _counter("Spans analysed."),
     "analyzer_analysed_traces": _counter("Traces analysed."),

@@ -146,6 +146,8 @@ class Pipeline:
         now = self._desk.clock.monotonic_ns()
         if now >= self._next_tick_ns or self._overloaded:
             self._next_tick_ns = now + TICK_NS
+            if self._desk.stress is not None:
+                self._desk.stress.look(now)
             due_ms = self._assembly_ms(now)
             if self._replayed_ms is not None and self._desk.assembler.oldest_ms() > self._replayed_ms:
                 self._replayed_ms = None
@@ -153,6 +155,8 @@ class Pipeline:
             if not self._decide(lambda: self._desk.assembler.due(due_ms, RELEASE_TRACES_MAX), now + DECIDE_NS):
                 self._next_tick_ns = self._desk.clock.monotonic_ns() + TICK_NS // 2
             self._overloaded = False
+            if self._desk.stress is not None:
+                self._desk.stress.look(self._desk.clock.monotonic_ns())
             if self._desk.incidents is not None:
                 self._desk.incidents.keep_house()
             if self._desk.groups is not None:

@@ -85,6 +85,9 @@ class RingSource:
         self._taken = None
         return position
 
+    def fill(self) -> float:
+        return max((reader.used_bytes / reader.capacity_bytes for reader in self._readers), default=0.0)
+
     def snapshot(self) -> Snapshot:
         return {
             "ring_used_bytes": sum(reader.used_bytes for reader in self._readers),

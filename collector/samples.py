@@ -21,6 +21,8 @@ def assembly_samples(counts: AssemblyCounts) -> Snapshot:
         "assembly_late_spans": counts.late_spans,
         "assembly_deduped_spans": counts.deduped_spans,
     }
+    if counts.shed_traces:
+        found[sample("assembly_dropped_traces", "stress")] = counts.shed_traces
     for name, numbers in (
         ("assembly_released_traces", counts.released_traces),
         ("assembly_released_spans", counts.released_spans),

@@ -22,7 +22,8 @@ from collector.app.exporting import Destinations, Words
 from collector.assembly.buffer import Assembler
 from collector.assembly.release import AssemblyConfig
 from collector.clock import SystemClock
-from collector.config import Assembly, Config, Errors, Incidents
+from collector.config import Config, Errors, Incidents
+from collector.config_assembly import Assembly
 from collector.contracts import (
     DETECTION_STATE_NAME,
     GROUPS_STATE_NAME,
@@ -38,7 +39,7 @@ from collector.contracts import (
     OpenTraces,
     Signal,
 )
-from collector.desk import Desk, Source
+from collector.desk import Desk, LiveSource
 from collector.errors import OverloadedError
 from collector.groups import GroupRoom
 from collector.incidents import IncidentRoom
@@ -58,6 +59,7 @@ from collector.shelf import ShelfWriter
 from collector.store.changes import ChangeShelf
 from collector.store.incidents import LIMIT_MAX
 from collector.store.sqlite import SqliteStore
+from collector.stress import StressLimits, StressMode
 from collector.telemetry import Snapshot, merge
 from collector.wire.decode import Decoder
 from collector.wire.detail import read_detail
@@ -72,7 +74,7 @@ CHANGES_SHOWN = 20  # of those told of around an incident, the newest
 class EngineRoom:
     """Everything behind the source. `start` and `stop` by the owner; `ask` from any thread."""
 
-    def __init__(self, config: Config, source: Source, is_stopping: Callable[[], bool] = lambda: False) -> None:
+    def __init__(self, config: Config, source: LiveSource, is_stopping: Callable[[], bool] = lambda: False) -> None:
         self._is_stopping = is_stopping
         clock = SystemClock()
         self._config = config
@@ -105,6 +107,9 @@ class EngineRoom:
         root = journal_root(config)
         self._replay = Replay(root) if root is not None else None
         self._journal = Keeper(root) if root is not None else None
+        stress = config.assembly.stress
+        limits = StressLimits(**stress.model_dump(exclude={"enabled"}))
+        self._stress = StressMode(limits, self._assembler, source.fill) if stress.enabled else None
         self._pipeline = Pipeline(
             Desk(
                 source=source,
@@ -123,6 +128,7 @@ class EngineRoom:
                 incidents=self._incidents,
                 groups=self._groups,
                 journal=self._journal,
+                stress=self._stress,
             )
         )
         self._ready = False
@@ -193,6 +199,8 @@ class EngineRoom:
             self._redactor.snapshot(),
         ]
         parts.append(self._groups.snapshot())
+        if self._stress is not None:
+            parts.append(self._stress.snapshot())
         if self._incidents is not None:
             parts.append(self._incidents.snapshot())
         if self._replay is not None and self._journal is not None:

@@ -9,12 +9,14 @@ from collector.app import warming
 from collector.app.doors import ingest_tenant, receiver_guard, server_tls
 from collector.app.endpoints import host_port, is_loopback
 from collector.config import Config
+from collector.config_auth import TenantQuota
 from collector.guarded_protocol import ServerLimits
 from collector.handover import Handover
 from collector.receivers.cors import CorsSettings
 from collector.receivers.otlp_grpc import GrpcReceiver, GrpcSettings
 from collector.receivers.otlp_http import HttpReceiver, HttpSettings
 from collector.telemetry import Snapshot, merge
+from collector.tenant_quotas import Quota, TenantQuotas
 from collector.tls import ServerTls
 from collector.wire.limits import prescan
 from collector.wire.otlp_json import translate_json
@@ -27,6 +29,7 @@ class ReceiverRoom:
     def __init__(self, config: Config, handover: Handover, *, shared_port: bool) -> None:
         budget = config.receivers.otlp.budget
         grpc, http = config.receivers.otlp.protocols.grpc, config.receivers.otlp.protocols.http
+        self._quotas = tenant_quotas(config.auth.tenant_quota)
         self._gate = Gate(
             handover,
             prescan=prescan,
@@ -38,6 +41,7 @@ class ReceiverRoom:
                 resources_max=budget.resources_max,
                 depth_max=budget.depth_max,
             ),
+            quotas=self._quotas,
         )
         self._certificates: list[ServerTls] = []
         self._guard = receiver_guard(config)
@@ -117,4 +121,15 @@ class ReceiverRoom:
     def snapshot(self) -> Snapshot:
         doors = [door.snapshot() for door in (self._grpc, self._http) if door is not None]
         guard = self._guard.snapshot() if self._guard is not None else {}
-        return merge([self._gate.snapshot(), guard, *doors, *(tls.snapshot() for tls in self._certificates)])
+        gate = (self._gate.snapshot(), self._quotas.snapshot())
+        return merge([*gate, guard, *doors, *(tls.snapshot() for tls in self._certificates)])
+
+
+def tenant_quotas(section: TenantQuota) -> TenantQuotas:
+    """Make the buckets of this process."""
+
+    def quota(records_per_s: float | None, burst_s: float | None) -> Quota | None:
+        return Quota(records_per_s, section.burst_s if burst_s is None else burst_s) if records_per_s else None
+
+    named = {tenant: quota(own.records_per_s, own.burst_s) for tenant, own in section.tenants.items()}
+    return TenantQuotas(quota(section.records_per_s, None), named)

@@ -61,5 +61,8 @@ class DirectSource:
         self._head = None
         return self._name, sequence
 
+    def fill(self) -> float:
+        return min(1.0, self._bytes / self._bytes_max)
+
     def snapshot(self) -> Snapshot:
         return {"ring_used_bytes": self._bytes, "ring_capacity_bytes": self._bytes_max}

@@ -16,7 +16,7 @@ the revision are left: a late row makes a release that has only the late rows.
 
 When memory is short (reliability.md (c)): over `soft_share` nothing is kept; over `hard_share` the
 traces that hold the oldest segment leave early (`MEMORY_PRESSURE`); when nothing is free the request is
-refused, whole, and the caller releases and tries again.
+refused, whole, and the caller releases and tries again. Under `shed` most new traces are left out besides.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ from collector.assembly.counts import AssemblyCounts, counts_of
 from collector.assembly.kernels import deadlines, expiry, gather, layout, link, oldest, pressure, table
 from collector.assembly.release import AssemblyConfig, limits_of
 from collector.assembly.segments import Segments
+from collector.assembly.shedding import Shedding
 from collector.assembly.tenant_keys import TenantKeys
 from collector.contracts import Released, Signal, WireDecoder
 from collector.errors import OverloadedError
@@ -84,6 +85,7 @@ class Assembler:
         self._learned = np.zeros((config.root_operations_max, len(deadlines.SPREAD_EDGES_MS)), np.uint16)
         self._state: _Words = np.zeros(layout.STATE_COUNT, np.int64)
         self._state[layout.FREE_HEAD] = -1
+        self._shedding = Shedding(self._state, config.age_max_ms)
         self._limits = limits_of(config)
         self._seeds = np.random.default_rng(seed).integers(1, 2**64, 8, np.uint64, endpoint=False) | np.uint64(1)
         self._keys = TenantKeys(vocabulary.resources, self._seeds.tobytes())
@@ -136,6 +138,7 @@ class Assembler:
             self._state,
             self._limits,
             self._seeds,
+            self._shedding.filters,
             first,
             count,
             now,
@@ -151,6 +154,7 @@ class Assembler:
         with what was stored.
         """
         now = self._advance(now_ms)
+        self._shedding.let_age(now)
         self._relieve(now)
         expiry.expire_now(*self._tables(), now)
         return self._release(now, traces_max)
@@ -207,6 +211,22 @@ class Assembler:
             vocabulary=self._vocabulary,
             details=self._details,
         )
+
+    def fill(self) -> float:
+        """How full it is, from 0 to 1: of memory, or of open traces, whichever is more."""
+        traces = int(self._state[layout.OPEN_TRACES]) / self.config.open_traces_max
+        return max(self._segments.used() / self._segments.count, traces)
+
+    def shed(self, keep_share: float | None) -> None:
+        """Leave out new traces from now on but for a share of them, whole and counted; None: no longer.
+
+        Open traces go on, and so do those that were released and are remembered. Which are left out follows from their
+        ids and a secret of this process. What still comes of them afterwards is left out too, for `age_max_ms`.
+        """
+        if keep_share is None:
+            self._shedding.end(self._now_ms)
+        else:
+            self._shedding.begin(keep_share, self._now_ms)
 
     def oldest_ms(self) -> int:
         """When the oldest open trace was opened, or re-opened; the time last heard of, when none is open."""

@@ -32,7 +32,9 @@ class AssemblyCounts:
     released_traces : releases by reason; a re-opened trace counts again
     released_spans : by reason; see the module
     dropped_spans : own_scope (written by firstfault), trace_too_large (a limit of the trace),
-        live_traces (no record for one more open trace)
+        live_traces (no record for one more open trace), stress (of a trace left out, see `Assembler.shed`)
+    shed_traces : traces left out under stress; one that was forgotten in between counts again, and of a million about a
+        thousand are taken for others and not counted
     late_spans : rows that came after their trace's first release
     forgotten_traces : closed ids that left before `late_window_ms` because there were too many
     let_go_traces : released traces whose rows left before `late_keep_ms` because memory was short
@@ -44,6 +46,7 @@ class AssemblyCounts:
     released_spans: Mapping[str, int]
     deduped_spans: int
     dropped_spans: Mapping[str, int]
+    shed_traces: int
     late_spans: int
     reopened_traces: int
     open_traces: int
@@ -84,7 +87,9 @@ def counts_of(
             "own_scope": words[layout.DROPPED_OWN_SCOPE],
             "trace_too_large": words[layout.DROPPED_TOO_LARGE],
             "live_traces": words[layout.DROPPED_LIVE_TRACES],
+            "stress": words[layout.DROPPED_STRESS],
         },
+        shed_traces=words[layout.SHED_TRACES],
         late_spans=words[layout.LATE],
         reopened_traces=words[layout.REOPENINGS],
         open_traces=words[layout.OPEN_TRACES],

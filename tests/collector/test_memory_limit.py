@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from collector.app.engine_room import assembly_config
-from collector.config import Assembly
+from collector.config_assembly import Assembly
 from collector.memory_limit import memory_limit, open_traces_bytes
 
 MIB, GIB = 2**20, 2**30

@@ -25,6 +25,7 @@ from collector.contracts import Signal
 from collector.receivers.otlp_grpc import Authorize, GrpcReceiver, GrpcSettings
 from collector.receivers.otlp_http import HttpReceiver, HttpSettings
 from collector.telemetry import Snapshot, merge
+from collector.tenant_quotas import TenantQuotas
 from collector.tls import ServerTls
 from collector.wire.limits import prescan
 from collector.wire.otlp_json import translate_json
@@ -110,6 +111,7 @@ def open_doors(
     http_settings: HttpSettings | None = None,
     limits: RequestLimits | None = None,
     authorize: Authorize | None = None,
+    quotas: TenantQuotas | None = None,
     tls: ServerTls | None = None,
     ca: bytes | None = None,
     started: bool = True,
@@ -119,7 +121,15 @@ def open_doors(
     With `tls` the clients trust `ca` and show no certificate of their own.
     """
     handover = RecordingHandover()
-    gate = Gate(handover, prescan=prescan, translate_json=translate_json, limits=limits, seed=1, pause=lambda _: None)
+    gate = Gate(
+        handover,
+        prescan=prescan,
+        translate_json=translate_json,
+        limits=limits,
+        quotas=quotas,
+        seed=1,
+        pause=lambda _: None,
+    )
     credentials, context = (tls.grpc_credentials(), tls.context()) if tls is not None else (None, None)
     grpc_door = GrpcReceiver(gate, "127.0.0.1:0", grpc_settings, credentials=credentials, authorize=authorize)
     http_door = HttpReceiver(gate, "127.0.0.1", 0, http_settings, tls=context, authorize=authorize)

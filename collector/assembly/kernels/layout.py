@@ -52,6 +52,8 @@ FREE, OPEN, RELEASED, KEPT, CLOSED = range(5)
 
 HAS_ROOT, REOPENED, LIMITED = 1, 2, 4  # flags of a trace; LIMITED: a limit closed it, for good
 
+SHED_NOTHING, SHED_NEW, SHED_KNOWN = range(3)  # KNOWN: no more than what still comes of those left out before
+
 # Lists. The first are the buckets of the timer wheel.
 TICK_SHIFT = 4  # a tick is 16 ms
 WHEEL = 4096  # buckets: 65 s ahead; later deadlines are looked at again when the wheel comes by
@@ -80,8 +82,12 @@ LIST_COUNT = WHEEL + 3
     DROPPED_LIVE_TRACES,
     FORGOTTEN,  # closed ids that left before their window because the table was full
     LET_GO_EARLY,  # kept traces whose rows went because memory was short
-) = range(20)
-RELEASED_TRACES = 20  # one word a ReleaseReason
+    SHEDDING,  # what is left out under stress: SHED_*
+    KEEP_BELOW,  # new traces whose hash is below are not
+    DROPPED_STRESS,
+    SHED_TRACES,  # traces left out, each once as long as it is remembered
+) = range(24)
+RELEASED_TRACES = 24  # one word a ReleaseReason
 REASON_COUNT = len(ReleaseReason)
 RELEASED_SPANS = RELEASED_TRACES + REASON_COUNT
 STATE_COUNT = RELEASED_SPANS + REASON_COUNT
@@ -132,6 +138,7 @@ RAW = numba.uint8[::1]
 INDEX = numba.int64[::1]
 WORDS = numba.int64[::1]
 SEEDS = numba.uint64[::1]
+SHED = numba.uint64[:, ::1]
 LISTS = numba.int32[:, ::1]
 SLOTS = numba.int32[::1]
 LEARNED = numba.uint16[:, ::1]

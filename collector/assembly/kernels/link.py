@@ -9,6 +9,7 @@ from collector.assembly.kernels import layout as a
 from collector.assembly.kernels.deadlines import file_open, make_due, root_wait, set_hand
 from collector.assembly.kernels.expiry import close, expire, forget
 from collector.assembly.kernels.lists import unlink
+from collector.assembly.kernels.shedding import sheds
 from collector.assembly.kernels.table import find_hashed, hash_words, insert
 
 
@@ -86,6 +87,7 @@ def _open(traces, lists, state, limits, slot, now):
         a.WORDS,
         a.WORDS,
         a.SEEDS,
+        a.SHED,
         a.INT,
         a.INT,
         a.INT,
@@ -93,12 +95,13 @@ def _open(traces, lists, state, limits, slot, now):
     cache=True,
     nogil=True,
 )
-def link(rows, traces, index, lists, live, head_of, learned, state, limits, seeds, first, count, now):
+def link(rows, traces, index, lists, live, head_of, learned, state, limits, seeds, shed, first, count, now):
     """Link rows[first : first + count] (all of one run of segments) into their traces.
 
     A row is linked, or counted under exactly one reason: written by ourselves; over a limit of its
-    trace; no record for a new trace. The last share of both limits is only for roots and errors, so
-    those are the last to be dropped. The first row dropped by a limit makes its trace due.
+    trace; no record for a new trace; of a new trace that is left out under stress. The last share of
+    both limits is only for roots and errors, so those are the last to be dropped. The first row
+    dropped by a limit makes its trace due.
 
     Returns
     -------
@@ -139,6 +142,9 @@ def link(rows, traces, index, lists, live, head_of, learned, state, limits, seed
             h = hash_words(word_0, word_1, seeds)
             slot = np.int64(find_hashed(index, traces, word_0, word_1, h))
             if slot < 0:
+                if state[a.SHEDDING] != a.SHED_NOTHING and sheds(shed, state, seeds, word_0, word_1, h):
+                    state[a.DROPPED_STRESS] += 1
+                    continue
                 if length > bytes_max:  # it would never fit: no record for it
                     state[a.DROPPED_TOO_LARGE] += 1
                     continue

@@ -12,7 +12,7 @@ from analyzer.spans import ReleaseReason, SpanFlag
 from collector.assembly import AssemblyConfig
 from collector.contracts import Released, Signal
 from tests.collector.assembly.support import KIB, as_rows, in_words, new_assembler, records
-from tests.support.naive.assembler import Left, NaiveAssembler
+from tests.support.naive.assembler import Left, NaiveAssembler, keeps
 
 CONFIG = AssemblyConfig(
     idle_ms=500,
@@ -70,6 +70,17 @@ class SameAsTheTwin(RuleBasedStateMachine):
     def wait(self, pause: int) -> None:
         self.now += pause
 
+    @rule(share=st.sampled_from([0.0, 0.3, 0.5, 0.8]))
+    def stress(self, share: float) -> None:
+        seeds = [int(seed) for seed in self.assembler._seeds]
+        self.assembler.shed(share)
+        self.twin.begin_stress(lambda trace_id: keeps(seeds, share, trace_id))
+
+    @rule()
+    def no_stress(self) -> None:
+        self.assembler.shed(None)
+        self.twin.end_stress()
+
     @rule(traces_max=st.integers(1, 5))
     def due(self, traces_max: int) -> None:
         expected = self.twin.due(self.now)
@@ -117,6 +128,8 @@ class SameAsTheTwin(RuleBasedStateMachine):
             deduped=twin["deduped"],
             own_scope=twin["own_scope"],
             trace_too_large=twin["trace_too_large"],
+            stress=twin["stress"],
+            shed=twin["shed traces"],
             late=twin["late"],
             reopened=twin["reopened"],
             open=self.twin.open_spans,
@@ -129,6 +142,8 @@ class SameAsTheTwin(RuleBasedStateMachine):
             deduped=counts.deduped_spans,
             own_scope=counts.dropped_spans["own_scope"],
             trace_too_large=counts.dropped_spans["trace_too_large"],
+            stress=counts.dropped_spans["stress"],
+            shed=counts.shed_traces,
             late=counts.late_spans,
             reopened=counts.reopened_traces,
             open=counts.open_spans,

@@ -7,13 +7,22 @@ every counter. It knows nothing of memory: no arena, no pressure.
 from __future__ import annotations
 
 from collections import Counter, OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from analyzer.spans import ReleaseReason
 from collector.assembly import AssemblyConfig
 
 EDGES_MS = [round(25 * 2 ** (k / 2)) for k in range(24)]
+
+
+def keeps(seeds: Sequence[int], share: float, trace_id: bytes) -> bool:
+    """Whether a trace is of the share that is kept under stress: a hash of its id, in whole numbers."""
+    words = [int.from_bytes(trace_id[at : at + 4], "little") for at in range(0, 16, 4)]
+    found = (sum(seed * word for seed, word in zip(seeds, words, strict=False)) + seeds[4]) % 2**64 >> 32
+    for shift, factor in ((16, 0x85EBCA6B), (13, 0xC2B2AE35), (16, 1)):
+        found = (found ^ found >> shift) * factor % 2**32
+    return found % 2**31 < round(share * 2**31)
 
 
 @dataclass(frozen=True)
@@ -77,6 +86,10 @@ class NaiveAssembler:
         self.learned: dict[int, list[int]] = {}
         self.counts: Counter[str] = Counter()
         self.now = 0
+        self.keeps: Callable[[bytes], bool] | None = None  # under stress: which new traces are
+        self.shed: dict[bytes, int] = {}  # traces left out: in which generation last
+        self.generation = self.turned = 0
+        self.ended: int | None = None
 
     def ingest(self, rows: Iterable[Row], now: int) -> None:
         self._advance(now)
@@ -84,8 +97,18 @@ class NaiveAssembler:
             self.counts["received"] += 1
             self._take(row)
 
+    def begin_stress(self, keeps: Callable[[bytes], bool]) -> None:
+        if self.keeps is None:
+            self.turned = self.now
+        self.keeps, self.ended = keeps, None
+
+    def end_stress(self) -> None:
+        if self.keeps is not None and self.ended is None:
+            self.ended = self.now
+
     def due(self, now: int) -> list[Left]:
         self._advance(now)
+        self._forget_stress()
         leaving = []
         for trace in self.traces.values():
             if trace.state == "open":
@@ -134,6 +157,9 @@ class NaiveAssembler:
         bytes_max = max(1, int(config.trace_bytes_max * share))
         trace = self.traces.get(row.trace_id)
         if trace is None:
+            if self._sheds(row.trace_id):
+                self.counts["stress"] += 1
+                return
             if len(row.raw) > bytes_max:
                 self.counts["trace_too_large"] += 1
                 return
@@ -162,6 +188,26 @@ class NaiveAssembler:
         if row.is_root and trace.root_ms is None:
             trace.root_operation = row.operation if row.operation < config.root_operations_max else 0
             trace.root_ms, trace.wait_ms = self.now, self._wait(trace.root_operation)
+
+    def _sheds(self, trace_id: bytes) -> bool:
+        if self.keeps is None or self.keeps(trace_id):
+            return False
+        known = trace_id in self.shed
+        if self.ended is not None:
+            return known
+        self.counts["shed traces"] += not known
+        self.shed[trace_id] = self.generation
+        return True
+
+    def _forget_stress(self) -> None:
+        if self.keeps is None:
+            return
+        if self.ended is not None and self.now - self.ended >= self.config.age_max_ms:
+            self.keeps, self.ended, self.shed = None, None, {}
+        elif self.now - self.turned >= self.config.age_max_ms:
+            self.turned = self.now
+            self.generation += 1
+            self.shed = {one: last for one, last in self.shed.items() if last >= self.generation - 1}
 
     def _wait(self, operation: int) -> int:
         config = self.config
