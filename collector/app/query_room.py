@@ -39,11 +39,12 @@ from collector.store.changes import ChangeShelf
 from collector.store.notes import NoteShelf
 from collector.store.runbooks import RunbookShelf
 from collector.store.sqlite import SqliteStore
-from collector.telemetry import Snapshot, merge
+from collector.telemetry import Snapshot, merge, sample
 
 if TYPE_CHECKING:
     from collector.reporting import Page
 
+SHED_TRACES = sample("assembly_dropped_traces", "stress")
 EXPLAIN_S = 2.0  # the engine comes to it between two batches
 
 
@@ -137,6 +138,7 @@ class QueryRoom:
             report_incident=self._report_incident,
             report_group=self._report_group,
             stats=stats,
+            shed_traces=(lambda: int(stats().get(SHED_TRACES, 0))) if config.assembly.stress.enabled else lambda: 0,
             changes=self._changes,
             decisions=decisions,
             runbooks=self._runbooks,

@@ -89,3 +89,4 @@ class Desk:
     peers: PeerCalls | None = None  # None: this is the only instance
     find_stored: Callable[[bytes], Found] | None = None  # as it is kept, not explained; None: as the store finds it
     explain: Explain | None = None  # None: spans of several instances are not put together
+    shed_traces: Callable[[], int] = lambda: 0  # how many were left out under stress since the start, by nobody's name

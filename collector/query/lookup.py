@@ -7,7 +7,7 @@ instance itself holds; what the others hold is asked for in `peers`. Reads only;
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from analyzer.findings import Answer
 from analyzer.version import __version__
@@ -61,6 +61,8 @@ MISSING = {
     ),
 }
 
+_SHED = "traces that were left out under stress since the start (assembly.stress), whose ids nobody kept"
+
 
 def look(desk: Desk, name: bytes) -> Look:
     """Look on the shelf."""
@@ -83,7 +85,10 @@ def look_here(desk: Desk, name: bytes, find: Callable[[bytes], Found] | None = N
     answer = desk.open_traces.ask(name, desk.settings.ask_timeout_s)
     if answer is not None:
         return Look("open", text_of(name), answer)
-    return _read(text_of(name), find(name))
+    last = _read(text_of(name), find(name))
+    if last.state == "unknown" and (shed := desk.shed_traces()):
+        return replace(last, reason=f"{last.reason or 'no span of it is kept'}, or it is one of {shed} {_SHED}")
+    return last
 
 
 def kept_by_tenants(desk: Desk, name: bytes) -> set[str]:

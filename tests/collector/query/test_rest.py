@@ -11,13 +11,14 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 from analyzer.findings import Answer, SpanRole
 from collector.contracts import EdgeRollup, Encoding, Found, Rollup, Signal
-from collector.query.desk import QuerySettings
+from collector.query.desk import Desk, QuerySettings
+from collector.query.lookup import look_here
 from collector.query.rest import create_app
 from collector.trace_names import name_of, text_of
 from tests.collector.query.answers import TRACE, full, row, small
 from tests.collector.query.rooms import CHECKOUT, PATH, Client, Room, problem
 from tests.support.drawing import draw
-from tests.support.fakes.clock import EPOCH_NS, HOUR_NS
+from tests.support.fakes.clock import EPOCH_NS, HOUR_NS, ManualClock
 from tests.support.fakes.store import FakeOpenTraces, FakeStore
 
 
@@ -74,6 +75,14 @@ def test_unknown_expired_and_dropped_are_told_apart(room: Room):
 
     room.store.found[TRACE] = Found("dropped", reason="memory_pressure: 120 spans")
     assert problem(room.get(PATH), 410, "trace_dropped")["detail"] == "memory_pressure: 120 spans"
+
+
+def test_what_may_have_been_left_out_under_stress_is_said_so(room: Room):
+    """Nobody keeps the ids of what is dropped by the hundred thousand; whoever asks learns that it may be one of them."""
+    found = look_here(Desk(room.store, room.open_traces, ManualClock(), shed_traces=lambda: 12_345), TRACE)
+
+    assert found.state == "unknown"
+    assert "or it is one of 12345 traces that were left out under stress" in found.reason
 
 
 def test_a_trace_of_a_tenant_is_asked_for_with_it(room: Room):
