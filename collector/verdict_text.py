@@ -53,7 +53,7 @@ def verdict_text(answer: Answer) -> Text:
     """Write the verdict first, then why, then what to do."""
     out = Text()
     out.append(f"{answer.status.upper():<11}", style=_STYLES.get(answer.status, ""))
-    out.append(plain(f" {answer.trace_id}  {answer.root_service} {answer.root_operation}".rstrip()) + "\n")
+    out.append(plain(f" {answer.name}  {answer.root_service} {answer.root_operation}".rstrip()) + "\n")
     out.append(plain(f"  {answer.summary}") + "\n")
     named = (("severity", answer.severity), ("type", answer.type), ("observability", answer.observability))
     words = [f"{name} {axis.value}" for name, axis in named if axis is not None]

@@ -157,6 +157,8 @@ def _summary(answer: Answer, evidence: list[str]) -> Summary:
         text = f"services with a part in it: {', '.join(services[:SERVICES_MAX])}"
         scope.append(Claim(text=text, span_ids=[role.span_id for role in answer.roles[:SERVICES_MAX]]))
     scope.append(Claim(text=who_saw(answer), trace_ids=[answer.trace_id]))
+    if answer.tenant:
+        scope.append(Claim(text=f"sent by tenant {shown(answer.tenant)}", trace_ids=[answer.trace_id]))
     duration = answer.end_ns - answer.start_ns
     when = f"{utc(answer.start_ns, 3)}, for {lasted(duration)}" if duration > 0 else utc(answer.start_ns, 3)
     return Summary(
@@ -273,7 +275,7 @@ def _notice(answer: Answer, cause: RootCause | None, patterns: Sequence[PatternM
         error=error,
         cause=cause.sentence if cause else "",
         next_steps=[*([answer.next_probe] if answer.next_probe else []), *(match.fix for match in patterns[:1])],
-        looked_at=[f"firstfault analysed trace {answer.trace_id}"],
+        looked_at=[f"firstfault analysed trace {answer.name}"],
     )
 
 

@@ -111,6 +111,7 @@ def _attributes(answer: Answer, settings: ExportSettings, kind: str, rule: str, 
         "root.operation": answer.root_operation,
         "engine.version": answer.engine_version,
         "revision": answer.revision,
+        "tenant": answer.tenant or None,
     }
     return {settings.prefix + key: value for key, value in attributes.items()}
 

@@ -142,6 +142,7 @@ class _Story:
             "trace.complete": completeness.complete if completeness is not None else None,
             "engine.version": self.answer.engine_version,
             "revision": self.answer.revision,
+            "tenant": self.answer.tenant or None,
         }
 
 

@@ -87,6 +87,11 @@ def test_findings_and_messages_of_two_tenants_have_their_own_ids():
     answers = [alone(FAILING, tenant) for tenant in ("", "shop", "bank")]
     keys = [item.key for answer in answers for item in finding_exports(answer, ExportSettings(), 1)]
 
+    written = [
+        "firstfault.tenant" in item.payload.decode("latin-1")
+        for item in finding_exports(answers[1], ExportSettings(), 1)
+    ]
+    assert written == [True, True]
     assert len({answer.finding_ids[0] for answer in answers}) == 3
     assert len(set(keys)) == len(keys) == 6
 
