@@ -8,6 +8,7 @@ the place of the one that kept us waiting longest: a crowd that stalls keeps nob
 from __future__ import annotations
 
 import asyncio
+import select
 from dataclasses import dataclass
 from itertools import islice
 
@@ -25,7 +26,8 @@ class ServerLimits:
     idle_timeout_s : a connection may rest this long between requests
     read_pause_s : who has more to read must read at least `READ_BYTES_MIN` in this time
     connections_max : over it the one that has kept us waiting longest is closed; when none does, the one that came
-    young_s : who has kept us waiting no longer than this is let be
+    young_s : who has kept us waiting no longer than this is let be; a thousand may come in a quarter of a second, and
+        while all are young those who come next are turned away
     """
 
     head_timeout_s: float = 10.0
@@ -34,7 +36,7 @@ class ServerLimits:
     idle_timeout_s: float = 60.0
     read_pause_s: float = 30.0
     connections_max: int = 1024
-    young_s: float = 1.0
+    young_s: float = 0.05
 
 
 READ_BYTES_MIN = 16 * 1024
@@ -125,7 +127,7 @@ def guarded(limits: ServerLimits) -> type[HttpToolsProtocol]:
                 waited_s = now_s - one._since_s
                 if waited_s < limits.young_s:
                     break
-                if one._in_head or one._body_bytes < BODY_BYTES_PER_S_MIN * waited_s:
+                if (one._in_head or one._body_bytes < BODY_BYTES_PER_S_MIN * waited_s) and not one._has_sent():
                     waiting.pop(one)
                     one._disarm()
                     if one._in_head and not one._head_bytes:
@@ -134,6 +136,12 @@ def guarded(limits: ServerLimits) -> type[HttpToolsProtocol]:
                         one._refuse(b"408 Request Timeout")
                     return True
             return False
+
+        def _has_sent(self) -> bool:
+            """Whether bytes of it are here and not read yet: then it waits for us, not we for it."""
+            poll = select.poll()
+            poll.register(self.transport.get_extra_info("socket").fileno(), select.POLLIN)
+            return bool(poll.poll(0))
 
         def _watch_reader(self) -> None:
             self._unread_bytes = self.transport.get_write_buffer_size()

@@ -160,6 +160,32 @@ def test_who_sends_and_who_is_served_is_not_put_out():
     assert [answer.startswith(b"HTTP/1.1 200") for answer in answers] == [True, True]
 
 
+@pytest.mark.parametrize("turns", range(2))
+def test_whose_request_is_here_already_is_not_put_out(turns: int):
+    """It comes while another is let in, some turns of the loop later: it was not this client that kept us waiting."""
+    others: list[socket.socket] = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["path"] == "/":  # the port is full: itself and the one that rests
+            others.append(connect(port))
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            resting.sendall(b"GET /late HTTP/1.1\r\nhost: a\r\n\r\n")
+        await respond(send, 200, b"here", "text/plain")
+
+    server = AsgiThread(app, "127.0.0.1", 0, name="full", limits=ServerLimits(connections_max=2, young_s=0.0))
+    port = server.start()
+    with connect(port) as resting, connect(port) as asking:
+        resting.sendall(b"GET /first HTTP/1.1\r\nhost: a\r\n\r\n")
+        read_answer(resting)
+        asking.sendall(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n")
+        read_answer(asking)
+        read_answer(resting)
+    for other in others:
+        other.close()
+    server.stop(0.5)
+
+
 @contextmanager
 def giving(body: bytes, limits: ServerLimits) -> Iterator[tuple[int, Callable[[], str]]]:
     """A port that answers with a large body; how the last answer ended."""
