@@ -349,7 +349,8 @@ def _fault(detail: Any) -> str:
     found = detail.get("input")
     secret = "headers" in detail["loc"] or detail["loc"][-1:] in (("token",), ("dsn",))
     shown = "" if secret or isinstance(found, dict | list) else f" (found {str(found)[:80]!r})"
-    return f"{key}: {detail['msg']}{shown}" if key else str(detail["msg"])
+    words = str(detail["msg"]).removeprefix("Value error, ")  # pydantic's mark of a check of ours
+    return f"{key}: {words}{shown}" if key else words
 
 
 def masked(config: Config) -> dict[str, Any]:
