@@ -4,8 +4,8 @@ from __future__ import annotations
 
 
 def warm_receiver() -> None:
-    """Load what a receiver process uses: the guard's scanner, the budget of JSON."""
-    from collector.wire import json_budget, limits  # noqa: F401 - kernels with a signature are ready when imported
+    """Load what a receiver process uses: the guard's scanner, the budget of JSON, the stamp of tenants."""
+    from collector.wire import json_budget, limits, stamp  # noqa: F401 - kernels with a signature are ready when imported
 
     limits.warm()
 

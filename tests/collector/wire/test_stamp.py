@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 
+from analyzer.kernels.hashing import SLACK_BYTES
 from collector.contracts import Signal
 from collector.errors import BadRequestError
 from collector.wire.limits import prescan
 from collector.wire.request_limits import RequestLimits
-from collector.wire.stamp import TENANT_KEYS, stamp_tenant
+from collector.wire.scan.groups import WORDS, find_groups
+from collector.wire.stamp import ATTRIBUTES_MAX, TENANT_KEYS, stamp_tenant
 from tests.support.doors import log_request, request
+from tests.support.naive import stamp as naive
+
+
+def _field(tag: int, body: bytes) -> bytes:
+    length, head = len(body), bytearray([tag])
+    while length > 0x7F:
+        head.append(length & 0x7F | 0x80)
+        length >>= 7
+    return bytes(head) + bytes([length]) + body
 
 
 def stamped_by_objects(payload: bytes, tenant: str, kind: type = ExportTraceServiceRequest) -> bytes:
@@ -66,13 +79,15 @@ def test_logs_have_the_same_numbers():
     )
 
 
-def test_two_resources_of_one_group_both_have_it():
-    """Protobuf joins them; whichever half a reader takes, it says the same."""
-    half = b"\x0a\x00"
-    group = half + half
-    found = ExportTraceServiceRequest.FromString(stamp_tenant(b"\x0a" + bytes([len(group)]) + group, "t"))
+def test_resources_of_one_group_that_a_reader_puts_side_by_side_are_stamped_behind_the_last():
+    """Two halves of a Resource; what the first says of itself does not count either."""
+    half = Resource()
+    half.attributes.add(key="firstfault.tenant").value.string_value = "victim"
+    group = b"".join(_field(0x0A, body) for body in (half.SerializeToString(), b"", half.SerializeToString()))
 
-    assert [one.value.string_value for one in found.resource_spans[0].resource.attributes] == ["t"] * 4
+    found = ExportTraceServiceRequest.FromString(stamp_tenant(_field(0x0A, group), "t"))
+
+    assert [one.value.string_value for one in found.resource_spans[0].resource.attributes] == ["victim"] * 2 + ["t"] * 2
 
 
 def test_unknown_fields_stay():
@@ -99,12 +114,61 @@ def test_any_bytes_are_stamped_or_refused(payload: bytes):
         assert prescan(found, Signal.TRACES, RequestLimits()).count == scan.count
 
 
-def test_a_resource_that_the_engine_would_not_read_is_refused():
-    """It would be nobody's there, and could meet traces that are."""
-    found = ExportTraceServiceRequest()
-    found.resource_spans.add().resource.attributes.add(key="k").value.string_value = "x" * 2**20
+ONE = b"\x0a\x00"  # an empty message as field 1
 
-    with pytest.raises(BadRequestError, match="expected at most 1048532") as caught:
-        stamp_tenant(found.SerializeToString(), "t")
+
+@pytest.mark.parametrize(
+    "resources",
+    [
+        [_field(0x0A, _field(0x0A, b"k" * 2**20))],
+        [_field(0x0A, _field(0x0A, b"k" * 600_000))] * 2,
+        [_field(0x0A, ONE * (ATTRIBUTES_MAX + 1))],
+        [_field(0x0A, ONE)] * (ATTRIBUTES_MAX + 1),
+    ],
+    ids=["one too large", "two that are together", "too many attributes", "too many in several"],
+)
+def test_a_resource_that_the_engine_would_not_read_is_refused(resources: list[bytes]):
+    """It would be nobody's there, and could meet traces that are; or it takes the engine's time."""
+    with pytest.raises(BadRequestError, match="with a tenant at most 1048532 and 1000 are expected") as caught:
+        stamp_tenant(_field(0x0A, b"".join(resources)), "t")
 
     assert caught.value.reason == "resource_too_large"
+
+
+@pytest.mark.parametrize(
+    "group",
+    [b"\x18\x00" * 50_000, b"\x12\x00" * 50_000, _field(0x7A, bytes(100_000))],
+    ids=["fields nobody knows", "empty scopes", "one large field nobody knows"],
+)
+def test_what_nobody_reads_is_copied(group: bytes):
+    """At the top and in a group: nothing but the stamp is added."""
+    payload = _field(0x0A, group) + group.replace(b"\x12", b"\x1a")
+
+    assert len(stamp_tenant(payload, "tenant")) - len(payload) < 100
+
+
+def test_more_groups_than_there_was_room_for_at_first():
+    payload = request("a").SerializeToString() * 200
+
+    assert stamp_tenant(payload, "t") == stamp_tenant(request("a").SerializeToString(), "t") * 200
+
+
+FIELDS = st.recursive(
+    st.sampled_from(
+        [b"", b"\x18\x07", b"\x19" + bytes(8), b"\x1d" + bytes(4), b"\x0b", b"\x0a\x7f", b"\x98\x80\x00\x01"]
+    ),
+    lambda inner: st.builds(_field, st.sampled_from([0x0A, 0x0A, 0x12]), st.lists(inner, max_size=4).map(b"".join)),
+    max_leaves=30,
+)
+
+
+@given(st.one_of(st.lists(FIELDS, max_size=6).map(b"".join), st.binary(max_size=60)))
+def test_groups_are_found_as_the_twin_finds_them(payload: bytes):
+    try:
+        expected = naive.find_groups(payload)
+    except naive.BrokenError:
+        expected = None
+    places = np.zeros((64, WORDS), np.int64)
+    count = find_groups(np.frombuffer(payload + bytes(SLACK_BYTES), np.uint8), len(payload), places)
+
+    assert (places[:count].tolist() if count >= 0 else None) == expected
