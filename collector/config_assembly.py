@@ -15,7 +15,9 @@ class Stress(Section):
     enabled: bool = Field(False, description="under lasting pressure leave out most new traces, whole and counted")
     keep_share: float = Field(0.1, ge=0, le=1, description="of new traces, chosen by a keyed hash of the trace id")
     on_share: float = Field(0.9, gt=0, lt=1, description="on, when memory or the way to the engine is fuller than this")
-    off_share: float = Field(0.75, gt=0, lt=1, description="off, when both are less full than this")
+    off_share: float = Field(
+        0.75, gt=0.7, lt=1, description="off, when both are less full than this; released traces may fill 0.7 of memory"
+    )
     min_s: float = Field(10.0, ge=10, le=3600, description="on for so long at least; at most two changes a minute")
 
     @model_validator(mode="after")

@@ -139,8 +139,11 @@ def guarded(limits: ServerLimits) -> type[HttpToolsProtocol]:
 
         def _has_sent(self) -> bool:
             """Whether bytes of it are here and not read yet: then it waits for us, not we for it."""
+            ours = self.transport.get_extra_info("socket")
+            if ours is None or ours.fileno() < 0:  # lost; we hear of it in a moment
+                return False
             poll = select.poll()
-            poll.register(self.transport.get_extra_info("socket").fileno(), select.POLLIN)
+            poll.register(ours.fileno(), select.POLLIN)
             return bool(poll.poll(0))
 
         def _watch_reader(self) -> None:

@@ -93,6 +93,7 @@ class _Reader:
         rows = traces.rows[start:stop]
         first = rows[0]
         self.trace_id = hex_id(first["trace_id_0"], first["trace_id_1"])
+        self.tenant = traces.vocabulary.resources.resource(int(first["resource"])).owner
         logs = start + np.flatnonzero((rows["flags"] & FLAG_LOG) != 0)
         self.log_rows = logs[np.argsort(traces.rows["start_ns"][logs], kind="stable")].tolist()
         self.found: list[_Fact] = []
@@ -183,6 +184,7 @@ class _Reader:
         others = [span_id for span_id in fact.span_ids if span_id != fact.span_id]
         return ExceptionFact(
             trace_id=self.trace_id,
+            tenant=self.tenant,
             span_id=fact.span_id,
             service=fact.service,
             operation=self.analysis.operation(node) if node >= 0 else "",

@@ -102,8 +102,8 @@ class GroupState:
         self.lost += kept.count(False)
         for user_id in () if synthetic else user_ids:
             self.users.add(user_id)
-        if fact.trace_id and fact.trace_id not in self.examples:
-            self.examples.append(fact.trace_id)
+        if fact.trace_id and fact.trace_name not in self.examples:
+            self.examples.append(fact.trace_name)
             if len(self.examples) > EXAMPLES_FIRST + EXAMPLES_LAST:
                 del self.examples[EXAMPLES_FIRST]
         if self.status == "resolved":

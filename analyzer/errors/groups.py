@@ -106,7 +106,7 @@ class Groups:
         synthetic : a synthetic check or a bot asked: nobody was hit
         key : tells a logged error from the next one; a trace counts once under its id
         """
-        once = (fact.trace_id or key, found.fine)
+        once = (fact.trace_name or key, found.fine)
         if once in self._counted:
             self.counts.repeated += 1
             return found.fine

@@ -149,6 +149,12 @@ class ExceptionFact:
     breadcrumbs: tuple[Breadcrumb, ...] = ()  # oldest first; bounded
     asker: Asker = NOBODY_SAID  # of the whole trace
     variables: tuple[FrameVariables, ...] = ()  # innermost frame first; bounded
+    tenant: str = ""  # whose credential the trace was sent with
+
+    @property
+    def trace_name(self) -> str:
+        """What the trace is asked for by (`Answer.name`); empty for an error of no trace."""
+        return f"{self.trace_id}@{self.tenant}" if self.tenant and self.trace_id else self.trace_id
 
 
 @dataclass(frozen=True, slots=True)

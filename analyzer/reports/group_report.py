@@ -104,7 +104,7 @@ def report_of_group(group: ErrorGroup, example: Report | None = None, lately: La
 def _from_words(group: ErrorGroup) -> Report:
     """Without an example trace: what type and message alone tell."""
     answer = Answer(
-        trace_id=group.example_trace_ids[0] if group.example_trace_ids else "",
+        trace_id=group.example_trace_ids[0].partition("@")[0] if group.example_trace_ids else "",
         status="unknown",
         status_reason="no example trace of the group is kept",
         verdict="error",

@@ -15,6 +15,8 @@ def is_loopback(endpoint: str) -> bool:
     """Only this machine reaches it. A name that merely looks like such an address is not believed."""
     host = host_port(endpoint)[0].strip("[]")
     try:
-        return ipaddress.ip_address(host).is_loopback
+        address = ipaddress.ip_address(host)
     except ValueError:
-        return host == "localhost"
+        return host.lower().rstrip(".") == "localhost"
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return (mapped or address).is_loopback

@@ -40,6 +40,7 @@ from collector.store.notes import NoteShelf
 from collector.store.runbooks import RunbookShelf
 from collector.store.sqlite import SqliteStore
 from collector.telemetry import Snapshot, merge, sample
+from collector.trace_names import read_name
 
 if TYPE_CHECKING:
     from collector.reporting import Page
@@ -208,15 +209,15 @@ class QueryRoom:
         with self._masking:
             return self._written.text(text)
 
-    def _find_page(self, trace_id: str) -> Page | None:
+    def _find_page(self, name: str) -> Page | None:
+        """The page of an example. Incidents name theirs by the id: of several traces with it none may stand in."""
         from collector.reporting import page_of_trace
 
-        # Examples are named by their ids; one that only a tenant's trace has is that one.
-        plain = bytes.fromhex(trace_id)
-        named = self._store.namesakes(plain)
-        if plain not in named and len(named) != 1:
+        wanted = read_name(name)
+        named = [wanted] if "@" in name else self._store.namesakes(wanted)
+        if len(named) != 1:
             return None
-        found = self._store.find(plain if plain in named else named[0])
+        found = self._store.find(named[0])
         if found.answer is None or not found.trace_otlp:
             return None
         return page_of_trace(found.answer, found.trace_otlp, found.logs_otlp, sources=self._sources)

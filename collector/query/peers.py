@@ -72,15 +72,22 @@ class Vigil:
 
     def over(self) -> bool:
         """Whether waiting longer would change nothing."""
-        decided = look(self._desk, self._name).decided or bool(kept_by_tenants(self._desk, self._name))
+        decided = look(self._desk, self._name).decided
         if self._peers is None:
-            return decided
+            return decided or self._is_a_tenants()
         if decided == self._decided_here and time.monotonic() < self._ask_again:
             return False
         self._decided_here, self._ask_again = decided, time.monotonic() + self._desk.settings.peers_poll_s
-        states = {reply.held.state for reply in self._peers.ask_all(text_of(self._name)) if reply.held}
-        states.add(_own(self._desk, self._name).state)
-        return "open" not in states and bool(states - {"unknown"})
+        parts = [reply.held for reply in self._peers.ask_all(text_of(self._name)) if reply.held]
+        parts.append(_own(self._desk, self._name))
+        states = {held.state for held in parts}
+        return "open" not in states and (bool(states - {"unknown"}) or any(held.namesakes for held in parts))
+
+    def _is_a_tenants(self) -> bool:
+        """Whether a trace of this id is kept for a tenant, while nobody's is open: then nobody's is not waited for."""
+        if not kept_by_tenants(self._desk, self._name):
+            return False
+        return self._desk.open_traces.ask(self._name, self._desk.settings.ask_timeout_s) is None
 
 
 class _Search:

@@ -7,6 +7,7 @@ that is not UTF-8 must not keep its neighbours from being masked.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from functools import cache
 from typing import Any, Protocol
@@ -20,9 +21,20 @@ from opentelemetry.proto.logs.v1 import logs_pb2
 from opentelemetry.proto.resource.v1 import resource_pb2
 from opentelemetry.proto.trace.v1 import trace_pb2
 
-from analyzer.spans import VARIABLES_KEYS, AttributeValue, DetailReader, EventDetail, LinkDetail, SpanDetail
+from analyzer.spans import (
+    RESOURCE_KEYS,
+    TENANT_PATTERN,
+    VARIABLES_KEYS,
+    AttributeValue,
+    DetailReader,
+    EventDetail,
+    LinkDetail,
+    SpanDetail,
+)
 from collector.contracts import Signal
 
+_OWNER_KEY = RESOURCE_KEYS["owner"][0].encode()
+_OWNER = re.compile(TENANT_PATTERN.encode())
 _MASKED = b"[redacted]"
 # JSON text that is read as values later, by its name; inside a record ("exception": {"values": ...}) by the last part.
 _JSON_KEYS = frozenset((*VARIABLES_KEYS, "values"))
@@ -79,14 +91,14 @@ def masked_request(payload: bytes, signal: Signal, mask: Mask) -> bytes:
         return b""
     if signal is Signal.TRACES:
         for group in request.resource_spans:
-            _attributes(group.resource.attributes, mask)
+            _attributes(_said(group.resource), mask)
             for scope in group.scope_spans:
                 _attributes(scope.scope.attributes, mask)
                 for span in scope.spans:
                     _span(span, mask)
     else:
         for group in request.resource_logs:
-            _attributes(group.resource.attributes, mask)
+            _attributes(_said(group.resource), mask)
             for scope in group.scope_logs:
                 _attributes(scope.scope.attributes, mask)
                 for record in scope.log_records:
@@ -94,6 +106,15 @@ def masked_request(payload: bytes, signal: Signal, mask: Mask) -> bytes:
                     if record.HasField("body"):
                         _any(record.body, "", mask)
     return bytes(request.SerializeToString())
+
+
+def _said(resource: Any) -> list[Any]:
+    """What the sender said; the tenant is part of what its traces are called, and must stay as it is."""
+    return [
+        pair
+        for pair in resource.attributes
+        if pair.key != _OWNER_KEY or not _OWNER.fullmatch(pair.value.string_value or b"")
+    ]
 
 
 def _span(span: Any, mask: Mask) -> None:

@@ -8,12 +8,13 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from http.client import HTTPResponse
+from types import SimpleNamespace
 
 import httpx
 import pytest
 
 from collector.asgi_thread import AsgiThread, Receive, Scope, Send, respond
-from collector.guarded_protocol import ServerLimits
+from collector.guarded_protocol import ServerLimits, guarded
 from collector.query.rest import RestServer, create_app
 from tests.support.fakes.store import FakeOpenTraces, FakeStore
 
@@ -184,6 +185,18 @@ def test_whose_request_is_here_already_is_not_put_out(turns: int):
     for other in others:
         other.close()
     server.stop(0.5)
+
+
+@pytest.mark.parametrize("lost", [None, socket.socket()], ids=["no socket", "a closed one"])
+def test_a_connection_that_was_just_lost_has_sent_nothing(lost: socket.socket | None):
+    """Under TLS a moment passes between the loss of the transport and our hearing of it."""
+    if lost is not None:
+        lost.close()
+    kind = guarded(ServerLimits())
+    protocol = kind.__new__(kind)
+    protocol.transport = SimpleNamespace(get_extra_info=lambda _: lost)  # type: ignore[assignment]
+
+    assert protocol._has_sent() is False  # type: ignore[attr-defined]
 
 
 @contextmanager

@@ -114,7 +114,10 @@ def test_each_way_to_leave_a_door_open_is_refused(tree: dict[str, Any], words: s
     check(insecure(tree))
 
 
-@pytest.mark.parametrize("endpoint", ["127.0.0.1:1", "127.9.9.9:1", "[::1]:1", "::1:1", "localhost:1"])
+@pytest.mark.parametrize(
+    "endpoint",
+    ["127.0.0.1:1", "127.9.9.9:1", "[::1]:1", "::1:1", "[::ffff:127.0.0.1]:1", "localhost:1", "LOCALHOST.:1"],
+)
 def test_loopback_is_open_to_this_machine_only(endpoint: str):
     check(receivers(grpc={"endpoint": endpoint}))
 

@@ -353,3 +353,14 @@ def test_by_default_nobody_is_bound(tmp_path: Path):
     quotas = tenant_quotas(load_config(None, {}).auth.tenant_quota)
 
     assert all(_sends(quotas, 10**9) for _ in range(3))
+
+
+def test_a_bucket_of_which_a_request_is_inside_does_not_leave(clock: ManualClock):
+    """Else what it is charged would be forgotten with it, and its tenant begin with a full one."""
+    quotas = TenantQuotas(Quota(records_per_s=10, burst_s=1), clock=clock, tenants_max=2)
+
+    with quotas.charged("inside", 10):
+        for number in range(5):
+            assert _sends(quotas, 10, f"t{number}")
+
+    assert not _sends(quotas, 10, "inside")

@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from analyzer.findings import Answer
 from analyzer.spans import MISSING_SERVICE
+from collector.app.query_room import QueryRoom
+from collector.config import check
 from collector.contracts import FindingQuery, Signal
 from collector.exporters.findings import ExportSettings, finding_exports
 from collector.recall import join
+from collector.redaction import Redactor, UserRule
 from collector.store.sqlite import SqliteStore
 from collector.trace_names import name_of, text_of
+from collector.wire.masking import masked_request
 from collector.wire.stamp import stamp_tenant
+from tests.support.answers import error_group
 from tests.support.drawing import Drawing, draw
+from tests.support.fakes.store import FakeDecisions, FakeOpenTraces, FakeStore
 from tests.support.stepping import CLEAN, FAILING, House
 
 ID = bytes.fromhex("4bf92f3577b34da6a3ce929d0e0e4736")
@@ -147,6 +155,31 @@ def test_on_disk_each_is_found_by_its_name(tmp_path: Path):
     store.close()
 
 
+def test_a_page_shows_the_example_it_names_and_no_other(tmp_path: Path):
+    """A group that names the shop's trace shows that; one that says the id alone shows neither, for there are two."""
+    house = House()
+    house.send(drawn(FAILING), "shop")
+    house.send(drawn(OTHERS), "bank")
+    house.after(30)
+    store = SqliteStore.open(tmp_path)
+    store.put(house.shelf.traces)
+    examples = [f"{ID.hex()}@shop", f"{ID.hex()}@bank", ID.hex()]
+    groups = [error_group(n).model_copy(update={"example_trace_ids": [name]}) for n, name in enumerate(examples)]
+    store.put_groups(groups)
+    query = {"endpoint": "127.0.0.1:0", "grpc_endpoint": "127.0.0.1:0"}
+    config = check({"storage": {"path": str(tmp_path)}, "query": query})
+    room = QueryRoom(config, FakeOpenTraces(), FakeDecisions(FakeStore()), dict)
+    room.start()
+    try:
+        url = f"http://127.0.0.1:{room.ports['rest']}/api/v1/groups/"
+        texts = [httpx.get(f"{url}{one.group_id}/report?format=html", trust_env=False).text for one in groups]
+    finally:
+        room.stop(1.0)
+        store.close()
+
+    assert [("payment" in text, "ledger" in text) for text in texts] == [(True, False), (True, True), (True, False)]
+
+
 def test_a_client_cannot_name_another_tenant():
     """What it writes itself stands before the stamp, and the last one counts."""
     request = ExportTraceServiceRequest.FromString(drawn(FAILING).requests()[0])
@@ -158,6 +191,31 @@ def test_a_client_cannot_name_another_tenant():
     house.after(30)
 
     assert list(told(house)) == [f"{ID.hex()}@shop"]
+
+
+def test_a_tenant_that_looks_like_a_secret_keeps_its_traces():
+    """What is stored is masked; by what would be masked here the trace is found again."""
+    card = "4111111111111111"
+    request = stamp_tenant(drawn(FAILING).requests()[0], card)
+
+    kept = ExportTraceServiceRequest.FromString(masked_request(request, Signal.TRACES, Redactor()))
+
+    said = {(one.key, one.value.string_value) for one in kept.resource_spans[0].resource.attributes}
+    assert {("firstfault.tenant", card), ("tenant.id", "[redacted]")} <= said
+
+
+@pytest.mark.parametrize("said", ["a b", "number 4111111111111111"])
+def test_what_is_no_name_of_a_tenant_is_masked_like_anything(said: str):
+    request = ExportTraceServiceRequest()
+    request.resource_spans.add().resource.attributes.add(key="firstfault.tenant").value.string_value = said
+
+    kept = ExportTraceServiceRequest.FromString(
+        masked_request(
+            request.SerializeToString(), Signal.TRACES, Redactor(rules=[UserRule("all", ("x",), re.compile("b|41+"))])
+        )
+    )
+
+    assert kept.resource_spans[0].resource.attributes[0].value.string_value != said
 
 
 @pytest.mark.parametrize("said", ["", "a b", "x" * 129, "\u00e9", "<b>", 7])

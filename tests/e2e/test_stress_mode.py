@@ -19,7 +19,7 @@ SMALL = {
         "root_idle_min_s": 2.0,
         "root_idle_s": 2.0,
         "root_idle_max_s": 4.0,
-        "stress": {"enabled": True, "keep_share": 0.2, "on_share": 0.8, "off_share": 0.6},
+        "stress": {"enabled": True, "keep_share": 0.2, "on_share": 0.9, "off_share": 0.72},
     }
 }
 

@@ -62,6 +62,17 @@ class Life:
         return self.group(group_id).status
 
 
+def test_one_trace_id_of_two_tenants_counts_once_for_each():
+    """Whoever sends first under another's id must not keep the other's error from being counted."""
+    life = Life()
+    for tenant in ("bank", "shop", "shop"):
+        one = life.seen(trace_id="ab" * 16, tenant=tenant)
+
+    group = life.group(one)
+    assert (group.count, group.example_trace_ids) == (2, [f"{'ab' * 16}@bank", f"{'ab' * 16}@shop"])
+    assert life.groups.counts.repeated == 1
+
+
 def test_what_is_new_becomes_ongoing_after_a_day():
     life = Life()
     one = life.seen()

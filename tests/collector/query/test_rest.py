@@ -101,6 +101,30 @@ def test_a_trace_of_a_tenant_is_asked_for_with_it(room: Room):
     problem(room.get(PATH.replace(TRACE.hex(), f"{TRACE.hex()}@bank")), 404, "trace_unknown")
 
 
+def test_nobodys_trace_is_waited_for_beside_a_tenants(room: Room):
+    """A tenant's trace of the same id is kept: it does not end the wait for the one that is open."""
+    room.keep(small(tenant="shop"))
+    room.store.found = {name_of(TRACE, "shop"): room.store.found[TRACE]}
+    room.open_traces.answers[TRACE] = small(status="in_progress")
+
+    def at_last(name: bytes) -> None:
+        if room.store.looks == 5:
+            room.keep(small(summary="nobody's"))
+
+    room.store.on_find = at_last
+
+    assert room.get(f"{PATH}?wait=30").json()["summary"] == "nobody's"
+
+
+def test_a_tenants_trace_is_not_waited_for(room: Room):
+    """Asked for by its id alone, it is kept already; the wait ends at the first look."""
+    room.keep(small(tenant="shop"))
+    room.store.found = {name_of(TRACE, "shop"): room.store.found[TRACE]}
+
+    assert room.get(f"{PATH}?wait=30").json()["tenant"] == "shop"
+    assert room.store.looks < 10
+
+
 def test_waiting_ends_when_the_verdict_is_stored(room: Room):
     """The answer comes at the fifth look, long before the 30 s."""
 
