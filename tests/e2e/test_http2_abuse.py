@@ -27,7 +27,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
 GROWTH_BYTES = 100 * 2**20
 # grpcio 1.85 names every header of a refused head in its refusal: as much as this a connection, and a second of a core
 # for some megabytes (docs/reliability.md).
-HUNGRY = dict.fromkeys(("references", "hpack_bomb", "continuation_flood"), 128 * 2**20)
+HUNGRY = dict.fromkeys(("references", "hpack_bomb", "continuation_flood"), 160 * 2**20)
 # The library ends these, at the latest when its answers are read, whatever it does with the others.
 CLOSED = {"made_you_reset", "ping_flood", "too_long_frame"}
 RETRYABLE = {"CANCELLED", "DEADLINE_EXCEEDED", "UNAVAILABLE"}  # OTLP 1.11: an exporter sends it again
