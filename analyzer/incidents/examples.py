@@ -1,7 +1,8 @@
 """A few traces that stand for an incident: of each common way to go wrong the most ordinary one.
 
-In: a window (`Sample`). Out: trace ids. Bad traces are grouped by which operations failed in them; of the largest
-groups the trace whose duration is the group's median is taken, so that who opens it sees what most requests saw.
+In: a window (`Sample`). Out: what traces are asked for by (`Answer.name`). Bad traces are grouped by which operations
+failed in them; of the largest groups the trace whose duration is the group's median is taken, so that who opens it sees
+what most requests saw.
 """
 
 from __future__ import annotations
@@ -10,20 +11,21 @@ import numpy as np
 import numpy.typing as npt
 
 from analyzer.incidents.recent import FAILED, SLOW, Sample
-from analyzer.spans import hex_id
+from analyzer.spans import ResourceTable, hex_id
 
 EXAMPLES_MAX = 3
 _MIX = np.uint64(0x9E3779B97F4A7C15)
 
 
-def example_traces(window: Sample, services: set[int]) -> list[str]:
-    """Return up to three trace ids, the commonest way to go wrong first.
+def example_traces(window: Sample, services: set[int], resources: ResourceTable) -> list[str]:
+    """Return up to three traces, the commonest way to go wrong first.
 
     Parameters
     ----------
     window : Sample
     services : set of int
         String ids of the services under suspicion; traces through one of them come first.
+    resources : ResourceTable
     """
     facts = window.facts
     bad = facts.fatal | ((window.marks & SLOW) > 0)
@@ -50,7 +52,15 @@ def example_traces(window: Sample, services: set[int]) -> list[str]:
         largest = chosen[place == np.argmax(sizes)]
         more = _middle(largest, lengths[place == np.argmax(sizes)], EXAMPLES_MAX)
         found += [index for index in more if index not in found]
-    return [hex_id(*facts.trace_id[index]) for index in found[:EXAMPLES_MAX]]
+    return [_name(window, index, resources) for index in found[:EXAMPLES_MAX]]
+
+
+def _name(window: Sample, trace: int, resources: ResourceTable) -> str:
+    """Its id, and the tenant whose credential sent it behind an `@`."""
+    facts = window.facts
+    first, end = facts.trace_ptr[trace : trace + 2]
+    owner = resources.resource(int(facts.resource[first])).owner if end > first else ""
+    return hex_id(*facts.trace_id[trace]) + (f"@{owner}" if owner else "")
 
 
 def _ways(window: Sample) -> npt.NDArray[np.uint64]:

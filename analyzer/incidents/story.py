@@ -77,7 +77,7 @@ def look_around(
     before = entries.between(ends_ns - config.reference_minutes * 60 * SECOND_NS, ends_ns)
     case.blast_radius = blast_radius(before, entries.between(case.onset_ns, now_ns), len(affected), vocabulary)
     ids = {index for index in np.unique(window.facts.service).tolist() if vocabulary.strings.text(index) in causes}
-    case.example_trace_ids = example_traces(window, ids) or case.example_trace_ids
+    case.example_trace_ids = example_traces(window, ids, vocabulary.resources) or case.example_trace_ids
     case.happened = [
         *_first_errors(window, vocabulary, causes),
         *_new_versions(reference, window, vocabulary),

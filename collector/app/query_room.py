@@ -210,7 +210,7 @@ class QueryRoom:
             return self._written.text(text)
 
     def _find_page(self, name: str) -> Page | None:
-        """The page of an example. Incidents name theirs by the id: of several traces with it none may stand in."""
+        """The page of an example. One of before has no tenant in its name: of several with its id none may stand in."""
         from collector.reporting import page_of_trace
 
         wanted = read_name(name)

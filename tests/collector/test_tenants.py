@@ -7,19 +7,26 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import numpy as np
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
+from analyzer.engine import Analyzer
 from analyzer.findings import Answer
+from analyzer.incidents.examples import example_traces
+from analyzer.incidents.facts import gather_facts
+from analyzer.incidents.recent import FAILED, Sample
 from analyzer.spans import MISSING_SERVICE
+from analyzer.strings import new_vocabulary
 from collector.app.query_room import QueryRoom
 from collector.config import check
 from collector.contracts import FindingQuery, Signal
 from collector.exporters.findings import ExportSettings, finding_exports
+from collector.offline import TraceReader
 from collector.recall import join
 from collector.redaction import Redactor, UserRule
 from collector.store.sqlite import SqliteStore
-from collector.trace_names import name_of, text_of
+from collector.trace_names import name_of, read_name, text_of
 from collector.wire.masking import masked_request
 from collector.wire.stamp import stamp_tenant
 from tests.support.answers import error_group
@@ -178,6 +185,20 @@ def test_a_page_shows_the_example_it_names_and_no_other(tmp_path: Path):
         store.close()
 
     assert [("payment" in text, "ledger" in text) for text in texts] == [(True, False), (True, True), (True, False)]
+
+
+@pytest.mark.parametrize("tenant", ["", "shop"])
+def test_an_incident_names_its_examples_whole(tenant: str):
+    words, request = new_vocabulary(), drawn(FAILING).requests()[0]
+    reader = TraceReader(words)
+    reader.add(stamp_tenant(request, tenant) if tenant else request, Signal.TRACES)
+    analyzer = Analyzer()
+    facts = gather_facts(analyzer.analyse(reader.batch()).analysis, analyzer.propagation)
+    window = Sample(facts, np.array([FAILED], np.uint8), np.zeros(1, np.int64))
+
+    (example,) = example_traces(window, set(), words.resources)
+
+    assert read_name(example) == name_of(ID, tenant)
 
 
 def test_a_client_cannot_name_another_tenant():
