@@ -157,7 +157,7 @@ def _decompressor(encoding: str, payload: bytes) -> Callable[[], _Zlib | _Zstd]:
     if encoding == "gzip":
         return lambda: _Zlib(31)
     if encoding in ("deflate", "zlib"):
-        wbits = 15 if _is_zlib(payload) else -15
+        wbits = -15 if encoding == "deflate" and not _is_zlib(payload) else 15
         return lambda: _Zlib(wbits)
     if encoding == "zstd":
         return _Zstd

@@ -178,5 +178,8 @@ def _packed(body: bytes, coding: int) -> bytes:
     return {1: gzip.compress, 2: zlib.compress, 3: zlib.compress, 4: zstd.compress}[coding](body)
 
 
-FOUND = {"a superscript is no Content-Length": bytes([0, 0, 3, 0])}
+FOUND = {
+    "a superscript is no Content-Length": bytes([0, 0, 3, 0]),
+    "raw deflate is not zlib": b"\xf6!}\0{#n\x03\x08",
+}
 TARGET = Target("http_body", check, seeds, change, found=FOUND)
