@@ -66,6 +66,7 @@ class Gate(Intake):
     translate_json : OTLP/JSON -> protobuf (`collector.wire.otlp_json.translate_json`)
     limits : structural budgets of one request
     quotas : what each tenant may send; default: no bound
+    mask : what is handed over goes through it; None: as it came
     seed : of the jitter in retry delays
     pause : sleeps for some seconds, while there is no room
     """
@@ -78,6 +79,7 @@ class Gate(Intake):
         translate_json: TranslateJson,
         limits: RequestLimits | None = None,
         quotas: TenantQuotas | None = None,
+        mask: Callable[[bytes, Signal], bytes] | None = None,
         clock: Clock | None = None,
         seed: int | None = None,
         pause: Callable[[float], None] = time.sleep,
@@ -87,6 +89,7 @@ class Gate(Intake):
         self._translate_json = translate_json
         self._limits = limits or RequestLimits()
         self._quotas = quotas or TenantQuotas()
+        self._mask = mask
         self._clock = clock or SystemClock()
         self._random = random.Random(seed)  # noqa: S311 - spreads retries, guards nothing
         self._pause = pause
@@ -139,6 +142,8 @@ class Gate(Intake):
             with self._quotas.charged(tenant, scan.count - scan.rejected):
                 if tenant:
                     payload = self._stamped(payload, tenant)
+                if self._mask is not None:
+                    payload = self._masked(payload, signal, self._mask)
                 self._hand_over(payload, signal, key, scan)
         except RefusedError as error:
             self._count_refused(signal, key, error.reason, scan)
@@ -154,6 +159,14 @@ class Gate(Intake):
         if len(stamped) > self._limits.bytes_max:
             raise TooLargeError(f"with its tenant the request has {len(stamped)} bytes; send smaller ones")
         return stamped
+
+    def _masked(self, payload: bytes, signal: Signal, mask: Callable[[bytes, Signal], bytes]) -> bytes:
+        masked = mask(payload, signal)
+        if payload and not masked:
+            raise BadRequestError("the request cannot be read as OTLP, so not be masked; it is not taken", "unmaskable")
+        if len(masked) > self._limits.bytes_max:
+            raise TooLargeError(f"with its secrets masked the request has {len(masked)} bytes; send smaller ones")
+        return masked
 
     def _hand_over(self, payload: bytes, signal: Signal, key: tuple[str, str], scan: Prescan) -> None:
         crowded = self._clock.monotonic_ns() - self._in_vain_ns < _CROWDED_NS

@@ -58,3 +58,6 @@ class Redaction(Section):
 
     without: list[Annotated[str, AfterValidator(_built_in)]] = Field([], description="built-in rules that do not hold")
     rules: list[RedactionRule] = Field([], max_length=RULES_MAX)
+    before_journal: bool = Field(
+        False, description="mask all that comes in before anything is written: 8 to 60 us of a receiver's time a span"
+    )

@@ -6,6 +6,7 @@ import threading
 
 from collector.admission import Gate
 from collector.app import warming
+from collector.app.before_journal import before_journal
 from collector.app.doors import ingest_tenant, receiver_guard, server_tls
 from collector.app.endpoints import host_port, is_loopback
 from collector.config import Config
@@ -30,6 +31,7 @@ class ReceiverRoom:
         budget = config.receivers.otlp.budget
         grpc, http = config.receivers.otlp.protocols.grpc, config.receivers.otlp.protocols.http
         self._quotas = tenant_quotas(config.auth.tenant_quota)
+        self._mask = before_journal(config.redaction)
         self._gate = Gate(
             handover,
             prescan=prescan,
@@ -42,6 +44,7 @@ class ReceiverRoom:
                 depth_max=budget.depth_max,
             ),
             quotas=self._quotas,
+            mask=self._mask,
         )
         self._certificates: list[ServerTls] = []
         self._guard = receiver_guard(config)
@@ -121,7 +124,7 @@ class ReceiverRoom:
     def snapshot(self) -> Snapshot:
         doors = [door.snapshot() for door in (self._grpc, self._http) if door is not None]
         guard = self._guard.snapshot() if self._guard is not None else {}
-        gate = (self._gate.snapshot(), self._quotas.snapshot())
+        gate = (self._gate.snapshot(), self._quotas.snapshot(), self._mask.snapshot() if self._mask is not None else {})
         return merge([*gate, guard, *doors, *(tls.snapshot() for tls in self._certificates)])
 
 

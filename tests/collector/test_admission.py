@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -279,3 +280,28 @@ def test_many_threads_lose_no_count(gate: Gate, handover: RecordingHandover):
 
     counts = gate.snapshot()
     assert sum(value for key, value in counts.items() if "_spans|" in key) == sum(n % 5 + 3 for n in range(1000))
+
+
+def _masking(handover: RecordingHandover, mask: Callable[[bytes, Signal], bytes], bytes_max: int = 100) -> Gate:
+    limits = RequestLimits(bytes_max=bytes_max)
+    gate = Gate(handover, prescan=_guard, translate_json=_json, limits=limits, mask=mask, clock=ManualClock())
+    gate.open()
+    return gate
+
+
+def test_what_is_handed_over_goes_through_the_mask(handover: RecordingHandover):
+    gate = _masking(handover, lambda payload, signal: payload + f" {signal.name}".encode())
+
+    assert _take(gate, b"3 0 0", Signal.LOGS) == Admission(3)
+    assert handover.taken == [(Signal.LOGS, b"3 0 0 LOGS")]
+
+
+@pytest.mark.parametrize(("masked", "reason"), [(b"", "unmaskable"), (b"x" * 101, "too_large")])
+def test_what_cannot_be_masked_is_refused_and_nothing_is_written(
+    handover: RecordingHandover, masked: bytes, reason: str
+):
+    gate = _masking(handover, lambda payload, signal: masked)
+
+    assert _refused(gate, b"3 0 0").reason == reason
+    assert handover.taken == []
+    assert gate.snapshot()[f"receiver_refused_spans|otlp|grpc|{reason}"] == 3

@@ -129,6 +129,27 @@ def test_planted_secrets_are_nowhere(tmp_path: Path):
     }  # fmt: skip
 
 
+@pytest.mark.parametrize("processes", [1, 2])
+def test_masked_before_the_journal_they_are_never_on_disk(tmp_path: Path, processes: int):
+    """Looked for the moment it is acknowledged, when it is on disk; and the answer is as good."""
+    drawing = draw(FAILING, seed=4244)
+    on_disk = {}
+    for masked in (False, True):
+        folder = tmp_path / str(masked)
+        folder.mkdir()
+        with serving(folder, processes=processes, changes={"redaction": {"before_journal": masked}}) as server:
+            server.send(*_plant(drawing))
+            files = [path.read_bytes() for path in (folder / "store").rglob("*") if path.is_file()]
+            on_disk[masked] = _found_in(b"".join(files))
+            answer = server.root_cause(drawing.trace_id)
+            metrics = server.metrics()
+
+        assert answer["root_causes"][0]["entity"]["service"] == "payment"
+        assert sum(count for key, count in metrics.items() if key.startswith("redacted_values|")) > 0
+
+    assert on_disk == {False: PLANTED, True: []}
+
+
 def test_what_is_kept_is_ours_alone(tmp_path: Path):
     """Directories 0700, files 0600, whatever the umask of who started us."""
     before = os.umask(0)
