@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from analyzer import judgement
 from analyzer.analysis import Analysis
 from analyzer.error_classes import ErrorClass
-from analyzer.finding_ids import finding_id
+from analyzer.finding_ids import finding_id, trace_name
 from analyzer.findings import (
     NOT_EXPLAINED,
     Answer,
@@ -126,7 +126,7 @@ def compose(analysis: Analysis, trace: int, found: Findings, unknown_below: floa
     )
     root = nodes.start if len(nodes) else None
     probes = [story.next_probe for story in leading if story.next_probe]
-    name = f"{trace_id}@{tenant}" if tenant else trace_id
+    name = trace_name(trace_id, tenant)
     return Answer(
         trace_id=trace_id,
         status=status,

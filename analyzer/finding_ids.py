@@ -12,6 +12,11 @@ ID_BYTES = 16
 _PERSON = b"firstfault.find1"  # the scheme; a new one gets a new word, so ids of both never meet
 
 
+def trace_name(trace_id: str, tenant: str) -> str:
+    """Write what a trace is asked for by: its id, and the tenant whose credential sent it behind an `@`."""
+    return f"{trace_id}@{tenant}" if tenant else trace_id
+
+
 def finding_id(tenant: str, trace_id: str, rule: str, anchor_span_id: str) -> str:
     """Name a finding.
 

@@ -11,6 +11,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from analyzer.finding_ids import trace_name
+
 SCHEMA_VERSION = "1"
 # `status_reason` of a trace that was only told in brief; who asks for it gets it explained.
 NOT_EXPLAINED = (
@@ -236,8 +238,8 @@ class Answer(Word):
 
     @property
     def name(self) -> str:
-        """What the trace is asked for by: its id, and the tenant whose credential sent it behind an `@`."""
-        return f"{self.trace_id}@{self.tenant}" if self.tenant else self.trace_id
+        """What the trace is asked for by."""
+        return trace_name(self.trace_id, self.tenant)
 
 
 def answer_schema() -> dict[str, object]:

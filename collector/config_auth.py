@@ -24,7 +24,7 @@ class Grant(Section):
     @model_validator(mode="after")
     def _senders_only(self) -> Self:
         if self.tenant and self.roles != [Role.INGEST]:
-            raise ValueError("a tenant may only have the role ingest: answers are not kept apart by tenant")
+            raise ValueError("a tenant may only have the role ingest: readers are not kept apart by tenant")
         return self
 
 

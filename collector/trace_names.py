@@ -13,6 +13,7 @@ import re
 import numpy as np
 import numpy.typing as npt
 
+from analyzer.finding_ids import trace_name
 from analyzer.spans import RESOURCE_KEYS, TENANT_PATTERN, ResourceTable, Rows, TraceBatch, hex_id
 from collector.errors import BadRequestError
 
@@ -36,7 +37,7 @@ def split_name(name: bytes) -> tuple[bytes, str]:
 def text_of(name: bytes) -> str:
     """Write a name as people see it, and as `read_name` takes it."""
     trace_id, tenant = split_name(name)
-    return trace_id.hex() + (f"@{tenant}" if tenant else "")
+    return trace_name(trace_id.hex(), tenant)
 
 
 def read_name(text: str) -> bytes:

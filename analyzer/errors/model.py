@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
+from analyzer.finding_ids import trace_name
+
 Relation = Literal["thrown", "cause", "context", "suppressed", "member", "goroutine"]
 
 
@@ -154,7 +156,7 @@ class ExceptionFact:
     @property
     def trace_name(self) -> str:
         """What the trace is asked for by (`Answer.name`); empty for an error of no trace."""
-        return f"{self.trace_id}@{self.tenant}" if self.tenant and self.trace_id else self.trace_id
+        return trace_name(self.trace_id, self.tenant) if self.trace_id else ""
 
 
 @dataclass(frozen=True, slots=True)

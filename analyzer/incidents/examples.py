@@ -10,6 +10,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from analyzer.finding_ids import trace_name
 from analyzer.incidents.recent import FAILED, SLOW, Sample
 from analyzer.spans import ResourceTable, hex_id
 
@@ -56,11 +57,10 @@ def example_traces(window: Sample, services: set[int], resources: ResourceTable)
 
 
 def _name(window: Sample, trace: int, resources: ResourceTable) -> str:
-    """Its id, and the tenant whose credential sent it behind an `@`."""
     facts = window.facts
     first, end = facts.trace_ptr[trace : trace + 2]
     owner = resources.resource(int(facts.resource[first])).owner if end > first else ""
-    return hex_id(*facts.trace_id[trace]) + (f"@{owner}" if owner else "")
+    return trace_name(hex_id(*facts.trace_id[trace]), owner)
 
 
 def _ways(window: Sample) -> npt.NDArray[np.uint64]:

@@ -80,7 +80,7 @@ class Guard:
         """
         if not identity.may(role):
             self._count("not_allowed")
-            why = "answers are not kept apart by tenant" if identity.tenant and role is not Role.INGEST else ""
+            why = "readers are not kept apart by tenant" if identity.tenant and role is not Role.INGEST else ""
             raise NotAllowedError(f"this credential lacks the role {role}" + (f": {why}" if why else ""))
         self._count("admitted")
 

@@ -28,7 +28,7 @@ _IMPLIED: Mapping[Role, frozenset[Role]] = {
 class Identity:
     """
     name : for people; never a secret
-    tenant : whose telemetry it sends; who has one may only send: answers are not kept apart by tenant
+    tenant : whose telemetry it sends; who has one may only send: readers are not kept apart by tenant
     """
 
     name: str

@@ -88,7 +88,7 @@ def _record(answer: Answer, entry: SpanRef | None, settings: ExportSettings, tol
 def _annotation(answer: Answer, entry: SpanRef, settings: ExportSettings) -> Span:
     span = Span(
         trace_id=id_bytes(answer.trace_id, 16),
-        span_id=annotation_span_id(answer.trace_id, _finding_id(answer, settings, "brief", ""), answer.revision),
+        span_id=annotation_span_id(answer.trace_id, _finding_id(answer, "brief", ""), answer.revision),
         parent_span_id=id_bytes(entry.span_id, 8),
         flags=entry.trace_flags & 0xFF,
         name=f"{settings.prefix.rstrip('.')} brief",
@@ -102,7 +102,7 @@ def _annotation(answer: Answer, entry: SpanRef, settings: ExportSettings) -> Spa
 
 def _attributes(answer: Answer, settings: ExportSettings, kind: str, rule: str, anchor: str) -> dict[str, Value | None]:
     attributes: dict[str, Value | None] = {
-        "finding.id": _finding_id(answer, settings, rule, anchor),
+        "finding.id": _finding_id(answer, rule, anchor),
         "kind": kind,
         "brief": True,
         "verdict": answer.verdict,
@@ -116,5 +116,5 @@ def _attributes(answer: Answer, settings: ExportSettings, kind: str, rule: str, 
     return {settings.prefix + key: value for key, value in attributes.items()}
 
 
-def _finding_id(answer: Answer, settings: ExportSettings, rule: str, anchor: str) -> str:
-    return finding_id(answer.tenant or settings.tenant, answer.trace_id, rule, anchor)
+def _finding_id(answer: Answer, rule: str, anchor: str) -> str:
+    return finding_id(answer.tenant, answer.trace_id, rule, anchor)

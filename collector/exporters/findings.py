@@ -60,7 +60,6 @@ class ExportSettings:
 
     destination: str = "otlp"
     prefix: str = "firstfault."
-    tenant: str = ""
     log_events: bool = True
     annotation_spans: bool = True
     annotation_service: Literal["self", "inherit"] = "self"
@@ -129,7 +128,7 @@ class _Story:
         self.spans = _spans(answer)
 
     def finding_id(self, rule: str, anchor: str) -> str:
-        return finding_id(self.answer.tenant or self.settings.tenant, self.answer.trace_id, rule, anchor)
+        return finding_id(self.answer.tenant, self.answer.trace_id, rule, anchor)
 
     def prefixed(self, attributes: Mapping[str, Value | None]) -> dict[str, Value | None]:
         return {self.settings.prefix + key: value for key, value in attributes.items()}
@@ -370,7 +369,7 @@ def _links(story: _Story, anchor: SpanRef) -> dict[str, str]:
 
 def item_of(answer: Answer, settings: ExportSettings, signal: Signal, payload: bytes) -> OutboxItem:
     """Make the message of one revision of one trace."""
-    key = digest(16, "export", answer.tenant or settings.tenant, answer.trace_id, str(answer.revision), signal.name)
+    key = digest(16, "export", answer.tenant, answer.trace_id, str(answer.revision), signal.name)
     return OutboxItem(key=key, destination=settings.destination, signal=signal, payload=payload)
 
 

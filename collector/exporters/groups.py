@@ -45,7 +45,7 @@ def group_exports(group: ErrorGroup, turn: Turn, settings: ExportSettings, told_
     Returns
     -------
     list of OutboxItem
-        Its key is made of tenant, group, what is new and since when, so a replay queues nothing twice.
+        Its key is made of group, what is new and since when, so a replay queues nothing twice.
     """
     if not settings.log_events:
         return []
@@ -55,7 +55,7 @@ def group_exports(group: ErrorGroup, turn: Turn, settings: ExportSettings, told_
     scope_logs = resource_logs.scope_logs.add()
     scope_logs.scope.name, scope_logs.scope.version = OWN_SCOPE_NAME, __version__
     scope_logs.log_records.append(_record(group, turn, settings, told_ns))
-    key = digest(16, "export", settings.tenant, "group", group.group_id, turn.what, str(turn.at_ns))
+    key = digest(16, "export", "group", group.group_id, turn.what, str(turn.at_ns))
     payload = request.SerializeToString(deterministic=True)
     return [OutboxItem(key=key, destination=settings.destination, signal=Signal.LOGS, payload=payload)]
 

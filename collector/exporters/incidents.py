@@ -44,7 +44,7 @@ def incident_exports(incident: Incident, note: str, settings: ExportSettings, to
     Returns
     -------
     list of OutboxItem
-        Its key is made of tenant, incident and revision, so a replay queues nothing twice.
+        Its key is made of incident and revision, so a replay queues nothing twice.
     """
     if note not in _SEVERITY or not settings.log_events:
         return []
@@ -56,7 +56,7 @@ def incident_exports(incident: Incident, note: str, settings: ExportSettings, to
     scope_logs = resource_logs.scope_logs.add()
     scope_logs.scope.name, scope_logs.scope.version = OWN_SCOPE_NAME, incident.engine_version
     scope_logs.log_records.append(_record(incident, note, settings, told_ns))
-    key = digest(16, "export", settings.tenant, "incident", incident.incident_id, str(incident.revision))
+    key = digest(16, "export", "incident", incident.incident_id, str(incident.revision))
     payload = request.SerializeToString(deterministic=True)
     return [OutboxItem(key=key, destination=settings.destination, signal=Signal.LOGS, payload=payload)]
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -234,11 +232,11 @@ def test_the_same_answer_gives_the_same_bytes():
 
 
 def test_keys_tell_trace_revision_signal_and_tenant_apart():
-    def keys(answer: Answer, settings: ExportSettings = SETTINGS) -> list[bytes]:
-        return [item.key for item in finding_exports(answer, settings, ANALYZED_NS)]
+    def keys(answer: Answer) -> list[bytes]:
+        return [item.key for item in finding_exports(answer, SETTINGS, ANALYZED_NS)]
 
     every = keys(checkout(1)) + keys(checkout(2)) + keys(checkout(1, revision=2))
-    every += keys(checkout(1), replace(SETTINGS, tenant="a"))
+    every += keys(checkout(1).model_copy(update={"tenant": "a"}))
 
     assert len(set(every)) == len(every) == 8
     assert keys(checkout(1)) == [item.key for item in finding_exports(checkout(1), SETTINGS, ANALYZED_NS + SECOND_NS)]
