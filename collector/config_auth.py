@@ -19,12 +19,15 @@ class Grant(Section):
     """What a credential may do."""
 
     roles: list[Role] = Field(min_length=1, description="ingest, read, write (and read), admin (all)")
-    tenant: Tenant = Field("", description="recorded with what it sends; who has one may only send")
+    tenant: Tenant = Field("", description="recorded with what it sends; who has one may send, and read its own traces")
 
     @model_validator(mode="after")
-    def _senders_only(self) -> Self:
-        if self.tenant and self.roles != [Role.INGEST]:
-            raise ValueError("a tenant may only have the role ingest: readers are not kept apart by tenant")
+    def _own_traces_only(self) -> Self:
+        if self.tenant and (beyond := sorted(set(self.roles) - {Role.INGEST, Role.READ})):
+            raise ValueError(
+                f"a tenant may not have the role {beyond[0]}, which is for what all tenants share; "
+                "expected ingest, read (its own traces), or both"
+            )
         return self
 
 
@@ -69,7 +72,7 @@ class Oidc(Section):
     ] = Field(["RS256", "ES256"], min_length=1)
     roles_claim: str = Field("roles", min_length=1, description="a list or words; with dots: inside of others")
     roles: dict[str, Role] = Field({}, description="value of the claim: role; empty: values are roles")
-    tenant_claim: str = Field("", description="given: every token must have it, and may only send")
+    tenant_claim: str = Field("", description="given: every token must have it, and may send, and read its own traces")
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:

@@ -115,7 +115,7 @@ class OutboxItem:
 
 @dataclass(frozen=True, slots=True)
 class FindingQuery:
-    """Which findings to list, newest first."""
+    """Which findings to list, newest first. `tenant`: of what it sent; None: of all."""
 
     service: str | None = None
     verdict: str | None = None
@@ -124,6 +124,7 @@ class FindingQuery:
     to_ns: int | None = None
     limit: int = 100
     cursor: str | None = None
+    tenant: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

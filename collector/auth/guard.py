@@ -44,8 +44,8 @@ class Guard:
         self._schemes = " or ".join(schemes)
         self._challenge = ", ".join(f"{scheme} {REALM}" for scheme in schemes)  # with Basic a browser asks its user
 
-    def admit(self, headers: Mapping[str, str], role: Role) -> Identity:
-        """Say who asks.
+    def admit(self, headers: Mapping[str, str], role: Role, *, own: bool = False) -> Identity:
+        """Say who asks for something that needs a role; `own` as in `Identity.may`.
 
         Raises
         ------
@@ -57,7 +57,7 @@ class Guard:
             It cannot be said now.
         """
         identity = self.identify(headers)
-        self.require(identity, role)
+        self.require(identity, role, own=own)
         return identity
 
     def identify(self, headers: Mapping[str, str]) -> Identity:
@@ -70,7 +70,7 @@ class Guard:
             )
         return identity
 
-    def require(self, identity: Identity, role: Role) -> None:
+    def require(self, identity: Identity, role: Role, *, own: bool = False) -> None:
         """See whether somebody may do something.
 
         Raises
@@ -78,10 +78,10 @@ class Guard:
         NotAllowedError
             They may not.
         """
-        if not identity.may(role):
+        if not identity.may(role, own=own):
             self._count("not_allowed")
-            why = "readers are not kept apart by tenant" if identity.tenant and role is not Role.INGEST else ""
-            raise NotAllowedError(f"this credential lacks the role {role}" + (f": {why}" if why else ""))
+            why = ": it has a tenant, and this is made of all tenants' telemetry" if identity.tenant else ""
+            raise NotAllowedError(f"this credential lacks the role {role}{why}")
         self._count("admitted")
 
     def snapshot(self) -> Snapshot:

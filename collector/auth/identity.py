@@ -11,7 +11,7 @@ class Role(StrEnum):
     """What may be done. `admin` may do all; who may write may read."""
 
     INGEST = "ingest"  # send spans, logs, metrics
-    READ = "read"  # every answer
+    READ = "read"  # every answer; with a tenant those to its own traces
     WRITE = "write"  # tell of changes, decide about groups of errors
     ADMIN = "admin"
 
@@ -28,14 +28,20 @@ _IMPLIED: Mapping[Role, frozenset[Role]] = {
 class Identity:
     """
     name : for people; never a secret
-    tenant : whose telemetry it sends; who has one may only send: readers are not kept apart by tenant
+    tenant : whose telemetry it sends; who has one may send, and read what is answered from its own traces alone
     """
 
     name: str
     roles: frozenset[Role]
     tenant: str = ""
 
-    def may(self, role: Role) -> bool:
-        if self.tenant and role is not Role.INGEST:
+    def may(self, role: Role, *, own: bool = False) -> bool:
+        """Say whether something that needs a role may be done.
+
+        Parameters
+        ----------
+        own : it is answered from the traces of the asker's tenant alone
+        """
+        if self.tenant and role is not Role.INGEST and not (role is Role.READ and own):
             return False
         return any(role in _IMPLIED[held] for held in self.roles)

@@ -2,13 +2,14 @@
 
 In: every request, before any route sees it. Out: the same with who asks (`scope["identity"]`), or a refusal. Without a
 guard everybody may. The rule is closed: whatever only reads needs the role `read`, whatever else there is or will be
-needs `write`, but for the analysis of what somebody brings, which keeps nothing. No rule gives more rights to a strange
-path.
+needs `write`, but for the analysis of what somebody brings, which keeps nothing. A credential with a tenant reads its
+own traces and nothing else (`own_traces`). No rule gives more rights to a strange path.
 """
 
 from __future__ import annotations
 
 import asyncio
+import functools
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import urlsplit
@@ -19,6 +20,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from collector.auth.guard import Guard
 from collector.auth.identity import Identity, Role
 from collector.errors import ForbiddenError, NotAllowedError, RefusedError, RetryableError
+from collector.query.own_traces import is_own_route, tenant_of
 from collector.query.problems import MEDIA_TYPE, ProblemError, problem_body
 
 READS = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -36,6 +38,11 @@ def asker(request: Request) -> str:
     """Name of the credential a request came with; empty when none is asked for."""
     found: Identity | None = request.scope.get("identity")
     return found.name if found is not None else ""
+
+
+def tenant_asking(request: Request) -> str:
+    """Whose traces are asked about; empty: those of all."""
+    return tenant_of(request.scope.get("identity"))
 
 
 class Access:
@@ -59,10 +66,12 @@ class Access:
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         problem = self._misplaced(scope["method"], headers)
         if problem is None and self._guard is not None:
-            role = role_for(scope["method"], scope["path"])
+            method, path = scope["method"], scope["path"]
+            admit = functools.partial(
+                self._guard.admit, headers, role_for(method, path), own=is_own_route(method, path)
+            )
             try:
-                loop = asyncio.get_running_loop()
-                scope["identity"] = await loop.run_in_executor(self._waiters, self._guard.admit, headers, role)
+                scope["identity"] = await asyncio.get_running_loop().run_in_executor(self._waiters, admit)
             except RefusedError as refusal:
                 problem = _problem(refusal)
         if problem is None:

@@ -26,16 +26,17 @@ from collector.pb.firstfault.v1 import incidents_pb2_grpc as incidents_grpc
 from collector.pb.firstfault.v1 import root_cause_pb2 as pb
 from collector.pb.firstfault.v1 import root_cause_pb2_grpc as pb_grpc
 from collector.query.desk import Desk
-from collector.query.grpc_access import AccessInterceptor
+from collector.query.grpc_access import AccessInterceptor, tenant_asking
 from collector.query.grpc_groups import GroupService
 from collector.query.grpc_incidents import IncidentService
 from collector.query.grpc_mapping import answer_to_proto, finding_to_proto, verdict_from_proto
 from collector.query.grpc_refusals import DOMAIN, GrpcCounters, abort, answer, greet
 from collector.query.lookup import MISSING, Look, look
+from collector.query.own_traces import own_name
 from collector.query.peer_words import HEADER
 from collector.query.peers import Vigil, look_everywhere
 from collector.query.watch import Wanted, Watcher, WatchHub
-from collector.trace_names import read_name
+from collector.trace_names import read_name, text_of
 
 LIMIT_DEFAULT = 100
 WORKERS_SPARE = 8  # threads beside those the watchers may hold
@@ -56,10 +57,10 @@ class RootCauseService(pb_grpc.RootCauseServiceServicer):
         return answer(self.counters, context, lambda: self._get(request, context))
 
     def List(self, request: pb.ListRequest, context: Any) -> pb.ListResponse:
-        return answer(self.counters, context, lambda: self._list(request))
+        return answer(self.counters, context, lambda: self._list(request, context))
 
     def Watch(self, request: pb.WatchRequest, context: Any) -> Iterator[pb.WatchResponse]:
-        watcher = answer(self.counters, context, lambda: self._enter(request), greets=False)
+        watcher = answer(self.counters, context, lambda: self._enter(request, context), greets=False)
         try:
             # A call that is cancelled, or whose deadline is over, wakes the thread that waits below.
             if not context.add_callback(watcher.close):
@@ -75,11 +76,14 @@ class RootCauseService(pb_grpc.RootCauseServiceServicer):
             self._hub.leave(watcher)
 
     def _get(self, request: pb.GetRequest, context: Any) -> pb.GetResponse:
-        name = read_name(request.trace_id)
+        name = own_name(request.trace_id, tenant_asking(context))
         wait_s = request.wait.seconds + request.wait.nanos / 1e9
         if wait_s < 0:
             raise BadRequestError(f"wait is {wait_s} s; expected 0 or more", "wait")
-        found = self._wait_for(name, min(wait_s, self._desk.settings.wait_max_s), context)
+        if name is None:
+            found = Look("unknown", text_of(read_name(request.trace_id)))
+        else:
+            found = self._wait_for(name, min(wait_s, self._desk.settings.wait_max_s), context)
         if found.state == "unsure":
             raise OverloadedError(found.reason, "peers_silent", self._desk.settings.retry_after_s)
         if found.answer is None:
@@ -107,7 +111,7 @@ class RootCauseService(pb_grpc.RootCauseServiceServicer):
                 break
         return look_everywhere(self._desk, name, alone=alone)
 
-    def _list(self, request: pb.ListRequest) -> pb.ListResponse:
+    def _list(self, request: pb.ListRequest, context: Any) -> pb.ListResponse:
         limit_max = self._desk.settings.findings_max
         if not 0 <= request.limit <= limit_max:
             raise BadRequestError(f"limit is {request.limit}; expected 1 to {limit_max}, or 0 for the default", "limit")
@@ -120,14 +124,16 @@ class RootCauseService(pb_grpc.RootCauseServiceServicer):
                 to_ns=request.to_ns if request.HasField("to_ns") else None,
                 limit=request.limit or min(LIMIT_DEFAULT, limit_max),
                 cursor=request.cursor or None,
+                tenant=tenant_asking(context) or None,
             )
         )
         return pb.ListResponse(
             findings=[finding_to_proto(row) for row in page.rows], next_cursor=page.next_cursor or ""
         )
 
-    def _enter(self, request: pb.WatchRequest) -> Watcher:
-        return self._hub.enter(Wanted(request.service or None, _verdict(request.verdict), request.rule or None))
+    def _enter(self, request: pb.WatchRequest, context: Any) -> Watcher:
+        tenant = tenant_asking(context) or None
+        return self._hub.enter(Wanted(request.service or None, _verdict(request.verdict), request.rule or None, tenant))
 
     def _add_answer(self, response: pb.WatchResponse, name: bytes) -> None:
         found = look(self._desk, name)

@@ -1,4 +1,7 @@
-"""Who may ask over gRPC: every method, known or not, needs the role `read`."""
+"""Who may ask over gRPC: every method, known or not, needs the role `read`; with a tenant only some will do.
+
+In: a call. Out: the same with who asks (`tenant_asking`), or a refusal.
+"""
 
 from __future__ import annotations
 
@@ -8,9 +11,26 @@ from typing import Any
 import grpc
 
 from collector.auth.guard import Guard
-from collector.auth.identity import Role
+from collector.auth.identity import Identity, Role
 from collector.errors import RefusedError
 from collector.query.grpc_refusals import refuse
+from collector.query.own_traces import is_own_method, tenant_of
+
+
+class _Known:
+    """The context of a call, and who calls."""
+
+    def __init__(self, context: Any, identity: Identity) -> None:
+        self._context = context
+        self.identity = identity
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._context, name)
+
+
+def tenant_asking(context: Any) -> str:
+    """Whose traces are asked about; empty: those of all."""
+    return tenant_of(context.identity if isinstance(context, _Known) else None)
 
 
 class AccessInterceptor(grpc.ServerInterceptor):  # type: ignore[misc]
@@ -23,7 +43,7 @@ class AccessInterceptor(grpc.ServerInterceptor):  # type: ignore[misc]
         handler = continuation(details)
         if handler is None:
             # Who is not known does not learn which methods there are.
-            return grpc.unary_unary_rpc_method_handler(self._checked(_unknown))
+            return grpc.unary_unary_rpc_method_handler(self._checked(_unknown, own=False))
         kinds = (
             (handler.unary_unary, grpc.unary_unary_rpc_method_handler),
             (handler.unary_stream, grpc.unary_stream_rpc_method_handler),
@@ -31,16 +51,17 @@ class AccessInterceptor(grpc.ServerInterceptor):  # type: ignore[misc]
             (handler.stream_stream, grpc.stream_stream_rpc_method_handler),
         )
         behaviour, make = next((behaviour, make) for behaviour, make in kinds if behaviour is not None)
-        return make(self._checked(behaviour), handler.request_deserializer, handler.response_serializer)
+        checked = self._checked(behaviour, own=is_own_method(details.method))
+        return make(checked, handler.request_deserializer, handler.response_serializer)
 
-    def _checked(self, behaviour: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+    def _checked(self, behaviour: Callable[[Any, Any], Any], *, own: bool) -> Callable[[Any, Any], Any]:
         def checked(request: Any, context: Any) -> Any:
             headers = {key: value for key, value in context.invocation_metadata() if isinstance(value, str)}
             try:
-                self._guard.admit(headers, Role.READ)
+                identity = self._guard.admit(headers, Role.READ, own=own)
             except RefusedError as refusal:
                 refuse(context, refusal)
-            return behaviour(request, context)
+            return behaviour(request, _Known(context, identity))
 
         return checked
 

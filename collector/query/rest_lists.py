@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Header, Query, Response
+from fastapi import APIRouter, Header, Query, Request, Response
 from pydantic import TypeAdapter
 
 from analyzer.findings import SCHEMA_VERSION, answer_schema
@@ -18,6 +18,7 @@ from analyzer.service_graph import aggregate, to_dot, to_json, to_mermaid
 from analyzer.spans import SpanKind
 from analyzer.version import __version__
 from collector.contracts import FindingQuery, Rollup
+from collector.query.access import tenant_asking
 from collector.query.desk import Desk
 from collector.query.models import (
     ANSWER_EXAMPLE,
@@ -62,6 +63,7 @@ def list_routes(desk: Desk) -> APIRouter:
         responses={200: body_of(FindingList, FINDINGS_EXAMPLE, "A page"), **problem_responses(400, 503)},
     )
     def findings(
+        request: Request,
         service: Annotated[
             str | None, Query(max_length=_NAME_MAX, description="service of the culprit", examples=["payment"])
         ] = None,
@@ -85,6 +87,7 @@ def list_routes(desk: Desk) -> APIRouter:
                 to_ns=read_time("to", to),
                 limit=limit,
                 cursor=cursor,
+                tenant=tenant_asking(request) or None,
             )
         )
         body = FindingList(findings=page.rows, next_cursor=page.next_cursor)

@@ -5,12 +5,17 @@ In: a look, a desk. Out: what was found, or a problem that says why there is not
 
 from __future__ import annotations
 
+from fastapi import Request
+
 from analyzer.findings import Answer
 from analyzer.incident_words import Incident
+from collector.query.access import tenant_asking
 from collector.query.desk import Desk
 from collector.query.incidents import NOT_KNOWN, read_incident_id
 from collector.query.lookup import MISSING, Look
+from collector.query.own_traces import own_name
 from collector.query.problems import ProblemError
+from collector.trace_names import read_name, text_of
 
 _STATUS = {"unknown": 404, "several": 409}
 
@@ -48,6 +53,23 @@ def require_answer(found: Look, retry_after_s: int) -> Answer:
         do=advice,
         headers=again if found.state == "unknown" else {},
     )
+
+
+def require_name(desk: Desk, request: Request, text: str) -> bytes:
+    """Return the name of the trace that is asked for.
+
+    Raises
+    ------
+    BadRequestError
+        That is no name.
+    ProblemError
+        404: it is a trace of another tenant than the one that asks, known or not.
+    """
+    name = own_name(text, tenant_asking(request))
+    if name is None:
+        require_answer(Look("unknown", text_of(read_name(text))), desk.settings.retry_after_s)
+        raise AssertionError("what is unknown has no answer")
+    return name
 
 
 def require_incident(desk: Desk, incident_id: str) -> Incident:

@@ -32,8 +32,8 @@ from collector.query.otlp_view import span_page
 from collector.query.peer_words import HEADER
 from collector.query.peers import Vigil, look_everywhere
 from collector.query.problems import ProblemError, harmless, json_bytes, not_here, problem_responses
-from collector.query.rest_missing import require_answer
-from collector.trace_names import TEXT_PATTERN, read_name
+from collector.query.rest_missing import require_answer, require_name
+from collector.trace_names import TEXT_PATTERN
 
 TraceId = Annotated[
     str,
@@ -102,7 +102,7 @@ def trace_routes(desk: Desk, stopping: threading.Event) -> APIRouter:
         instance did not say whether it is there.
         """
         wait_s = min(wait, settings.wait_max_s)
-        found = await _wait_for(desk, request, read_name(trace_id), wait_s, bool(asker), stopping)
+        found = await _wait_for(desk, request, require_name(desk, request, trace_id), wait_s, bool(asker), stopping)
         answer = require_answer(found, settings.retry_after_s)
         body = harmless(answer.model_dump_json().encode())
         if found.state == "open":
@@ -121,6 +121,7 @@ def trace_routes(desk: Desk, stopping: threading.Event) -> APIRouter:
         },
     )
     def graph(
+        request: Request,
         trace_id: TraceId,
         format: Format = None,
         accept: Annotated[str | None, Header()] = None,
@@ -132,7 +133,7 @@ def trace_routes(desk: Desk, stopping: threading.Event) -> APIRouter:
         written = choose_format(format, accept)
         if desk.draw_trace is None:
             raise not_here("no_graphs", "No graphs here", "an analyzer")
-        found, otlp = _require_spans(desk, trace_id, bool(asker))
+        found, otlp = _require_spans(desk, require_name(desk, request, trace_id), bool(asker))
         assert found.found is not None
         drawn = desk.draw_trace(otlp, found.found.logs_otlp, found.answer)
         drawn.graph["trace_id"] = found.trace_id
@@ -150,6 +151,7 @@ def trace_routes(desk: Desk, stopping: threading.Event) -> APIRouter:
         },
     )
     def spans(
+        request: Request,
         trace_id: TraceId,
         limit: Annotated[int, Query(ge=1, le=settings.spans_max, description="spans of a page")] = min(
             1_000, settings.spans_max
@@ -159,7 +161,7 @@ def trace_routes(desk: Desk, stopping: threading.Event) -> APIRouter:
         asker: Asker = None,
     ) -> Response:
         """Spans as they were sent. A page also ends at a size in bytes; `next_offset` goes on."""
-        found, otlp = _require_spans(desk, trace_id, bool(asker))
+        found, otlp = _require_spans(desk, require_name(desk, request, trace_id), bool(asker))
         page = span_page(otlp, offset, limit, settings.page_bytes_max)
         roles = {role.span_id: role.role for role in found.answer.roles} if found.answer else {}
         revision = found.answer.revision if found.answer else 0
@@ -232,8 +234,8 @@ async def _wait_for(
     return await run_in_threadpool(look_everywhere, desk, name, alone=alone)
 
 
-def _require_spans(desk: Desk, trace_id: str, alone: bool) -> tuple[Look, bytes]:
-    found = look_everywhere(desk, read_name(trace_id), alone=alone)
+def _require_spans(desk: Desk, name: bytes, alone: bool) -> tuple[Look, bytes]:
+    found = look_everywhere(desk, name, alone=alone)
     if found.state == "open":
         raise ProblemError(
             404,

@@ -32,12 +32,14 @@ class Wanted:
     service: str | None = None
     verdict: str | None = None
     rule: str | None = None
+    tenant: str | None = None
 
     def fits(self, row: FindingRow) -> bool:
         return (
             self.service in (None, row.service)
             and self.verdict in (None, row.verdict)
             and self.rule in (None, row.rule)
+            and self.tenant in (None, row.tenant)
         )
 
 

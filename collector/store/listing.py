@@ -15,7 +15,7 @@ from collector.contracts import FindingPage, FindingQuery, FindingRow
 from collector.errors import BadRequestError, PermanentError
 from collector.store.hours import HourFiles
 from collector.store.packing import NAME_BYTES_MAX, trace_key
-from collector.trace_names import ID_BYTES, NAMESAKES_MAX, split_name
+from collector.trace_names import ID_BYTES, NAMESAKES_MAX, name_of, split_name
 
 LIMIT_MAX = 1000
 CHUNK_ROWS = 64  # rows taken of a file at a time; a page rarely needs more of one hour
@@ -82,11 +82,15 @@ def _newest_first(item: _Row) -> tuple[int, bytes]:
 
 def _rows(files: HourFiles, hour: int, query: FindingQuery, after: tuple[int, bytes]) -> Iterator[_Row]:
     """Rows of one file as (hour, row). No cursor stays open between two chunks: the file may leave meanwhile."""
-    wanted, values = "verdict != 'none'", []
+    wanted = "verdict != 'none'"
+    values: list[str | int | bytes] = []
     for column, value in (("service", query.service), ("verdict", query.verdict), ("rule", query.rule)):
         if value is not None:
             wanted += f" AND {column} = ?"
             values.append(value)
+    if query.tenant is not None:
+        wanted += " AND substr(trace_id, ?) = ?"  # of the index, which has the name
+        values += [ID_BYTES + 1, name_of(b"", query.tenant)]
     from_ns = -_MAX_NS - 1 if query.from_ns is None else max(-_MAX_NS - 1, query.from_ns)
     to_ns = _MAX_NS if query.to_ns is None else min(_MAX_NS, query.to_ns)
     sql = (

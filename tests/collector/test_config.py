@@ -165,7 +165,10 @@ GOOD_TOKEN = "token: abcdefghijklmnopq"
         ("bearer: [{name: a, roles: [read]}]", "expected one of token and token_file"),
         (f"bearer: [{{name: a, roles: [], {GOOD_TOKEN}}}]", "auth.bearer.0.roles: List should have at least 1 item"),
         (f"bearer: [{{name: a, roles: [king], {GOOD_TOKEN}}}]", "'ingest', 'read', 'write' or 'admin'"),
-        (f"bearer: [{{name: a, roles: [read], tenant: t, {GOOD_TOKEN}}}]", "a tenant may only have the role ingest"),
+        (
+            f"bearer: [{{name: a, roles: [read, write], tenant: t, {GOOD_TOKEN}}}]",
+            "a tenant may not have the role write",
+        ),
         (f"bearer: [{{name: a, roles: [ingest], tenant: 'a b', {GOOD_TOKEN}}}]", "auth.bearer.0.tenant"),
         (f"bearer: [{{name: a, roles: [read], {GOOD_TOKEN}}}, {{name: a, roles: [read], {GOOD_TOKEN}}}]", "same name"),
         ("basic: {file: users}", "auth.basic.users: Field required"),

@@ -138,6 +138,26 @@ class StoreContract:
         assert sorted(row.name for row in rows) == names
         assert {row.trace_id for row in rows} == {trace_id(1).hex()}
 
+    @pytest.mark.parametrize("limit", [1, 100])
+    def test_a_list_of_one_tenant_has_no_other(self, store: Store, limit: int):
+        """Nor of one whose name begins alike; page by page."""
+        names = [name_of(trace_id(n), tenant) for n, tenant in enumerate(("", "a", "ab", "a", "b"), 1)]
+        store.put([replace(stored(n), name=name) for n, name in enumerate(names, 1)])
+
+        def listed(tenant: str) -> list[bytes]:
+            query, found = FindingQuery(limit=limit, tenant=tenant), []
+            while True:
+                page = store.findings(query)
+                found += [row.name for row in page.rows]
+                if page.next_cursor is None:
+                    return sorted(found)
+                query = replace(query, cursor=page.next_cursor)
+
+        assert listed("a") == sorted((names[1], names[3]))
+        assert listed("ab") == [names[2]]
+        assert listed("") == [names[0]]
+        assert listed("c") == []
+
     def test_a_wrong_id_is_refused_with_its_length(self, store: Store):
         with pytest.raises(PermanentError, match="has 3 bytes; expected 16"):
             store.find(b"abc")

@@ -137,13 +137,13 @@ def test_with_credentials_the_whole_way(tmp_path: Path):
 
 
 def test_two_tenants_with_one_trace_id_have_an_answer_each(tmp_path: Path):
-    """Over the wire, several processes; from the command line too."""
+    """Over the wire, several processes, from the command line too; each reads its own, an operator both."""
     faults = {"shop": ("payment", "Charge"), "bank": ("ledger", "Read")}
-    tokens = {tenant: f"{tenant}-token-of-the-test-0123" for tenant in faults}
+    tokens = {who: f"{who}-token-of-the-test-0123" for who in (*faults, "operator")}
     auth = {
-        "query": False,
         "bearer": [
-            {"name": tenant, "token": token, "roles": ["ingest"], "tenant": tenant} for tenant, token in tokens.items()
+            *({"name": one, "token": tokens[one], "roles": ["ingest", "read"], "tenant": one} for one in faults),
+            {"name": "operator", "token": tokens["operator"], "roles": ["read"]},
         ],
     }
     trace_id = "4bf92f3577b34da6a3ce929d0e0e4736"
@@ -151,20 +151,36 @@ def test_two_tenants_with_one_trace_id_have_an_answer_each(tmp_path: Path):
         with grpc.insecure_channel(server.otlp_grpc) as channel:
             for tenant, (service, operation) in faults.items():
                 lines = f'gateway GET /x 0..100 ERROR\n  {service} {operation} 50..90 ERROR !Broken: "no"'
-                traces, _ = draw(lines, trace_id=bytes.fromhex(trace_id)).requests()
+                spans, _ = draw(lines, trace_id=bytes.fromhex(trace_id)).requests()
                 call = channel.unary_unary("/opentelemetry.proto.collector.trace.v1.TraceService/Export")
-                call(traces, timeout=20, metadata=(("authorization", f"Bearer {tokens[tenant]}"),))
-        answers = {
-            tenant: server.get(f"/api/v1/traces/{trace_id}@{tenant}/root-cause?wait=20").json() for tenant in faults
-        }
-        which = server.get(f"/api/v1/traces/{trace_id}/root-cause")
-        shown = firstfault("root-cause", f"{trace_id}@bank", "--server", f"http://{LOCAL}:{server.ports['rest']}")
-        listed = server.get("/api/v1/findings").json()["findings"]
+                call(spans, timeout=20, metadata=(("authorization", f"Bearer {tokens[tenant]}"),))
+        traces = f"/api/v1/traces/{trace_id}"
+
+        def get(who: str, path: str) -> httpx.Response:
+            return server.get(path, headers={"authorization": f"Bearer {tokens[who]}"})
+
+        answers = {tenant: get("operator", f"{traces}@{tenant}/root-cause?wait=20").json() for tenant in faults}
+        own = {tenant: get(tenant, f"{traces}/root-cause").json() for tenant in faults}
+        others = get("shop", f"{traces}@bank/root-cause")
+        which = get("operator", f"{traces}/root-cause")
+        listed = {who: get(who, "/api/v1/findings").json()["findings"] for who in tokens}
+        closed = get("shop", "/api/v1/groups")
+        words = ("root-cause", f"{trace_id}@bank", "--server", f"http://{LOCAL}:{server.ports['rest']}")
+        shown, refused = (
+            firstfault(*words, env=environment() | {"FIRSTFAULT_TOKEN": tokens[who]}) for who in ("operator", "shop")
+        )
 
     for tenant, (service, _) in faults.items():
         assert (answers[tenant]["trace_id"], answers[tenant]["tenant"]) == (trace_id, tenant)
         assert answers[tenant]["root_causes"][0]["entity"]["service"] == service
         assert answers[tenant]["completeness"]["span_count"] == 2
+    assert own == answers
+    assert (others.status_code, closed.status_code) == (404, 403)
     assert (which.status_code, which.json()["type"]) == (409, "urn:firstfault:problem:trace_several")
+    assert {who: sorted(row["tenant"] for row in rows) for who, rows in listed.items()} == {
+        "shop": ["shop"],
+        "bank": ["bank"],
+        "operator": ["bank", "shop"],
+    }
     assert (shown.returncode, b"ledger" in shown.stdout) == (0, True)
-    assert sorted(row["tenant"] for row in listed) == ["bank", "shop"]
+    assert (refused.returncode, b"ledger" in refused.stdout) == (1, False)

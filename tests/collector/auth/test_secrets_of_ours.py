@@ -205,6 +205,8 @@ def test_the_guard_says_what_it_takes_and_counts(tmp_path: Path):
     ],
 )
 def test_what_each_role_may(role: Role, may: set[Role]):
-    """With a tenant only sending is left: readers are not kept apart by tenant."""
+    """With a tenant sending is left, and reading what is answered from its own traces."""
     assert {one for one in Role if Identity("x", frozenset({role})).may(one)} == may
-    assert {one for one in Role if Identity("x", frozenset({role}), "shop").may(one)} == may & {Role.INGEST}
+    tenant = Identity("x", frozenset({role}), "shop")
+    assert {one for one in Role if tenant.may(one)} == may & {Role.INGEST}
+    assert {one for one in Role if tenant.may(one, own=True)} == may & {Role.INGEST, Role.READ}

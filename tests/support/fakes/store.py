@@ -71,7 +71,8 @@ class FakeStore:
             rows = [
                 row
                 for row in self.rows
-                if query.service in (None, row.service)
+                if query.tenant in (None, row.tenant)
+                and query.service in (None, row.service)
                 and query.verdict in (None, row.verdict)
                 and query.rule in (None, row.rule)
                 and (query.from_ns is None or row.start_ns >= query.from_ns)
