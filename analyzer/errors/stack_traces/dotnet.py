@@ -37,7 +37,8 @@ def parse(text: str, rules: InAppRules) -> list[Thrown]:
     chain = _chain(text[: ends[0]], calls, "thrown")
     for member, end in zip(members, ends[1:], strict=True):
         if member[1] != "0" or len(chain) == 1:  # the first is printed as the inner one already
-            chain += _chain("\n" + text[member.end() : end].replace("<---", ""), calls, "member")
+            relation: Relation = "member" if chain else "thrown"  # a log may have cut off what they are members of
+            chain += _chain("\n" + text[member.end() : end].replace("<---", ""), calls, relation)
     return chain
 
 

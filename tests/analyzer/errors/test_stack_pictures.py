@@ -129,6 +129,24 @@ def test_dotnet_in_another_language():
     """)
 
 
+def test_dotnet_members_whose_group_was_cut_off():
+    """The first that is there is what was thrown, as far as can be told."""
+    found = read("""
+         ---> (Inner Exception #1) System.IO.IOException: gone
+           at Acme.Till.Count() in /srv/app/Till.cs:line 7<---
+
+         ---> (Inner Exception #2) System.TimeoutException: late
+           at Acme.Shop.Buy() in /srv/app/Shop.cs:line 12<---
+    """)
+
+    assert found == drawn("""
+        thrown System.IO.IOException: gone
+          + Acme.Till.Count /srv/app/Till.cs:7
+        member System.TimeoutException: late
+          + Acme.Shop.Buy /srv/app/Shop.cs:12
+    """)
+
+
 def test_firefox_and_safari():
     found = read("""
         buy@https://shop.example/static/app.js?v=3:12:5
