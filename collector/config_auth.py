@@ -21,6 +21,14 @@ class Grant(Section):
     roles: list[Role] = Field(min_length=1, description="ingest, read, write (and read), admin (all)")
     tenant: Tenant = Field("", description="recorded with what it sends; who has one may send, and read its own traces")
 
+    @field_validator("tenant")
+    @classmethod
+    def _not_empty(cls, tenant: str) -> str:
+        """Written down and empty, a variable is not set, and who should read one tenant's traces would read all."""
+        if not tenant:
+            raise ValueError("the tenant is empty; expected a name, or no tenant at all for who is of all tenants")
+        return tenant
+
     @model_validator(mode="after")
     def _own_traces_only(self) -> Self:
         if self.tenant and (beyond := sorted(set(self.roles) - {Role.INGEST, Role.READ})):

@@ -5,10 +5,10 @@ Rooms on the way never import one another; they import this.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 from analyzer.errors.change_words import Change
 from analyzer.errors.group_words import ErrorGroup, GroupChange
@@ -24,6 +24,7 @@ GROUPS_STATE_NAME = "groups"  # users of every group, and which traces were coun
 IMPACT_STATE_NAME = "impact"  # whom the errors of today hit, as words; found by who answers for it
 IMPACT_BOOKS_STATE_NAME = "impact_books"  # the sketches it is counted in
 GROUP_SORTS = ("last_seen", "first_seen", "count", "users")
+StorePosition: TypeAlias = Mapping[int, int]  # how far somebody has read, by file: a row; only who made it reads it
 
 
 class Signal(IntEnum):
@@ -283,6 +284,9 @@ class Store(Protocol):
         """Names under which a trace of this id is kept, of whichever tenants."""
 
     def findings(self, query: FindingQuery) -> FindingPage: ...
+
+    def new_findings(self, after: StorePosition | None, limit: int) -> tuple[list[FindingRow], StorePosition]:
+        """What was stored behind a position, in that order, and the position behind it; None: none, and the end."""
 
     def services(self, from_ns: int, to_ns: int) -> list[Rollup]:
         """Sum the rollups of a window per operation (`minute` is the first of the window)."""

@@ -80,8 +80,12 @@ class Guard:
         """
         if not identity.may(role, own=own):
             self._count("not_allowed")
-            why = ": it has a tenant, and this is made of all tenants' telemetry" if identity.tenant else ""
-            raise NotAllowedError(f"this credential lacks the role {role}{why}")
+            if identity.may(role, own=True):
+                raise NotAllowedError(
+                    f"this credential has the tenant {identity.tenant}, and so may only ask for root causes, graphs, "
+                    "spans and findings of what that tenant sent"
+                )
+            raise NotAllowedError(f"this credential lacks the role {role}")
         self._count("admitted")
 
     def snapshot(self) -> Snapshot:

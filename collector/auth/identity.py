@@ -28,7 +28,7 @@ _IMPLIED: Mapping[Role, frozenset[Role]] = {
 class Identity:
     """
     name : for people; never a secret
-    tenant : whose telemetry it sends; who has one may send, and read what is answered from its own traces alone
+    tenant : whose telemetry it sends; who has one may send, and read answers to its own traces
     """
 
     name: str

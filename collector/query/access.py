@@ -41,8 +41,8 @@ def asker(request: Request) -> str:
 
 
 def tenant_asking(request: Request) -> str:
-    """Whose traces are asked about; empty: those of all."""
-    return tenant_of(request.scope.get("identity"))
+    """Whose traces are asked about; empty: those of all. Only behind `Access`, or it is an error, not all."""
+    return tenant_of(request.scope["identity"])
 
 
 class Access:
@@ -63,6 +63,7 @@ class Access:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        scope["identity"] = None
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         problem = self._misplaced(scope["method"], headers)
         if problem is None and self._guard is not None:

@@ -175,7 +175,7 @@ class GrpcServer:
                 ("grpc.max_send_message_length", ANSWER_BYTES_MAX),
                 *port_limits(),
             ],
-            interceptors=(AccessInterceptor(guard),) if guard is not None else (),
+            interceptors=(AccessInterceptor(guard),),
             # Callers over the threads wait in a queue that nobody bounds, so they are turned away instead.
             maximum_concurrent_rpcs=workers,
         )

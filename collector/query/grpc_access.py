@@ -18,9 +18,9 @@ from collector.query.own_traces import is_own_method, tenant_of
 
 
 class _Known:
-    """The context of a call, and who calls."""
+    """The context of a call, and who calls; None: nobody is asked for a credential."""
 
-    def __init__(self, context: Any, identity: Identity) -> None:
+    def __init__(self, context: Any, identity: Identity | None) -> None:
         self._context = context
         self.identity = identity
 
@@ -29,14 +29,19 @@ class _Known:
 
 
 def tenant_asking(context: Any) -> str:
-    """Whose traces are asked about; empty: those of all."""
-    return tenant_of(context.identity if isinstance(context, _Known) else None)
+    """Whose traces are asked about; empty: those of all. Only behind the interceptor, or it is an error, not all."""
+    return tenant_of(context.identity)
 
 
 class AccessInterceptor(grpc.ServerInterceptor):  # type: ignore[misc]
-    """Looks at the credential before the method runs, on its thread: the thread that finds methods must not wait."""
+    """Looks at the credential before the method runs, on its thread: the thread that finds methods must not wait.
 
-    def __init__(self, guard: Guard) -> None:
+    Parameters
+    ----------
+    guard : knows credentials; None: everybody may ask
+    """
+
+    def __init__(self, guard: Guard | None) -> None:
         self._guard = guard
 
     def intercept_service(self, continuation: Callable[[Any], Any], details: Any) -> Any:
@@ -56,14 +61,18 @@ class AccessInterceptor(grpc.ServerInterceptor):  # type: ignore[misc]
 
     def _checked(self, behaviour: Callable[[Any, Any], Any], *, own: bool) -> Callable[[Any, Any], Any]:
         def checked(request: Any, context: Any) -> Any:
-            headers = {key: value for key, value in context.invocation_metadata() if isinstance(value, str)}
-            try:
-                identity = self._guard.admit(headers, Role.READ, own=own)
-            except RefusedError as refusal:
-                refuse(context, refusal)
-            return behaviour(request, _Known(context, identity))
+            return behaviour(request, _Known(context, self._admitted(context, own=own)))
 
         return checked
+
+    def _admitted(self, context: Any, *, own: bool) -> Identity | None:
+        if self._guard is None:
+            return None
+        headers = {key: value for key, value in context.invocation_metadata() if isinstance(value, str)}
+        try:
+            return self._guard.admit(headers, Role.READ, own=own)
+        except RefusedError as refusal:
+            refuse(context, refusal)
 
 
 def _unknown(request: Any, context: Any) -> Any:

@@ -61,7 +61,7 @@ MISSING = {
     ),
 }
 
-_SHED = "traces that were left out under stress since the start (assembly.stress), whose ids nobody kept"
+_SHED = "left out under stress since the start (assembly.stress), whose ids nobody kept"
 
 
 def look(desk: Desk, name: bytes) -> Look:
@@ -87,7 +87,9 @@ def look_here(desk: Desk, name: bytes, find: Callable[[bytes], Found] | None = N
         return Look("open", text_of(name), answer)
     last = _read(text_of(name), find(name))
     if last.state == "unknown" and (shed := desk.shed_traces()):
-        return replace(last, reason=f"{last.reason or 'no span of it is kept'}, or it is one of {shed} {_SHED}")
+        # How many is of all tenants, and told to who sees all.
+        which = "it was" if split_name(name)[1] else f"it is one of {shed} traces that were"
+        return replace(last, reason=f"{last.reason or 'no span of it is kept'}, or {which} {_SHED}")
     return last
 
 

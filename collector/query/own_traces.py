@@ -1,8 +1,9 @@
 """What a reader with a tenant may ask, and which trace it means.
 
-A tenant reads what is answered from its own traces alone: the routes and methods below, each of which asks here for
-the name of a trace, or lists with the tenant. All else is made of everybody's telemetry and is closed to it: a new
-route is, until it stands here. An id of its own needs no `@tenant`. A trace of another, kept or not, is not known.
+A tenant reads answers to its own traces: the routes and methods below, each of which asks here for the name of a trace,
+or lists with the tenant. All else is made of everybody's telemetry and is closed to it: a new route is, until it stands
+here. An id of its own needs no `@tenant`. A trace of another, kept or not, is not known. (What is learned is by names
+of services, whoever sends them, and shows in answers: docs/security.md.)
 """
 
 from __future__ import annotations

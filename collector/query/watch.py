@@ -1,26 +1,24 @@
 """New findings to everybody who watches.
 
-In: the list of findings, read again and again by one thread. Out: a bounded queue per watcher; a slow watcher loses
-its oldest findings, and is told how many. Nothing is read while nobody watches.
+In: what was stored since the last look, read again and again by one thread. Out: a bounded queue per watcher; a slow
+watcher loses its oldest findings, and is told how many. Nothing is read while nobody watches.
 
-The shelf has no "since": a poll reads the newest findings and remembers which it has seen. So a finding whose trace
-began before the `PAGES_MAX` newest pages is not noticed by a watcher; it is stored and listed all the same.
+New is what was stored since, whenever its trace began: who dates spans far ahead hides nothing behind them.
 """
 
 from __future__ import annotations
 
 import logging
 import threading
-from collections import OrderedDict, deque
+from collections import deque
 from dataclasses import dataclass
 
-from collector.contracts import FindingQuery, FindingRow
+from collector.contracts import FindingRow, StorePosition
 from collector.errors import OverloadedError
 from collector.query.desk import Desk
 
 PAGE_ROWS = 1_000
-PAGES_MAX = 5
-SEEN_MAX = 50_000  # some megabytes; more than all pages of a poll
+PAGES_MAX = 5  # of one look; the next goes on where it ended
 
 log = logging.getLogger(__name__)
 
@@ -85,8 +83,8 @@ class WatchHub:
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
         self._watchers: list[Watcher] = []
-        self._seen: OrderedDict[tuple[bytes, int], None] = OrderedDict()
-        self._lock = threading.Lock()  # of the watchers and of what was seen
+        self._position: StorePosition | None = None
+        self._lock = threading.Lock()  # of the watchers and of how far was read
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
         self.dropped_count = 0  # of watchers that have left
@@ -120,7 +118,13 @@ class WatchHub:
                 raise OverloadedError("this firstfault is stopping; watch another one", "draining")
             if len(self._watchers) >= settings.watchers_max:
                 raise OverloadedError(f"{settings.watchers_max} watchers are here; that is the bound", "watchers")
-            self._poll()  # what is there now is old to this watcher, and new only to the others
+            own_max = max(1, settings.watchers_max // 2)  # one tenant does not keep the others out
+            if wanted.tenant and sum(one.wanted.tenant == wanted.tenant for one in self._watchers) >= own_max:
+                raise OverloadedError(f"{own_max} watchers of this tenant are here; that is the bound", "watchers")
+            if self._watchers:
+                self._poll()  # what is there now is old to this watcher, and new only to the others
+            else:
+                _, self._position = self._desk.store.new_findings(None, 0)
             self._watchers.append(watcher)
         return watcher
 
@@ -146,20 +150,12 @@ class WatchHub:
                 failing = True
 
     def _poll(self) -> None:
-        """Hand out what was not seen before, the oldest first. The caller holds the lock."""
-        fresh: list[FindingRow] = []
-        cursor = None
+        """Hand out what was stored since, the oldest first. The caller holds the lock."""
         for _ in range(PAGES_MAX):
-            page = self._desk.store.findings(FindingQuery(limit=PAGE_ROWS, cursor=cursor))
-            unseen = [row for row in page.rows if (row.name, row.revision) not in self._seen]
-            fresh += unseen
-            cursor = page.next_cursor
-            if cursor is None or not unseen:
-                break
-        for row in reversed(fresh):
-            self._seen[(row.name, row.revision)] = None
-            for watcher in self._watchers:
-                if watcher.wanted.fits(row):
-                    watcher.put(row)
-        while len(self._seen) > SEEN_MAX:
-            self._seen.popitem(last=False)
+            rows, self._position = self._desk.store.new_findings(self._position, PAGE_ROWS)
+            for row in rows:
+                for watcher in self._watchers:
+                    if watcher.wanted.fits(row):
+                        watcher.put(row)
+            if len(rows) < PAGE_ROWS:
+                return

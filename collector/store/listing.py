@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import Any
 
-from collector.contracts import FindingPage, FindingQuery, FindingRow
+from collector.contracts import FindingPage, FindingQuery, FindingRow, StorePosition
 from collector.errors import BadRequestError, PermanentError
 from collector.store.hours import HourFiles
 from collector.store.packing import NAME_BYTES_MAX, trace_key
@@ -54,6 +54,34 @@ def list_findings(files: HourFiles, query: FindingQuery) -> FindingPage:
         rows=[_finding(row) for _, row in page],
         next_cursor=_write_cursor(page[-1]) if len(kept) > limit else None,
     )
+
+
+def list_new(files: HourFiles, after: StorePosition | None, limit: int) -> tuple[list[FindingRow], StorePosition]:
+    """Return findings in the order they were stored in, at most `limit`, and how far that is.
+
+    Numbers of rows only grow in a file. A file whose last number is lower than before is a new one: read from its
+    beginning. So what is stored is seen once, whenever its trace began.
+    """
+    found: list[FindingRow] = []
+    position: dict[int, int] = {}
+    for hour in reversed(files.scan()):
+        heads = files.read(hour, "SELECT coalesce(max(id), 0) FROM trace_result")
+        if not heads:  # it cannot be read now
+            position[hour] = (after or {}).get(hour, 0)
+            continue
+        last: int = heads[0][0]
+        before = last if after is None else after.get(hour, 0)
+        begin = before if before <= last else 0
+        room = limit - len(found)
+        rows = files.read(
+            hour,
+            f"SELECT id, {_COLUMNS} FROM trace_result"  # noqa: S608 - our own columns
+            " WHERE id > ? AND id <= ? AND verdict != 'none' ORDER BY id LIMIT ?",
+            (begin, last, room),
+        )
+        found += [_finding(row[1:]) for row in rows]
+        position[hour] = last if len(rows) < room else rows[-1][0] if rows else begin
+    return found, position
 
 
 def list_namesakes(files: HourFiles, trace_id: bytes) -> list[bytes]:

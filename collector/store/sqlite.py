@@ -32,10 +32,12 @@ from collector.contracts import (
     EdgeRollup,
     FindingPage,
     FindingQuery,
+    FindingRow,
     Found,
     OutboxItem,
     Rollup,
     StoredTrace,
+    StorePosition,
 )
 from collector.errors import OverloadedError, PermanentError
 from collector.store import outbox
@@ -45,7 +47,7 @@ from collector.store.decided import decided
 from collector.store.group_shelf import GroupShelf
 from collector.store.hours import HOUR_NS, HourFiles
 from collector.store.incident_shelf import IncidentShelf
-from collector.store.listing import list_findings, list_namesakes
+from collector.store.listing import list_findings, list_namesakes, list_new
 from collector.store.meta import MetaFile
 from collector.store.ownership import Ownership
 from collector.store.packing import Packer, UnreadableBlobError, trace_key, unpack, unpack_answer
@@ -298,6 +300,11 @@ class SqliteStore(IncidentShelf, GroupShelf):
         """
         with self._guard():
             return list_findings(self._files, query)
+
+    def new_findings(self, after: StorePosition | None, limit: int) -> tuple[list[FindingRow], StorePosition]:
+        """List what was stored behind a position, in that order; None: nothing, and where the end is now."""
+        with self._guard():
+            return list_new(self._files, after, limit)
 
     def services(self, from_ns: int, to_ns: int) -> list[Rollup]:
         """Sum per operation over the minutes that [from_ns, to_ns) touches; busiest first."""

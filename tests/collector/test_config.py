@@ -165,6 +165,7 @@ GOOD_TOKEN = "token: abcdefghijklmnopq"
         ("bearer: [{name: a, roles: [read]}]", "expected one of token and token_file"),
         (f"bearer: [{{name: a, roles: [], {GOOD_TOKEN}}}]", "auth.bearer.0.roles: List should have at least 1 item"),
         (f"bearer: [{{name: a, roles: [king], {GOOD_TOKEN}}}]", "'ingest', 'read', 'write' or 'admin'"),
+        (f"bearer: [{{name: a, roles: [read], tenant: '', {GOOD_TOKEN}}}]", "the tenant is empty"),
         (
             f"bearer: [{{name: a, roles: [read, write], tenant: t, {GOOD_TOKEN}}}]",
             "a tenant may not have the role write",

@@ -138,6 +138,26 @@ class StoreContract:
         assert sorted(row.name for row in rows) == names
         assert {row.trace_id for row in rows} == {trace_id(1).hex()}
 
+    def test_what_is_new_is_what_was_stored_since(self, store: Store):
+        """In that order, whenever the traces began; a higher revision is new again, a clean trace never."""
+        store.put([stored(1)])
+        found, position = store.new_findings(None, 10)
+        assert found == []
+
+        store.put(
+            [stored(2, answer=checkout(2, start_ns=EPOCH_NS + 10**17)), stored(3, answer=checkout(3, start_ns=0))]
+        )
+        store.put([stored(4, answer=checkout(4).model_copy(update={"status": "clean", "verdict": "none"}))])
+        store.put([stored(1, answer=checkout(1, revision=2)), stored(2, answer=checkout(2, revision=1))])
+
+        seen: list[tuple[str, int]] = []
+        for _ in range(4):
+            found, position = store.new_findings(position, 2)
+            seen += [(row.trace_id, row.revision) for row in found]
+
+        assert seen == [(trace_id(2).hex(), 1), (trace_id(3).hex(), 1), (trace_id(1).hex(), 2)]
+        assert store.new_findings(position, 2) == ([], position)
+
     @pytest.mark.parametrize("limit", [1, 100])
     def test_a_list_of_one_tenant_has_no_other(self, store: Store, limit: int):
         """Nor of one whose name begins alike; page by page."""

@@ -21,7 +21,7 @@ from collector.pb.firstfault.v1 import root_cause_pb2_grpc as pb_grpc
 from collector.query.desk import Desk, QuerySettings
 from collector.query.grpc import GrpcServer
 from collector.query.grpc_mapping import answer_from_proto
-from collector.query.watch import Wanted, Watcher, WatchHub
+from collector.query.watch import PAGE_ROWS, PAGES_MAX, Wanted, Watcher, WatchHub
 from tests.collector.query.answers import OTHER, TRACE, full, row, small
 from tests.support.fakes.clock import ManualClock
 from tests.support.fakes.store import FakeOpenTraces, FakeStore
@@ -210,9 +210,20 @@ def test_a_new_revision_is_new(room: Room):
     stream = room.stub.Watch(pb.WatchRequest(), timeout=DEADLINE_S)
     stream.initial_metadata()
 
-    room.store.rows = [replace(row(1), revision=2)]
+    room.store.add(replace(row(1), revision=2))
 
     assert next(stream).finding.revision == 2
+    stream.cancel()
+
+
+def test_a_flood_of_others_hides_nothing(room: Room):
+    """More than a look reads at once, all dated after the one that is waited for."""
+    stream = room.stub.Watch(pb.WatchRequest(service="cart"), timeout=DEADLINE_S)
+    stream.initial_metadata()
+
+    room.store.add(*(row(10 + n) for n in range(PAGE_ROWS * PAGES_MAX + 1)), row(1, service="cart"))
+
+    assert next(stream).finding.summary == "finding 1"
     stream.cancel()
 
 
@@ -269,18 +280,18 @@ def test_a_broken_shelf_does_not_end_the_watch(caplog: pytest.LogCaptureFixture)
     store = FakeStore()
     hub = WatchHub(Desk(store, FakeOpenTraces(), ManualClock(), QuerySettings(watch_poll_s=0.001)))
     watcher = hub.enter(Wanted())
-    find = store.findings
+    find = store.new_findings
     failed = threading.Event()
 
-    def broken(query: object) -> None:
+    def broken(after: object, limit: int) -> None:
         if hub.failed_polls >= 3:
             failed.set()
         raise OSError("disk")
 
-    store.findings = broken  # type: ignore[assignment]
+    store.new_findings = broken  # type: ignore[assignment]
     hub.start()
     assert failed.wait(DEADLINE_S)
-    store.findings = find  # type: ignore[method-assign]
+    store.new_findings = find  # type: ignore[method-assign]
     store.add(row(1))
 
     taken = watcher.take()

@@ -2,28 +2,34 @@
 
 shop reads  4bf9…        -> its own
             4bf9…@shop   -> the same
-            4bf9…@bank   -> 404, word for word what a trace that nobody sent gets
+            4bf9…@bank   -> 404, word for word the same whether the bank has it or not
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import grpc
 import httpx
 import pytest
+from starlette.requests import Request
 
 from analyzer.service_graph import trace_graph
 from collector.auth.bearer import BearerTokens, TokenGrant
 from collector.auth.guard import Guard
 from collector.auth.identity import Identity, Role
 from collector.contracts import Found
+from collector.errors import OverloadedError
 from collector.pb.firstfault.v1 import root_cause_pb2 as pb
 from collector.pb.firstfault.v1 import root_cause_pb2_grpc as pb_grpc
+from collector.query.access import tenant_asking as asked_over_rest
 from collector.query.desk import Desk, QuerySettings
 from collector.query.grpc import GrpcServer
+from collector.query.grpc_access import tenant_asking as asked_over_grpc
 from collector.query.own_traces import is_own_method, is_own_route
 from collector.query.rest import app_of
+from collector.query.watch import Wanted, WatchHub
 from collector.trace_names import name_of
 from tests.collector.query.answers import OTHER, TRACE, row, small
 from tests.collector.query.rooms import CHECKOUT, Client
@@ -165,6 +171,62 @@ def test_a_watcher_sees_its_own(room: Room, stub: pb_grpc.RootCauseServiceStub):
 
     assert next(stream).finding.summary == "finding 12"
     stream.cancel()
+
+
+def test_a_tenant_has_half_of_the_watchers(room: Room):
+    """The others stay for others; a tenant's own are told to come again."""
+    hub = WatchHub(room.desk)
+    half = room.desk.settings.watchers_max // 2
+    watchers = [hub.enter(Wanted(tenant="shop")) for _ in range(half)]
+
+    with pytest.raises(OverloadedError, match="of this tenant"):
+        hub.enter(Wanted(tenant="shop"))
+    for _ in range(half):
+        hub.enter(Wanted(tenant="bank"))
+    with pytest.raises(OverloadedError, match="that is the bound"):
+        hub.enter(Wanted())
+    hub.leave(watchers[0])
+    hub.enter(Wanted())
+
+
+def test_how_many_were_left_out_is_told_to_who_sees_all(room: Room):
+    """The number is of all tenants together."""
+    desk = replace(room.desk, shed_traces=lambda: 4_711)
+    client = Client(app_of(desk, room.guard))
+    told = {
+        who: client.get(f"{API}/traces/{'9' * 32}/root-cause", headers={"authorization": bearer(who)}).json()["detail"]
+        for who in READERS
+    }
+
+    assert {who for who, words in told.items() if "4711" in words} == {"all"}
+    assert all("left out under stress" in words for words in told.values())
+
+
+@pytest.mark.parametrize(
+    ("identity", "path", "word"),
+    [
+        (Identity("a", frozenset({Role.INGEST}), "shop"), "/findings", "lacks the role read"),
+        (Identity("b", frozenset({Role.INGEST})), "/findings", "lacks the role read"),
+        (Identity("c", frozenset({Role.READ}), "shop"), "/groups", "of what that tenant sent"),
+        (Identity("d", frozenset({Role.ADMIN}), "shop"), "/groups", "of what that tenant sent"),
+    ],
+    ids=["a", "b", "c", "d"],
+)
+def test_a_refusal_says_what_is_missing(room: Room, identity: Identity, path: str, word: str):
+    """The role, or that somebody with a tenant may not have this at all."""
+    guard = Guard([BearerTokens([TokenGrant(identity, "a-token-of-somebody")], ManualClock())])
+    answer = Client(app_of(room.desk, guard)).get(API + path, headers={"authorization": "Bearer a-token-of-somebody"})
+
+    assert answer.status_code == 403
+    assert word in answer.json()["detail"]
+
+
+def test_a_door_without_a_doorman_is_an_error_and_not_open():
+    """Were the part that knows who asks ever left out, nobody would be taken for somebody who sees all."""
+    with pytest.raises(KeyError):
+        asked_over_rest(Request({"type": "http"}))
+    with pytest.raises(AttributeError):
+        asked_over_grpc(object())
 
 
 @pytest.mark.parametrize(

@@ -25,6 +25,7 @@ from collector.contracts import (
     Rollup,
     StoredIncident,
     StoredTrace,
+    StorePosition,
 )
 from collector.contracts_people import NotesFullError
 from collector.errors import BadRequestError, OverloadedError
@@ -62,6 +63,12 @@ class FakeStore:
         """New findings, the newest last."""
         with self.lock:
             self.rows = [*reversed(rows), *self.rows]
+
+    def new_findings(self, after: StorePosition | None, limit: int) -> tuple[list[FindingRow], StorePosition]:
+        with self.lock:
+            begin = len(self.rows) if after is None else after.get(0, 0)
+            found = self.rows[::-1][begin : begin + limit]
+        return found, {0: begin + len(found)}
 
     def findings(self, query: FindingQuery) -> FindingPage:
         self.queries.append(query)
