@@ -19,6 +19,7 @@ from collector.trace_names import ID_BYTES, NAMESAKES_MAX, name_of, split_name
 
 LIMIT_MAX = 1000
 CHUNK_ROWS = 64  # rows taken of a file at a time; a page rarely needs more of one hour
+NEW_FILES = 3  # all is written into the file of now; what is older changes only when a clock is set back by hours
 KEYS_MAX = 500  # SQLite takes 999 bound values in its oldest builds
 _MAX_NS = 2**63 - 1
 _CURSOR_CHARS_MAX = 21 + 2 * NAME_BYTES_MAX
@@ -60,17 +61,20 @@ def list_new(files: HourFiles, after: StorePosition | None, limit: int) -> tuple
     """Return findings in the order they were stored in, at most `limit`, and how far that is.
 
     Numbers of rows only grow in a file. A file whose last number is lower than before is a new one: read from its
-    beginning. So what is stored is seen once, whenever its trace began.
+    beginning; one that stands before all that were read was there already. So what is stored is seen once, whenever its
+    trace began.
     """
     found: list[FindingRow] = []
+    known = {} if after is None else dict(after)
+    first = min(known, default=-1)
     position: dict[int, int] = {}
-    for hour in reversed(files.scan()):
+    for hour in reversed(files.scan()[:NEW_FILES]):
         heads = files.read(hour, "SELECT coalesce(max(id), 0) FROM trace_result")
         if not heads:  # it cannot be read now
-            position[hour] = (after or {}).get(hour, 0)
+            position[hour] = known.get(hour, 0)
             continue
         last: int = heads[0][0]
-        before = last if after is None else after.get(hour, 0)
+        before = known.get(hour, last if after is None or hour < first else 0)
         begin = before if before <= last else 0
         room = limit - len(found)
         rows = files.read(

@@ -193,6 +193,31 @@ def test_a_reader_lets_go_of_hours_that_left(store: SqliteStore, folder: Path, c
     reader.close()
 
 
+def test_a_reader_follows_over_the_turn_of_hours(store: SqliteStore, folder: Path, clock: ManualClock):
+    """Hour by hour what is new; when the newest file is lost, nothing old takes its place, and a new one is new."""
+    reader = SqliteStore.open(folder, read_only=True)
+    _, position = reader.new_findings(None, 10)
+    seen: list[str] = []
+
+    def look() -> list[str]:
+        nonlocal position
+        rows, position = reader.new_findings(position, 10)
+        return [row.trace_id for row in rows]
+
+    for number in range(1, 6):
+        store.put([stored(number)])
+        seen += look()
+        clock.advance(3600)
+    assert seen == [trace_id(number).hex() for number in range(1, 6)]
+
+    last = sorted(folder.glob("traces-*.sqlite"))[-1]
+    last.rename(last.with_suffix(".lost"))
+    assert look() == []
+    store.put([stored(6)])
+    assert look() == [trace_id(6).hex()]
+    reader.close()
+
+
 def test_a_reader_cannot_write(store: SqliteStore, folder: Path):
     reader = SqliteStore.open(folder, read_only=True)
 
