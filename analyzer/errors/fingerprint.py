@@ -18,7 +18,7 @@ Notes
 -----
 Types of the exceptions around the root cause are shown, not hashed: the same failure is wrapped on one way and not on
 another. Hashing them, tried on generated mutations, split one error in two wherever a wrapper came or went
-(python -m tests.support.mutations prints both).
+(python -m tests.support.grouping_quality prints both).
 """
 
 from __future__ import annotations

@@ -1,67 +1,15 @@
-"""What is normal: cold start, contexts, calibration, contamination, forgetting, keeping, bounds."""
+"""What is unusual: cold start, calibration, contexts, what is worth a word, what has no baseline, bounds."""
 
 from __future__ import annotations
-
-import json
-import struct
-import zlib
-from dataclasses import fields
 
 import numpy as np
 import pytest
 
-from analyzer.analysis import Score
 from analyzer.baselines import Baselines
 from analyzer.config import AnalysisConfig
 from analyzer.forest import NodeFlag
-from analyzer.spans import Vocabulary
 from tests.support.columns import MS, Tree, columns, numbered
-
-T0 = 1_760_000_000 * 10**9
-SECOND = 10**9
-
-
-class Service:
-    """Baselines fed with one-span traces of one operation."""
-
-    def __init__(self, config: AnalysisConfig | None = None, words: Vocabulary | None = None) -> None:
-        self.words = words or numbered(400)
-        self.baselines = Baselines(config or AnalysisConfig())
-        self.now_ns = T0
-
-    def learn(self, durations_ns: np.ndarray, operation: int = 1, bad: bool = False, failed: bool = False) -> None:
-        traces, forest, own = self.batch(durations_ns, operation)
-        score = self.baselines.score_own(traces, forest, own)
-        weights = self.baselines.contamination_weights(forest, np.full(len(own), bad), score.p)
-        self.baselines.learn(traces, forest, own, weights, self.now_ns, np.full(len(own), failed))
-
-    def score(self, durations_ns: np.ndarray, operation: int = 1) -> Score:
-        traces, forest, own = self.batch(durations_ns, operation)
-        return self.baselines.score_own(traces, forest, own)
-
-    def batch(self, durations_ns: np.ndarray, operation: int = 1):
-        trees = [Tree([-1], [operation], [T0], [T0 + int(duration)]) for duration in durations_ns]
-        traces, forest = columns(trees, self.words)
-        return traces, forest, forest.end_ns - forest.start_ns
-
-    def slow(self, duration_ms: float, operation: int = 1) -> bool:
-        duration_ns = np.array([duration_ms * MS], np.int64)
-        return bool(self.baselines.is_slow(self.score(duration_ns, operation), duration_ns)[0])
-
-
-def log_normal(count: int, seed: int, median_ms: float = 50, sigma: float = 0.3) -> np.ndarray:
-    return (median_ms * MS * np.exp(np.random.default_rng(seed).normal(0, sigma, count))).astype(np.int64)
-
-
-def pareto(count: int, seed: int) -> np.ndarray:
-    return (10 * MS * (1 + np.random.default_rng(seed).pareto(2.0, count))).astype(np.int64)
-
-
-def equal(left: Score, right: Score) -> bool:
-    return all(
-        np.array_equal(getattr(left, field.name), getattr(right, field.name), equal_nan=field.name == "expected_ns")
-        for field in fields(Score)
-    )
+from tests.support.fed_baselines import SECOND, T0, Service, equal, log_normal, pareto
 
 
 def test_cold_start_is_silent():
@@ -95,18 +43,6 @@ def test_p_values_mean_what_they_say(stream):
 
     assert 0.004 <= float((p <= 0.01).mean()) <= 0.016
     assert 0.03 <= float((p <= 0.05).mean()) <= 0.065
-
-
-def test_learning_what_it_scored_does_not_make_ever_more_look_rare():
-    """The contamination guard must not weed the healthy tail out: p stays calibrated while it runs."""
-    service = Service()
-    share = []
-    for part in range(40):
-        values = log_normal(500, part, sigma=0.8)
-        share.append(float((service.score(values).p < 0.001).mean()))
-        service.learn(values)
-
-    assert float(np.mean(share[-20:])) <= 0.003
 
 
 def test_half_a_thousand_to_call_a_trace_slow_by_counting():
@@ -150,98 +86,6 @@ def test_slow_means_rare_and_far_and_worth_it():
     assert [service.slow(2, 1), service.slow(60, 2), service.slow(100, 2)] == [False, False, True]
 
 
-def test_an_incident_does_not_become_normal_before_its_time():
-    """Ten minutes of nothing but 10x slower traffic: still slow at the end."""
-    service = Service()
-    service.learn(log_normal(1000, 1))
-    for minute in range(10):
-        service.now_ns += 60 * SECOND
-        service.learn(log_normal(300, minute, median_ms=500))
-
-    assert service.slow(500)
-    assert service.baselines.counts.kept_out > 2500
-
-
-def test_bad_traces_teach_next_to_nothing():
-    service = Service()
-    service.learn(log_normal(1000, 1))
-    for part in range(10):
-        service.learn(log_normal(500, part, median_ms=200), bad=True)
-
-    assert service.slow(300)
-    assert service.baselines.counts.suspicious == 5000
-
-
-def test_a_lasting_shift_without_errors_becomes_normal_and_is_announced():
-    service = Service()
-    service.learn(log_normal(2000, 1))
-    for minute in range(45):
-        service.now_ns += 60 * SECOND
-        service.learn(log_normal(60, minute, median_ms=200))
-    announced = service.baselines.take_announcements()
-
-    assert [(one.service, one.operation, one.measure) for one in announced] == [("s1", "o1", "own time")]
-    assert abs(announced[0].before_ns / (50 * MS) - 1) < 0.1
-    assert abs(announced[0].after_ns / (200 * MS) - 1) < 0.15  # an eighth of the fast horizon is older
-    assert not service.slow(220)
-    assert service.baselines.take_announcements() == []
-
-
-def test_a_lasting_shift_with_errors_stays_abnormal():
-    service = Service()
-    service.learn(log_normal(2000, 1))
-    for minute in range(45):
-        service.now_ns += 60 * SECOND
-        service.learn(log_normal(60, minute, median_ms=200), failed=True)
-
-    assert service.baselines.take_announcements() == []
-    assert service.slow(220)
-
-
-def test_a_short_shift_is_forgotten():
-    """Five slow minutes, then an hour as before: nothing is announced."""
-    service = Service()
-    service.learn(log_normal(2000, 1))
-    for minute in range(65):
-        service.now_ns += 60 * SECOND
-        service.learn(log_normal(60, minute, median_ms=200 if minute < 5 else 50))
-
-    assert service.baselines.take_announcements() == []
-
-
-def test_observations_fade_with_their_half_life():
-    config = AnalysisConfig(slow_half_life_s=3600, baseline_count_min=10)
-    service = Service(config)
-    service.learn(log_normal(1000, 1))
-    service.now_ns += 3600 * SECOND
-    service.learn(log_normal(1, 2))
-
-    assert float(service.score(np.array([50 * MS])).count[0]) == pytest.approx(501, rel=1e-3)
-
-
-@pytest.mark.parametrize("days", [100, 20_000])
-def test_a_long_silence_renormalises(days: int):
-    """Weights grow with time; before they overflow everything is scaled back."""
-    service = Service(AnalysisConfig(baseline_count_min=10))
-    service.learn(log_normal(1000, 1))
-    service.now_ns += days * 86_400 * SECOND
-    for part in range(3):
-        service.learn(log_normal(100, part, median_ms=10))
-    score = service.score(np.array([10 * MS]))
-
-    assert float(score.count[0]) == pytest.approx(300, rel=1e-3)
-    assert abs(float(score.expected_ns[0]) / (10 * MS) - 1) < 0.1
-
-
-def test_time_running_back_changes_nothing():
-    service = Service()
-    service.learn(log_normal(300, 1))
-    service.now_ns -= 3600 * SECOND
-    service.learn(log_normal(300, 1))
-
-    assert float(service.score(np.array([50 * MS])).count[0]) == pytest.approx(600, rel=1e-4)
-
-
 def test_spans_without_times_are_neither_learned_nor_scored():
     words, baselines = numbered(1), Baselines(AnalysisConfig(baseline_count_min=10))
     trees = [Tree([-1], [1], [T0], [T0 + MS], [int(NodeFlag.NO_TIME) if i % 2 else 0]) for i in range(100)]
@@ -276,85 +120,6 @@ def test_keys_are_bounded_and_the_busy_ones_stay():
     assert service.slow(5000, operation=1)
 
 
-def test_what_is_kept_comes_back_the_same():
-    """Names are kept, not ids: the new process met its operations in another order."""
-    before = Service()
-    for operation in (1, 2, 3):
-        before.learn(log_normal(600, operation, median_ms=10 * operation), operation)
-        before.now_ns += 3600 * SECOND
-    blob = before.baselines.save()
-    after = Service(words=numbered(0))
-    names = before.words.strings
-    for operation in (3, 1, 2):
-        service, name, kind = before.words.operations.key(operation)
-        new = after.words.strings
-        after.words.operations.intern(
-            new.intern(names.text(service).encode()), new.intern(names.text(name).encode()), kind
-        )
-    after.baselines.load(blob)
-    asked = log_normal(200, 7, median_ms=20, sigma=1.0)
-
-    for old, new in ((3, 1), (1, 2), (2, 3)):
-        assert equal(before.score(asked, old), after.score(asked, new))
-
-
-def test_rows_that_wait_for_their_names_are_kept_too():
-    """Two restarts, the operation is met only after the second."""
-    first = Service()
-    first.learn(log_normal(600, 1))
-    second = Baselines(AnalysisConfig())
-    second.load(first.baselines.save())
-    third = Service()
-    third.baselines.load(second.save())
-    asked = log_normal(50, 7)
-
-    assert equal(first.score(asked), third.score(asked))
-
-
-def test_loaded_rows_fade_while_they_wait():
-    """Ninety days and more pass before the operation is met again."""
-    first = Service(AnalysisConfig(baseline_count_min=10))
-    first.learn(log_normal(1000, 1))
-    second = Service(AnalysisConfig(baseline_count_min=10))
-    second.baselines.load(first.baselines.save())
-    second.now_ns += 100 * 86_400 * SECOND
-    second.learn(log_normal(10, 1), operation=2)
-
-    assert float(second.score(np.array([50 * MS])).count[0]) < 1.0
-
-
-def corrupt_blobs(blob: bytes) -> dict[str, bytes]:
-    packed = zlib.compress(b"\xff" * 64)
-    huge = struct.pack("<4sIQ", b"FFSN", zlib.crc32(packed), 1 << 60) + packed
-    nonsense = struct.pack("<4sIQ", b"FFSN", zlib.crc32(packed), 64) + packed
-    head = json.dumps({"kind": "baselines", "version": 99, "words": {}, "arrays": []}).encode()
-    newer_body = zlib.compress(struct.pack("<Q", len(head)) + head)
-    newer = struct.pack("<4sIQ", b"FFSN", zlib.crc32(newer_body), 8 + len(head)) + newer_body
-    return {
-        "empty": b"",
-        "not a snapshot": b"PK\x03\x04 something else altogether",
-        "cut": blob[:-7],
-        "one bit": blob[:100] + bytes([blob[100] ^ 1]) + blob[101:],
-        "says it is huge": huge,
-        "nonsense inside": nonsense,
-        "from a newer version": newer,
-    }
-
-
-@pytest.mark.parametrize("case", corrupt_blobs(b"x" * 200))
-def test_a_corrupt_blob_is_refused_and_changes_nothing(case: str):
-    service = Service()
-    service.learn(log_normal(600, 1))
-    asked = log_normal(50, 7)
-    before = service.score(asked)
-    blob = corrupt_blobs(service.baselines.save())[case]
-
-    with pytest.raises(ValueError, match=r"baselines snapshot: .+"):
-        service.baselines.load(blob)
-
-    assert equal(service.score(asked), before)
-
-
 def test_another_vocabulary_is_refused():
     service = Service()
     service.learn(log_normal(10, 1))
@@ -362,39 +127,6 @@ def test_another_vocabulary_is_refused():
 
     with pytest.raises(ValueError, match="another vocabulary"):
         service.score(log_normal(1, 1))
-
-
-@pytest.mark.parametrize("healthy", [24, 60, 300, 1000])
-def test_a_file_that_holds_its_own_bad_trace(healthy: int):
-    """Learned whole, scored leaving each span out: the one slow trace is found, and no other."""
-    service = Service()
-    durations = np.append(log_normal(healthy, 5, sigma=0.15), 400 * MS)
-    traces, forest, own = service.batch(durations)
-    included = service.baselines.learn_robust(traces, forest, own, T0)
-    score = service.baselines.score_duration(traces, forest, included)
-
-    assert np.flatnonzero(service.baselines.is_slow(score, own)).tolist() == [healthy]
-
-
-def test_two_modes_are_not_outliers_of_each_other():
-    """One in ten misses the cache and takes fifty times as long: that is how it is."""
-    service = Service()
-    rng = np.random.default_rng(1)
-    durations = np.where(rng.random(400) < 0.1, log_normal(400, 2, median_ms=50, sigma=0.1), log_normal(400, 3, 1, 0.1))
-    traces, forest, own = service.batch(durations)
-    included = service.baselines.learn_robust(traces, forest, own, T0)
-    score = service.baselines.score_duration(traces, forest, included)
-
-    assert int(service.baselines.is_slow(score, own).sum()) <= 1
-
-
-def test_failed_spans_of_a_file_are_left_out():
-    service = Service()
-    traces, forest, own = service.batch(log_normal(100, 1))
-    failed = np.arange(100) < 30
-    included = service.baselines.learn_robust(traces, forest, own, T0, failed)
-
-    assert included.tolist() == [0.0] * 30 + [1.0] * 70
 
 
 def test_error_rates():

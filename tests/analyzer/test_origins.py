@@ -14,7 +14,8 @@ from tests.support.drawing import batch, draw
 from tests.support.naive.analysis import measure, with_missing, with_server_share
 from tests.support.naive.deepest_error import deepest_error
 from tests.support.naive.vocabulary import vocabulary as new_vocabulary
-from tests.support.situations import SITUATIONS, Situation
+from tests.support.situations.every import SITUATIONS
+from tests.support.situations.situation import Situation
 
 CONFIG = AnalysisConfig()
 NAMES = [situation.name for situation in SITUATIONS]

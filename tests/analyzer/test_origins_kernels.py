@@ -16,7 +16,7 @@ from tests.support.drawing import Drawing, batch, draw
 from tests.support.naive import errors as naive
 from tests.support.naive.analysis import measure
 from tests.support.random_traces import random_trace
-from tests.support.situations import SITUATIONS
+from tests.support.situations.every import SITUATIONS
 
 trees = st.builds(random_trace, st.integers(0, 10**6), st.integers(1, 40))
 

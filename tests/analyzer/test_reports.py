@@ -31,7 +31,7 @@ from tests.support.fakes.clock import EPOCH_NS
 from tests.support.pattern_cases import HASH_MAP, fact
 from tests.support.reported import Reporter, shop_reporter
 from tests.support.shop import FAULTS, DrawnFault
-from tests.support.situations import SITUATIONS
+from tests.support.situations.every import SITUATIONS
 
 ERRORS = [fault for fault in FAULTS if fault.verdict == "error"]
 NAMES = ("summary", "root_cause", "evidence", "immediate_fix", "testing", "prevention", "monitoring", "runbook")

@@ -32,7 +32,7 @@ from tests.collector.test_groups import Counting
 from tests.support.drawing import EPOCH_NS, Drawing, draw, healthy
 from tests.support.hostile_text import PAYLOADS, hostile_trace
 from tests.support.shop import FAULTS, HEALTHY
-from tests.support.situations import SITUATIONS
+from tests.support.situations.every import SITUATIONS
 from tests.support.stepping import (
     CLEAN,
     FAILING,

@@ -1,7 +1,5 @@
 """Errors whose truth is known: bugs drawn from a seed, each reported many times, never twice in the same words.
 
-    python -m tests.support.mutations            # the table of docs/errors.md
-
 A bug has a service, a language, a type, a way through application and library code, and a message with values. Each of
 its reports is changed as deploys, users and frameworks change them. Close relatives are bugs of their own: the same type
 on another way, another type on the same way, the same fault in another language.
@@ -13,18 +11,10 @@ refactoring), the way in (another caller). Nobody can put all of these together 
 from __future__ import annotations
 
 import random
-import sys
-from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from analyzer.errors.fingerprint import fact_at_origin, fingerprint_of
-from analyzer.errors.frames import application_frames
-from analyzer.errors.groups import MERGE_SIMILARITY
 from analyzer.errors.model import ExceptionFact, Frame, StackTrace, Thrown
-from analyzer.errors.templates import similarity, template_of
-from analyzer.errors.trace_groups import grouped
-from analyzer.findings import Answer, Entity, RootCause, SpanRef
 
 LANGUAGES: dict[str, tuple[str, tuple[str, ...], tuple[str, ...]]] = {
     # frame style, exception types, transparent wrappers
@@ -313,139 +303,3 @@ def replace_frame(frame: Frame, style: str) -> Frame:
     where = style.format(module=name)
     path = "/" in where and not where.startswith("github")
     return frame._replace(module="" if path else where, file=where if path else f"{name}.src")
-
-
-ANSWER = Answer(
-    trace_id="",
-    status="finding",
-    verdict="error",
-    root_causes=[
-        RootCause(
-            rank=1,
-            entity=Entity(kind="service", name="x"),
-            origin_spans=[SpanRef(span_id="origin", service="x", operation="y")],
-            probability=1.0,
-            rule="error.origin.local",
-            sentence="",
-        )
-    ],
-)
-
-
-def fine(report: Report) -> str:
-    """The group as firstfault tells it."""
-    found = grouped(ANSWER, report.facts).answer.group
-    return found.fine if found else ""
-
-
-def coarse(report: Report) -> str:
-    found = grouped(ANSWER, report.facts).answer.group
-    return found.coarse if found else ""
-
-
-def suggested(reports: Sequence[Report]) -> Callable[[Report], str]:
-    """Groups after every merge that firstfault suggests was made: same heart, like message."""
-    first: dict[str, tuple[str, str]] = {}
-    for report in reports:
-        fact = fact_at_origin(ANSWER, report.facts)
-        assert fact is not None
-        message = fact.stack.root.message if fact.stack is not None else fact.message
-        first.setdefault(fine(report), (coarse(report), template_of(message)))
-    merged: dict[str, str] = {}
-    for group, (heart, template) in first.items():
-        like = (
-            merged[one]
-            for one in merged
-            if first[one][0] == heart and similarity(first[one][1], template) >= MERGE_SIMILARITY
-        )
-        merged[group] = next(like, group)
-    return lambda report: merged[fine(report)]
-
-
-def with_wrapper_types(report: Report) -> str:
-    """What hashing the whole chain of types would do."""
-    fact = report.facts[0]
-    if fact.stack is None:
-        return fingerprint_of(fact).fine
-    return repr((fact.service, [one.type for one in fact.stack.chain], application_frames(fact.stack)))
-
-
-def type_and_message(report: Report) -> str:
-    """What grouping by the words of whoever reported it last does."""
-    fact = report.facts[-1]
-    return repr((fact.service, fact.type, fact.message))
-
-
-def type_and_top_frame(report: Report) -> str:
-    """Service, outer type and top frame of the innermost report."""
-    fact = report.facts[0]
-    frame = fact.stack.chain[0].frames[0].function if fact.stack else ""
-    return repr((fact.service, fact.type, frame))
-
-
-@dataclass(frozen=True)
-class Quality:
-    """Over pairs of reports: put together and of one bug."""
-
-    precision: float
-    recall: float
-    bugs: int
-    groups: int
-    split_bugs: int  # bugs in more than one group
-    mixed_groups: int  # groups with more than one bug
-
-    @property
-    def f1(self) -> float:
-        both = self.precision + self.recall
-        return 2 * self.precision * self.recall / both if both else 0.0
-
-
-def quality(reports: Iterable[Report], group: Callable[[Report], str]) -> Quality:
-    """Compare groups with the truth by pairs."""
-    cells = Counter((report.bug, group(report)) for report in reports)
-    bugs: Counter[int] = Counter()
-    groups: Counter[str] = Counter()
-    for (bug, found), count in cells.items():
-        bugs[bug] += count
-        groups[found] += count
-
-    def pairs(counts: Iterable[int]) -> int:
-        return sum(count * (count - 1) // 2 for count in counts)
-
-    together = pairs(cells.values())
-    in_bugs, in_groups = Counter(bug for bug, _ in cells), Counter(found for _, found in cells)
-    return Quality(
-        precision=together / max(1, pairs(groups.values())),
-        recall=together / max(1, pairs(bugs.values())),
-        bugs=len(bugs),
-        groups=len(groups),
-        split_bugs=sum(count > 1 for count in in_bugs.values()),
-        mixed_groups=sum(count > 1 for count in in_groups.values()),
-    )
-
-
-METHODS: dict[str, Callable[[Report], str]] = {
-    "fine (what a group is)": fine,
-    "coarse": coarse,
-    "chain of types hashed too": with_wrapper_types,
-    "type and top frame": type_and_top_frame,
-    "type and message at the edge": type_and_message,
-}
-
-
-def main(seeds: Sequence[int] = (1, 2, 3), bugs: int = 200, each: int = 26) -> None:
-    out = sys.stdout
-    for hard in (False, True):
-        out.write("\n| grouping, " + ("hard reports too" if hard else "asked-for mutations"))
-        out.write(" | seed | pairwise F1 | precision | recall | bugs | groups | split bugs | mixed groups |\n")
-        out.write("|---|---|---|---|---|---|---|---|---|\n")
-        drawn = {seed: Generator(seed, hard=hard).reports(bugs, each) for seed in seeds}
-        for name in (*METHODS, "fine, suggested merges made"):
-            for seed, reports in drawn.items():
-                found = quality(reports, METHODS[name] if name in METHODS else suggested(reports))
-                numbers = f"{found.f1:.3f} | {found.precision:.3f} | {found.recall:.3f} | {found.bugs} | {found.groups}"
-                out.write(f"| {name} | {seed} | {numbers} | {found.split_bugs} | {found.mixed_groups} |\n")
-
-
-if __name__ == "__main__":
-    main()

@@ -12,7 +12,8 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from collector.contracts import Signal
 from tests.collector.wire.strategies import written_oddly
 from tests.support.drawing import draw
-from tests.support.load import Fault, requests
+from tests.support.load import requests
+from tests.support.load_traces import Fault
 from tests.support.shop import FAULTS
 
 

@@ -1,6 +1,6 @@
 """One error is one group: pairs of reports that are together and of one bug, on generated mutations.
 
-The table of docs/errors.md: `python -m tests.support.mutations`.
+The table of docs/errors.md: `python -m tests.support.grouping_quality`.
 """
 
 from __future__ import annotations
@@ -9,7 +9,9 @@ from collections import defaultdict
 
 import pytest
 
-from tests.support.mutations import Generator, fine, quality, suggested, type_and_message, with_wrapper_types
+from tests.support.grouping_quality import quality
+from tests.support.grouping_ways import fine, suggested, type_and_message, with_wrapper_types
+from tests.support.mutations import Generator
 
 SEEDS = (1, 2, 3)
 

@@ -22,7 +22,8 @@ from collector.wire.limits import scan_request
 from collector.wire.scan.requests import read_request
 from tests.collector.wire import strategies
 from tests.collector.wire.facts import check_broken, decoded, expected, small_vocabulary, without_bytes
-from tests.support.load import Fault, requests
+from tests.support.load import requests
+from tests.support.load_traces import Fault
 from tests.support.otlp_seeds import log_payload
 
 QUICK = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))

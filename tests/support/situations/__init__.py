@@ -1,0 +1,1 @@
+"""Failing traces on paper, by what happened to them."""
