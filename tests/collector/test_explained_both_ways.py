@@ -28,7 +28,7 @@ from collector.store.sqlite import SqliteStore
 from collector.wire.detail import read_detail
 from collector.wire.encode import encode_logs, encode_traces
 from collector.wire.masking import masked_details, masked_request
-from tests.collector.test_groups import Counting
+from tests.support.counting import Counting
 from tests.support.drawing import EPOCH_NS, Drawing, draw, healthy
 from tests.support.hostile_text import PAYLOADS, hostile_trace
 from tests.support.shop import FAULTS, HEALTHY

@@ -1,65 +1,24 @@
-"""Errors counted by the engine's thread: over traces, decisions of people, and a restart."""
+"""Errors counted by the engine's thread: what opens a group, what counts in it, what a defect costs."""
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from analyzer.engine import Analyzer
 from analyzer.errors.group_news import Turn
-from analyzer.errors.group_words import ErrorGroup, GroupChange
-from analyzer.errors.impact_sheet import DAY_NS, ImpactSheet
-from collector.contracts import GROUPS_STATE_NAME, IMPACT_BOOKS_STATE_NAME, IMPACT_STATE_NAME, GroupQuery, OutboxItem
-from collector.control import ControlClient, ControlServer, RemoteDecisions, answer_decision
-from collector.errors import OverloadedError
+from analyzer.errors.group_words import ErrorGroup
+from analyzer.errors.impact_sheet import ImpactSheet
+from collector.contracts import IMPACT_STATE_NAME, OutboxItem
 from collector.exporters.findings import ExportSettings
 from collector.exporters.groups import group_exports
 from collector.groups import GroupRoom
 from collector.pipeline import Pipeline
-from collector.store.sqlite import SqliteStore
 from collector.telemetry import is_known, sample
-from tests.support.answers import error_group
+from tests.support.counting import Counting, with_user
 from tests.support.drawing import Drawing, draw
-from tests.support.fakes.clock import ManualClock
-from tests.support.stepping import FAILING, SECOND_NS, House, slow_words
-from tests.support.stepping import Shelf as PlainShelf
-
-RESOLVED = GroupChange(status="resolved")
-
-
-@dataclass
-class Shelf(PlainShelf):
-    groups: dict[str, ErrorGroup] = field(default_factory=dict)
-    messages: list[OutboxItem] = field(default_factory=list)
-
-    def put_groups(self, groups: list[ErrorGroup], messages: Sequence[OutboxItem] = ()) -> None:
-        self.groups |= {one.group_id: one for one in groups}
-        self.messages += messages
-
-
-class Counting(House):
-    """A pipeline with a room for groups behind it."""
-
-    def __init__(self, analyzer: Analyzer | None = None) -> None:
-        super().__init__(analyzer=analyzer)
-        self.shelf = Shelf()
-        self.room = GroupRoom(self.shelf, self.clock)  # type: ignore[arg-type]
-        self.pipeline = Pipeline(replace(self.pipeline._desk, shelf=self.shelf, groups=self.room))  # type: ignore[arg-type]
-
-    @property
-    def groups(self) -> list[ErrorGroup]:
-        return list(self.shelf.groups.values())
-
-
-def with_user(name: str) -> str:
-    """The failing trace; its first span says who asked."""
-    who = f"user.id={name} session.id=s-{name} tenant.id=acme"
-    return FAILING.replace("0..100  ERROR", f"0..100  ERROR  {who}")
+from tests.support.stepping import FAILING, SECOND_NS, slow_words
 
 
 def later(drawing: Drawing, ns: int) -> Drawing:
@@ -175,43 +134,6 @@ def test_a_clean_trace_opens_no_group():
     assert house.groups == []
 
 
-def test_a_decision_holds_at_the_next_turn_of_the_engine():
-    house = Counting()
-    house.send(draw(FAILING))
-    house.after(30)
-    house.after(2)
-    (group,) = house.groups
-    found: list[ErrorGroup | None] = []
-    person = threading.Thread(target=lambda: found.append(house.room.decide(group.group_id, RESOLVED, 30)))
-    person.start()
-    while house.room._decisions.empty():
-        pass  # the other thread is on its way
-
-    house.after(1)
-    person.join()
-
-    assert found[0] is not None
-    assert found[0].status == "resolved"
-    assert house.groups[0].status == "resolved"
-
-
-def test_a_decision_that_nobody_takes_is_not_said_to_hold():
-    room = Counting().room
-
-    with pytest.raises(OverloadedError):
-        room.decide("00", RESOLVED, 0.0)
-
-
-def test_more_decisions_than_may_wait_are_refused():
-    room = Counting().room
-    for _ in range(64):
-        with pytest.raises(OverloadedError, match="did not"):
-            room.decide("00", RESOLVED, 0.0)
-
-    with pytest.raises(OverloadedError, match="wait already"):
-        room.decide("00", RESOLVED, 0.0)
-
-
 def test_a_defect_in_counting_does_not_cost_the_answer(monkeypatch: pytest.MonkeyPatch):
     house = Counting()
 
@@ -225,62 +147,6 @@ def test_a_defect_in_counting_does_not_cost_the_answer(monkeypatch: pytest.Monke
 
     assert [stored.answer.status for stored in house.shelf.traces] == ["finding"]
     assert house.room.failed == {"counting": 1}
-
-
-def test_groups_survive_a_restart(tmp_path: Path):
-    """Its beginning, its errors, what a person decided, and which traces were counted."""
-    house = Counting()
-    house.send(draw(FAILING, seed=1))
-    house.after(30)
-    house.after(2)
-    (group,) = house.groups
-    house.room.groups.decide(group.group_id, RESOLVED, house.clock.now_ns())
-    house.pipeline._save_state()
-    store = SqliteStore.open(tmp_path, clock=ManualClock())
-    store.put_groups(house.groups)
-    states = dict(house.shelf.states)
-
-    again = Counting()
-    again.clock.ns = house.clock.ns + 3600 * 10**9
-    again.room.load(store.groups(GroupQuery()), states[GROUPS_STATE_NAME])
-    again.send(draw(FAILING, seed=1))
-    again.send(draw(FAILING, seed=2))
-    again.after(30)
-    again.after(2)
-
-    (after,) = again.groups
-    assert (after.count, after.first_seen_ns) == (2, group.first_seen_ns)  # the first trace came again
-    assert after.status == "resolved"  # both failed before it was resolved
-    store.close()
-
-
-def test_a_saved_state_that_cannot_be_used_loses_no_group(caplog: pytest.LogCaptureFixture):
-    room = Counting().room
-
-    room.load([error_group(1)], b"nonsense")
-
-    found = room.groups.find(error_group(1).group_id)
-    assert found is not None
-    assert (found.count, found.users, found.status) == (12, 7, "ongoing")
-    assert "counted anew" in caplog.text
-
-
-def test_a_group_that_left_memory_comes_back_from_the_shelf():
-    house = Counting()
-    house.send(draw(FAILING))
-    house.after(30)
-    house.after(2)
-    (first,) = house.groups
-    kept = first.model_copy(update={"count": 1000, "revision": 50})
-    later = Counting()
-    later.room = GroupRoom(later.shelf, later.clock, recall={first.group_id: kept}.get)  # type: ignore[arg-type]
-    later.pipeline = Pipeline(replace(later.pipeline._desk, groups=later.room))
-    later.send(draw(FAILING, seed=9))
-
-    later.after(30)
-    later.after(2)
-
-    assert [(one.count, one.revision) for one in later.groups] == [(1001, 51)]
 
 
 def test_a_spike_is_told_once_with_its_group_through_the_outbox():
@@ -327,48 +193,6 @@ def test_a_defect_in_judging_does_not_cost_the_answer(monkeypatch: pytest.Monkey
     assert house.room.failed == {"judging": 1}
 
 
-def test_whom_errors_hit_is_told_once_a_minute_and_survives_a_restart():
-    """Two users in one session each, one of them twice; the next day one of them is back and one is new."""
-    house = Counting()
-    for seed, user in enumerate(["ann", "bob", "ann"], 1):
-        house.send(draw(with_user(user), seed=seed))
-    house.after(30)
-    house.after(60)
-    house.pipeline._save_state()
-    states = dict(house.shelf.states)
-    kept = len(house.shelf.states)
-    house.pipeline._save_state()
-    assert IMPACT_BOOKS_STATE_NAME not in dict(house.shelf.states[kept:])  # nothing new: nothing is written
-    today = ImpactSheet.model_validate_json(states[IMPACT_STATE_NAME])
-
-    again = Counting()
-    again.clock.ns = house.clock.ns + 86_400 * SECOND_NS
-    again.room.load(house.groups, states[GROUPS_STATE_NAME], states[IMPACT_BOOKS_STATE_NAME])
-    for seed, user in enumerate(["ann", "eve"], 11):
-        again.send(draw(with_user(user), seed=seed))
-    again.after(30)
-    again.after(60)
-    tomorrow = ImpactSheet.model_validate_json(dict(again.shelf.states)[IMPACT_STATE_NAME])
-
-    (group,) = today.groups
-    assert (group.entity, group.service) == (house.groups[0].group_id, "payment")
-    assert (group.requests, group.failed, group.handled) == (3, 3, 0)
-    assert [group.users.hit, group.sessions.hit, group.tenants.hit] == [2, 2, 1]
-    assert (group.users.new, group.users.returning) == (2, 0)
-    assert [one.entity for one in today.services] == ["gateway", "payment"]
-    assert [(one.users.hit, one.users.new, one.users.returning) for one in tomorrow.groups] == [(2, 1, 1)]
-    assert tomorrow.groups[0].service == "payment"
-
-
-def test_a_saved_impact_that_cannot_be_used_is_said(caplog: pytest.LogCaptureFixture):
-    room = Counting().room
-
-    room.load([], b"", b"nonsense")
-
-    assert "whom errors hit is counted anew" in caplog.text
-    assert room.impact.sheet(DAY_NS).groups == []
-
-
 def test_a_defect_in_counting_users_does_not_cost_the_group(monkeypatch: pytest.MonkeyPatch):
     house = Counting()
 
@@ -390,39 +214,3 @@ def test_every_counter_has_a_name():
     house.room.told["spike"] = 1
 
     assert [name for name in house.room.snapshot() if not is_known(name)] == []
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "c.sock"
-
-
-def test_a_decision_travels_to_the_engines_process(path: Path):
-    """Known, unknown, and an engine that is too busy."""
-    taken: list[tuple[str, GroupChange]] = []
-
-    def decide(group_id: str, change: GroupChange, timeout_s: float) -> ErrorGroup | None:
-        taken.append((group_id, change))
-        if group_id == "busy":
-            raise OverloadedError("too busy", "engine_silent")
-        return error_group(1, status=change.status) if group_id == error_group(1).group_id else None
-
-    server = ControlServer(path, {"decide": lambda rest: answer_decision(decide, rest)})
-    server.start()
-    decisions = RemoteDecisions(ControlClient(path))
-    change = GroupChange(status="ignored", for_s=60)
-
-    found = decisions.decide(error_group(1).group_id, change, 5.0)
-    assert found is not None
-    assert (found.status, taken[0][1]) == ("ignored", change)
-    assert decisions.decide("0" * 16, change, 5.0) is None
-    with pytest.raises(OverloadedError):
-        decisions.decide("busy", change, 5.0)
-    server.stop()
-    with pytest.raises(OverloadedError):
-        decisions.decide("0" * 16, change, 0.2)
-
-
-@pytest.mark.parametrize("rest", [b"", b"00", b"00 {}", b"\xff {}", b'00 {"status": "new"}'])
-def test_nonsense_on_the_socket_decides_nothing(rest: bytes):
-    assert answer_decision(lambda *_: pytest.fail("nothing to decide"), rest) == b""

@@ -15,7 +15,7 @@ from collector.contracts import Signal
 from collector.group_text import group_line
 from collector.logged_errors import LoggedErrors
 from tests.collector.query.answers import HOSTILE_TEXTS
-from tests.collector.test_groups import Counting
+from tests.support.counting import Counting
 from tests.support.fakes.clock import EPOCH_NS
 
 SECOND_NS = 1_000_000_000

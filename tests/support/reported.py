@@ -13,6 +13,7 @@ from tests.support.naive.vocabulary import vocabulary
 from tests.support.shop import HEALTHY
 
 NOW_NS = 1_760_000_000_000_000_000
+DELIVERABLES = ("summary", "root_cause", "evidence", "immediate_fix", "testing", "prevention", "monitoring", "runbook")
 
 
 class Reporter:

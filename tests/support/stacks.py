@@ -8,7 +8,10 @@ thrown IOException: gone
 
 from __future__ import annotations
 
+from textwrap import dedent
+
 from analyzer.errors.model import StackTrace
+from analyzer.errors.stack_traces import parse_stack
 
 SIGNS = {True: "+", False: "-", None: "?"}
 
@@ -29,3 +32,13 @@ def picture(stack: StackTrace | None) -> str:
             if index in thrown.async_after:
                 lines.append("  ~~~")
     return "\n".join(lines)
+
+
+def read(text: str, language: str = "") -> str:
+    """The picture of a trace that stands indented in a test."""
+    return picture(parse_stack(dedent(text).strip("\n"), language))
+
+
+def drawn(text: str) -> str:
+    """A picture that stands indented in a test."""
+    return dedent(text).strip("\n")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -17,9 +18,10 @@ from analyzer.reports.incident_report import report_of_incident
 from analyzer.reports.model import Report
 from analyzer.reports.report import report_of_trace
 from analyzer.reports.report_monitors import NO_SERVICE, monitors_of, watched_of
-from tests.support.answers import error_group, incident
+from tests.support.answers import checkout, error_group, incident
 from tests.support.drawing import draw
 from tests.support.reported import Reporter
+from tests.support.shop import FAULTS
 
 PROMTOOL = shutil.which("promtool")
 needs_promtool = pytest.mark.skipif(
@@ -58,6 +60,22 @@ def test_the_report_shows_the_expressions_of_its_rules(report: Report):
 
     assert shown["error share of the culprit"] == by_name["HighErrorShare"]
     assert shown["no data"] == by_name["NoRequests"]
+
+
+def test_monitors_are_rules_that_prometheus_reads(reporter: Reporter):
+    """Balanced, quoted, named; a hostile service name ends no quotes."""
+    report = reporter.report(FAULTS[0].drawing())[1]
+    hostile = report_of_trace(checkout(service='a"} or vector(1) or x{b="'))
+
+    assert [one.name for one in report.monitoring[:2]] == ["error share of the culprit", "no data"]
+    found = [one.expression for one in [*report.monitoring, *hostile.monitoring] if one.expression]
+    assert len(found) == 4
+    for expression in found:
+        outside = re.sub(r'"(?:[^"\\]|\\.)*"', '""', expression)
+        assert outside.count("{") == outside.count("}")
+        assert outside.count("(") == outside.count(")")
+        assert "vector" not in outside
+        assert '"' not in outside.replace('""', "")
 
 
 @needs_promtool

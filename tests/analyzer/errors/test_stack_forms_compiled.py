@@ -1,19 +1,8 @@
-"""Forms of traces that no runtime at hand prints: what is written, and what is read."""
+"""Forms of traces of compiled languages that no runtime at hand prints: what is written, and what is read."""
 
 from __future__ import annotations
 
-from textwrap import dedent
-
-from analyzer.errors.stack_traces import parse_stack
-from tests.support.stacks import picture
-
-
-def read(text: str, language: str = "") -> str:
-    return picture(parse_stack(dedent(text).strip("\n"), language))
-
-
-def drawn(text: str) -> str:
-    return dedent(text).strip("\n")
+from tests.support.stacks import drawn, read
 
 
 def test_java_root_first():
@@ -73,21 +62,6 @@ def test_kotlin_coroutine_boundary():
     """)
 
 
-def test_a_message_of_many_lines_that_looks_like_frames():
-    """Prose that starts with "at" is no frame."""
-    found = read("""
-        java.lang.IllegalStateException: it failed
-          at the bottom of the stairs
-          at once (really)
-        \tat com.acme.Shop.buy(Shop.java:12)
-    """)
-
-    assert found == drawn("""
-        thrown java.lang.IllegalStateException: it failed
-          + com.acme.Shop.buy Shop.java:12
-    """)
-
-
 def test_dotnet_core():
     """Inner exceptions on lines of their own, lines of files, seams of awaited tasks, async methods by their names."""
     found = read("""
@@ -144,123 +118,6 @@ def test_dotnet_members_whose_group_was_cut_off():
           + Acme.Till.Count /srv/app/Till.cs:7
         member System.TimeoutException: late
           + Acme.Shop.Buy /srv/app/Shop.cs:12
-    """)
-
-
-def test_firefox_and_safari():
-    found = read("""
-        buy@https://shop.example/static/app.js?v=3:12:5
-        async*checkout@https://shop.example/static/app.js:7:9
-        @https://shop.example/node_modules/react@18/index.js:1:1
-        forEach@[native code]
-        Cart/<@https://shop.example/static/app.js line 3 > eval:1:1
-    """)
-
-    assert found == drawn("""
-        thrown\x20
-          + buy https://shop.example/static/app.js:12:5
-          ~~~
-          + checkout https://shop.example/static/app.js:7:9
-          - react@18 https://shop.example/node_modules/react@18/index.js:1:1
-          - forEach [native code]
-          + Cart/< https://shop.example/static/app.js:1:1
-    """)
-
-
-def test_bundles_of_webpack():
-    found = read("""
-        Uncaught (in promise) TypeError: cart is undefined
-            at Cart.total (webpack-internal:///(rsc)/./src/cart.tsx:12:5)
-            at async Promise.all (index 1)
-            at Object.emit (webpack:///./node_modules/@acme/bus/index.js?:3:9)
-            at fn (webpack://shop/./src/shop.ts:1:2)
-    """)
-
-    assert found == drawn("""
-        thrown TypeError: cart is undefined
-          + Cart.total (rsc)/./src/cart.tsx:12:5
-          ~~~
-          - Promise.all index 1
-          - @acme/bus.Object.emit ./node_modules/@acme/bus/index.js:3:9
-          + fn ./src/shop.ts:1:2
-    """)
-
-
-def test_ruby_names_of_classes():
-    """Since 3.4 the class is part of the name, in other quotes."""
-    found = read("""
-        /srv/app/till.rb:7:in 'Till#count': gone (IOError)
-        \tfrom /usr/lib/ruby/gems/3.4.0/gems/rack-3.1/lib/rack/builder.rb:3:in 'block in Rack::Builder#call'
-        \tfrom <internal:kernel>:187:in 'loop'
-        \tfrom /srv/app/shop.rb:12:in 'Shop.buy'
-    """)
-
-    assert found == drawn("""
-        thrown IOError: gone
-          + Till.count /srv/app/till.rb:7
-          - Rack::Builder.block in call /usr/lib/ruby/gems/3.4.0/gems/rack-3.1/lib/rack/builder.rb:3
-          - loop <internal:kernel>:187
-          + Shop.buy /srv/app/shop.rb:12
-    """)
-
-
-def test_php_of_opentelemetry():
-    """The SDK of PHP writes traces as Java does."""
-    found = read(
-        """
-        Acme.CheckoutException: no price
-         at Acme.Shop.buy(Shop.php:12)
-         at array_map(Unknown Source)
-         at {main}(index.php:3)
-        Caused by: PDOException: gone
-         at PDO.query(Till.php:7)
-         ... 2 more
-        """,
-        "php",
-    )
-
-    assert found == drawn("""
-        thrown Acme.CheckoutException: no price
-          + Acme.Shop.buy Shop.php:12
-          ? array_map
-          + {main} index.php:3
-        cause PDOException: gone
-          + PDO.query Till.php:7
-          ? array_map
-          + {main} index.php:3
-    """)
-
-
-def test_php_in_a_log_of_laravel():
-    found = read("""
-        [2026-03-01 12:00:00] production.ERROR: no price {"exception":"[object] (Acme\\\\Gone(code: 0): no price at /srv/app/Till.php:7)
-        [stacktrace]
-        #0 /srv/app/vendor/laravel/framework/Pipeline.php(12): Acme\\Till->count()
-        #1 /srv/app/public/index.php(3): Illuminate\\Pipeline->then(Object(Closure))
-        #2 {main}
-        "}
-    """)
-
-    assert found == drawn("""
-        thrown Acme\\Gone: no price
-          + Acme\\Till.count /srv/app/Till.php:7
-          - Illuminate\\Pipeline.then /srv/app/vendor/laravel/framework/Pipeline.php:12
-          + {main} /srv/app/public/index.php:3
-    """)
-
-
-def test_ruby_in_a_log_of_rails():
-    found = read("""
-        NoMethodError (undefined method `price' for nil:NilClass):
-
-        app/models/till.rb:7:in `count'
-        /srv/gems/rack-3.1/lib/rack.rb:3:in `call'
-    """)
-
-    assert found == drawn("""
-        thrown NoMethodError: undefined method `price' for nil:NilClass
-          + count app/models/till.rb:7
-          - call /srv/gems/rack-3.1/lib/rack.rb:3
     """)
 
 
@@ -331,20 +188,6 @@ def test_catchsegv():
     """)
 
 
-def test_react_native():
-    found = read("""
-        TypeError: cart is undefined
-            at total (address at index.android.bundle:1:2345)
-            at forEach (native)
-    """)
-
-    assert found == drawn("""
-        thrown TypeError: cart is undefined
-          + total index.android.bundle:1:2345
-          - forEach native
-    """)
-
-
 def test_rust_before_1_73():
     found = read("""
         thread 'tokio-runtime-worker' panicked at 'called `Result::unwrap()` on an `Err` value: "it's gone"', src/till.rs:7:9
@@ -378,59 +221,3 @@ def test_erlang_shell():
           + till.count/1 till.erl:7
           + shop.buy/0 shop.erl:12
     """)
-
-
-def test_python_inside_an_indented_log():
-    found = read("""
-        ERROR shop: request failed
-            Traceback (most recent call last):
-              File "/srv/app/shop.py", line 12, in buy
-                total(cart)
-              File "/usr/lib/python3/dist-packages/till/count/__init__.py", line 7, in count
-                raise Gone(name)
-            till.Gone: tea
-    """)
-
-    assert found == drawn("""
-        thrown till.Gone: tea
-          - till.count.count /usr/lib/python3/dist-packages/till/count/__init__.py:7
-          + buy /srv/app/shop.py:12
-    """)
-
-
-def test_a_wrong_hint_is_looked_past():
-    """A Python service logs what its Java neighbour answered."""
-    stack = parse_stack("a.B: gone\n\tat com.acme.Shop.buy(Shop.java:12)", "python")
-
-    assert stack is not None
-    assert (stack.language, stack.origin and stack.origin.line) == ("java", 12)
-
-
-def test_names_that_sdks_give_their_language():
-    text = "Error: gone\n    at buy (/srv/app/shop.js:12:5)"
-
-    assert {stack.language for name in ("nodejs", "webjs", "TypeScript") if (stack := parse_stack(text, name))} == {
-        "javascript"
-    }
-
-
-def test_text_without_frames_is_no_stack():
-    """A message alone says nothing of where."""
-    for text in ("", "\n", "java.lang.NullPointerException", "ValueError: seven", "at", "the cat sat at the mat"):
-        assert parse_stack(text) is None
-
-
-def test_colours_are_taken_off():
-    found = read("\x1b[31mError: gone\x1b[0m\n    at \x1b[1mbuy\x1b[0m (/srv/app/shop.js:12:5)")
-
-    assert found == "thrown Error: gone\n  + buy /srv/app/shop.js:12:5"
-
-
-def test_the_name_of_a_logger_is_not_the_error():
-    found = read("""
-        shop.till: request failed
-        java.io.IOException: gone
-        \tat com.acme.Till.count(Till.java:7)
-    """)
-
-    assert found == "thrown java.io.IOException: gone\n  + com.acme.Till.count Till.java:7"
