@@ -65,7 +65,7 @@ class Seen:
 
     elements : name and attributes of each, in the order of the document
     dialogs : what alert, confirm and prompt said
-    requests : addresses asked for, but for the page itself and the icon that a browser looks for
+    requests : addresses asked for, or to be gone to; but for the page itself and the icon that a browser looks for
     complaints : errors of the console, violations of a content security policy among them
     shown : False: the browser offered it as a file to be saved
     """
@@ -173,6 +173,8 @@ class Browser:
             case "Network.requestWillBeSent":
                 if not said["request"]["url"].startswith(("data:", "about:")):
                     seen.requests.append(said["request"]["url"])
+            case "Page.frameScheduledNavigation":  # it would go there after our look
+                seen.requests.append(said["url"])
             case "Log.entryAdded":
                 seen.complaints.append(said["entry"]["text"])
             case "Runtime.exceptionThrown":
