@@ -14,7 +14,7 @@ from analyzer.errors.stack_traces.in_app import Calls, InAppRules, Stack
 
 _FRAME = re.compile(r"\n[ \t]+(?:\(([^)\n]{1,100})\) )?(?:([^\s:()]+\.[a-z]{2,4}):([0-9]{1,9}): )?([^\s(*][^\n]*)")
 _ERROR = re.compile(
-    r"\*\* \(([^)\n]{1,200})\) ?"
+    r"\*\* \(([^()\n]{1,200})\) ?"
     r"([^\n]*(?:\n(?![ \t]+[(:]|[ \t]+[^\s:()]+\.[a-z]+:[0-9]|[ \t]+\*\* \()[^\n]+)*)"
 )
 _SHELL_ERROR = re.compile(r"\n\*\* exception (error|exit|throw): ([^\n]*(?:\n(?![ \t]+in )[^\n]+)*)")

@@ -273,6 +273,11 @@ def in_proportion(name: str, start: str, unit: str) -> None:
     assert twice <= 2.3 * once + 6000, f"{name}: {start!r} + {unit!r}: {once} steps, then {twice}"
 
 
+@pytest.mark.parametrize(("name", "unit"), [("elixir._ERROR", "** (")])
+def test_what_once_cost_too_much(name: str, unit: str):
+    in_proportion(name, "", unit)
+
+
 def beginnings(name: str, cuts_max: int) -> set[str]:
     """What the pattern looks for, cut where one kind of letter ends and another begins, from its start to its end."""
     found = (found[0] for text in CORPUS.values() if (found := PATTERNS[name].search("\n" + text)) and found[0].strip())
