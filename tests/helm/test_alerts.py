@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import shutil
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,11 +13,8 @@ import yaml
 
 from collector.metric_table import METRICS
 from tests.support.chart import CHART, NAME, of_kind, rendered
+from tests.support.promtool import needs_promtool, promtool
 
-PROMTOOL = shutil.which("promtool")
-needs_promtool = pytest.mark.skipif(
-    PROMTOOL is None and "CI" not in os.environ, reason="promtool is not installed here (package prometheus); CI has it"
-)
 ALERTS_TEXT = (CHART / "files" / "alerts.yaml").read_text()
 ALERTS: list[dict[str, Any]] = yaml.safe_load(ALERTS_TEXT)["rules"]
 DASHBOARD: dict[str, Any] = json.loads((CHART / "files" / "dashboard.json").read_text())
@@ -142,11 +136,6 @@ def test_bounds_are_the_configured_ones():
         rule for rule in found["spec"]["groups"][0]["rules"] if rule["alert"] == "FirstfaultOpenTracesNearBound"
     ]
     assert "0.9 * 123456" in bound["expr"]
-
-
-def promtool(*words: str) -> subprocess.CompletedProcess[str]:
-    assert PROMTOOL is not None
-    return subprocess.run([PROMTOOL, *words], capture_output=True, text=True, timeout=60, check=False)
 
 
 def rules_file(folder: Path) -> Path:

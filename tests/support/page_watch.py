@@ -7,117 +7,29 @@ import re
 from tests.support.browser import Seen
 from tests.support.hostile_house import House
 
-_OURS = frozenset(
-    [
-        "html",
-        "head",
-        "meta",
-        "title",
-        "style",
-        "body",
-        "main",
-        "header",
-        "footer",
-        "section",
-        "h1",
-        "h2",
-        "h3",
-        "p",
-        "span",
-        "strong",
-        "code",
-        "pre",
-        "br",
-        "a",
-        "ul",
-        "ol",
-        "li",
-        "dl",
-        "dt",
-        "dd",
-        "div",
-        "table",
-        "thead",
-        "tbody",
-        "tr",
-        "th",
-        "td",
-        "details",
-        "summary",
-        "svg",
-        "g",
-        "rect",
-        "line",
-        "path",
-        "text",
-        "tspan",
-    ]
+
+def _names(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+_OURS = _names(
+    """
+    html head meta title style body main header footer section h1 h2 h3 p span strong code pre br a ul ol li
+    dl dt dd div table thead tbody tr th td details summary svg g rect line path text tspan
+    """
 )
-_ATTRIBUTES = frozenset(
-    [
-        "lang",
-        "charset",
-        "http-equiv",
-        "content",
-        "name",
-        "class",
-        "id",
-        "href",
-        "open",
-        "xmlns",
-        "viewBox",
-        "role",
-        "font-family",
-        "font-size",
-        "font-weight",
-        "font-style",
-        "fill",
-        "stroke",
-        "stroke-width",
-        "stroke-dasharray",
-        "text-anchor",
-        "paint-order",
-        "rx",
-        "x",
-        "x1",
-        "x2",
-        "y",
-        "y1",
-        "y2",
-        "width",
-        "height",
-        "d",
-        "xml:space",
-    ]
+_ATTRIBUTES = _names(
+    """
+    lang charset http-equiv content name class id href open xmlns viewBox role font-family font-size
+    font-weight font-style fill stroke stroke-width stroke-dasharray text-anchor paint-order rx x x1 x2 y y1
+    y2 width height d xml:space
+    """
 )
-OURS_MARKDOWN = frozenset(
-    [
-        "html",
-        "head",
-        "title",
-        "body",
-        "h1",
-        "h2",
-        "h3",
-        "p",
-        "ul",
-        "ol",
-        "li",
-        "strong",
-        "em",
-        "code",
-        "pre",
-        "br",
-        "table",
-        "thead",
-        "tbody",
-        "tr",
-        "th",
-        "td",
-        "blockquote",
-        "details",
-        "summary",
-    ]
+OURS_MARKDOWN = _names(
+    """
+    html head title body h1 h2 h3 p ul ol li strong em code pre br table thead tbody tr th td blockquote
+    details summary
+    """
 )
 OF_THE_BROWSER = frozenset(["html", "head", "meta", "body", "pre", "div"])  # what Chromium wraps text and JSON in
 _CLASS = re.compile(r"[a-z0-9_ -]*")

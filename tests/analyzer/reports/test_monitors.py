@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +13,8 @@ from analyzer.reports.monitors import expressions, grafana_alerts, prometheus_ru
 from analyzer.reports.monitors_datadog import datadog_monitors, traps_of
 from analyzer.reports.watched import Watched
 from tests.support import brief_monitors
+from tests.support.promtool import needs_promtool, promtool
 
-PROMTOOL = shutil.which("promtool")
-needs_promtool = pytest.mark.skipif(
-    PROMTOOL is None and "CI" not in os.environ, reason="promtool is not installed here (package prometheus); CI has it"
-)
 # What the three monitors of tests/support/brief_monitors.py mean.
 PAYMENT = Watched(
     service="payment-service",
@@ -37,11 +31,6 @@ HOSTILE = Watched(
     environment="prod\x00",
     causes=("{{ .Secret }} @everyone",),
 )
-
-
-def promtool(*words: str) -> subprocess.CompletedProcess[str]:
-    assert PROMTOOL is not None
-    return subprocess.run([PROMTOOL, *words], capture_output=True, text=True, timeout=60, check=False)
 
 
 @needs_promtool

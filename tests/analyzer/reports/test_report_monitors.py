@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import shutil
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -20,13 +17,10 @@ from analyzer.reports.report import report_of_trace
 from analyzer.reports.report_monitors import NO_SERVICE, monitors_of, watched_of
 from tests.support.answers import checkout, error_group, incident
 from tests.support.drawing import draw
+from tests.support.promtool import needs_promtool, promtool
 from tests.support.reported import Reporter
 from tests.support.shop import FAULTS
 
-PROMTOOL = shutil.which("promtool")
-needs_promtool = pytest.mark.skipif(
-    PROMTOOL is None and "CI" not in os.environ, reason="promtool is not installed here (package prometheus); CI has it"
-)
 FAILED = """
     gateway   GET /checkout            0..100  ERROR http.response.status_code=500
       gateway   CLIENT payment.Charge    45..95  ERROR  server.address=payment http.response.status_code=500
@@ -83,13 +77,7 @@ def test_prometheus_takes_the_rule_of_a_report(report: Report, tmp_path: Path):
     rules = tmp_path / "rules.yaml"
     rules.write_text(yaml.safe_dump(monitors_of(report)["prometheus_rule"]["spec"]))
 
-    done = subprocess.run(
-        [str(PROMTOOL), "check", "rules", "--lint=all", "--lint-fatal", str(rules)],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    done = promtool("check", "rules", "--lint=all", "--lint-fatal", str(rules))
 
     assert (done.returncode, "4 rules found" in done.stdout) == (0, True), done.stdout + done.stderr
 
@@ -104,7 +92,7 @@ def test_prometheus_reads_every_expression_of_a_slow_report(tmp_path: Path):
     rules = tmp_path / "rules.yaml"
     rules.write_text(yaml.safe_dump({"groups": [{"name": "slow", "rules": written}]}))
 
-    done = subprocess.run([str(PROMTOOL), "check", "rules", str(rules)], capture_output=True, text=True, timeout=60)
+    done = promtool("check", "rules", str(rules))
 
     assert any("offset 1h" in rule["expr"] for rule in written)
     assert done.returncode == 0, done.stdout + done.stderr
