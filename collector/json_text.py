@@ -11,7 +11,7 @@ _UNSEEN = re.compile(
 
 
 def steady_json(text: str) -> str:
-    """Write what cannot be seen as `\\uXXXX`; JSON itself asks that only of the first 32."""
+    """Write what cannot be seen as an escape such as `\\u202e`; JSON itself asks that only of the first 32."""
     return _UNSEEN.sub(_escape, text) if not text.isprintable() else text
 
 

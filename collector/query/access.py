@@ -40,8 +40,8 @@ def asker(request: Request) -> str:
     return found.name if found is not None else ""
 
 
-def tenant_asking(request: Request) -> str:
-    """Whose traces are asked about; empty: those of all. Only behind `Access`, or it is an error, not all."""
+def tenant_asking(request: Request) -> str | None:
+    """Whose traces are asked about; None: those of all. Only behind `Access`, or it is an error, not all."""
     return tenant_of(request.scope["identity"])
 
 

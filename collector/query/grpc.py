@@ -124,7 +124,7 @@ class RootCauseService(pb_grpc.RootCauseServiceServicer):
                 to_ns=request.to_ns if request.HasField("to_ns") else None,
                 limit=request.limit or min(LIMIT_DEFAULT, limit_max),
                 cursor=request.cursor or None,
-                tenant=tenant_asking(context) or None,
+                tenant=tenant_asking(context),
             )
         )
         return pb.ListResponse(
@@ -132,8 +132,13 @@ class RootCauseService(pb_grpc.RootCauseServiceServicer):
         )
 
     def _enter(self, request: pb.WatchRequest, context: Any) -> Watcher:
-        tenant = tenant_asking(context) or None
-        return self._hub.enter(Wanted(request.service or None, _verdict(request.verdict), request.rule or None, tenant))
+        wanted = Wanted(
+            service=request.service or None,
+            verdict=_verdict(request.verdict),
+            rule=request.rule or None,
+            tenant=tenant_asking(context),
+        )
+        return self._hub.enter(wanted)
 
     def _add_answer(self, response: pb.WatchResponse, name: bytes) -> None:
         found = look(self._desk, name)

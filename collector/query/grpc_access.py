@@ -28,8 +28,8 @@ class _Known:
         return getattr(self._context, name)
 
 
-def tenant_asking(context: Any) -> str:
-    """Whose traces are asked about; empty: those of all. Only behind the interceptor, or it is an error, not all."""
+def tenant_asking(context: Any) -> str | None:
+    """Whose traces are asked about; None: those of all. Only behind the interceptor, or it is an error, not all."""
     return tenant_of(context.identity)
 
 

@@ -28,12 +28,12 @@ def is_own_method(method: str) -> bool:
     return method in _METHODS
 
 
-def tenant_of(identity: Identity | None) -> str:
-    """The tenant whose traces somebody sees; empty: those of all."""
-    return identity.tenant if identity is not None else ""
+def tenant_of(identity: Identity | None) -> str | None:
+    """The tenant whose traces somebody sees; None: those of all."""
+    return (identity.tenant or None) if identity is not None else None
 
 
-def own_name(text: str, tenant: str) -> bytes | None:
+def own_name(text: str, tenant: str | None) -> bytes | None:
     """Read the name of a trace as somebody with a tenant, or without, means it; None: it is another tenant's.
 
     Raises

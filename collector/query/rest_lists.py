@@ -87,7 +87,7 @@ def list_routes(desk: Desk) -> APIRouter:
                 to_ns=read_time("to", to),
                 limit=limit,
                 cursor=cursor,
-                tenant=tenant_asking(request) or None,
+                tenant=tenant_asking(request),
             )
         )
         body = FindingList(findings=page.rows, next_cursor=page.next_cursor)

@@ -30,10 +30,14 @@ def require_answer(found: Look, retry_after_s: int) -> Answer:
     """
     if found.answer is not None:
         return found.answer
+    raise _missing(found, retry_after_s)
+
+
+def _missing(found: Look, retry_after_s: int) -> ProblemError:
     again = {"Retry-After": str(retry_after_s)}
     title, advice = MISSING[found.state]
     if found.state == "unsure":
-        raise ProblemError(
+        return ProblemError(
             503,
             "peers_silent",
             title,
@@ -43,7 +47,7 @@ def require_answer(found: Look, retry_after_s: int) -> Answer:
             do=advice,
             headers=again,
         )
-    raise ProblemError(
+    return ProblemError(
         _STATUS.get(found.state, 410),
         f"trace_{found.state}",
         title,
@@ -67,8 +71,7 @@ def require_name(desk: Desk, request: Request, text: str) -> bytes:
     """
     name = own_name(text, tenant_asking(request))
     if name is None:
-        require_answer(Look("unknown", text_of(read_name(text))), desk.settings.retry_after_s)
-        raise AssertionError("what is unknown has no answer")
+        raise _missing(Look("unknown", text_of(read_name(text))), desk.settings.retry_after_s)
     return name
 
 

@@ -38,7 +38,7 @@ from collector.query.problems import ProblemError, harmless, not_here, problem_r
 from collector.query.report_writer import GroupId, ReportWriter
 from collector.query.rest_groups import group_not_known, read_group_id
 
-BODY_BYTES_MAX = 32 * 1024  # 2,000 characters, each written as \uXXXX\uXXXX, and a frame
+BODY_BYTES_MAX = 32 * 1024  # 2,000 characters, each written as two escapes of six letters, and a frame
 FRAMES_TOLD_MAX = 5
 _LIST = TypeAdapter(NoteList)
 _FRAMES_EXAMPLE = {

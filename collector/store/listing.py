@@ -65,7 +65,7 @@ def list_new(files: HourFiles, after: StorePosition | None, limit: int) -> tuple
     trace began.
     """
     found: list[FindingRow] = []
-    known = {} if after is None else dict(after)
+    known = after or {}
     first = min(known, default=-1)
     position: dict[int, int] = {}
     for hour in reversed(files.scan()[:NEW_FILES]):

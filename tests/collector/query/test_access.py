@@ -19,7 +19,9 @@ from collector.pb.firstfault import v1
 from collector.pb.firstfault.v1 import groups_pb2, incidents_pb2, root_cause_pb2
 from collector.query.access import local_hosts
 from collector.query.desk import Desk, QuerySettings
-from collector.query.grpc import GrpcServer
+from collector.query.grpc import GrpcServer, RootCauseService
+from collector.query.grpc_groups import GroupService
+from collector.query.grpc_incidents import IncidentService
 from collector.query.rest import create_app
 from tests.collector.query.answers import TRACE
 from tests.support import raw_http2
@@ -148,6 +150,16 @@ def test_every_method_of_grpc_has_an_entry():
     }
 
     assert described == set(METHODS)
+
+
+@pytest.mark.parametrize("service", [RootCauseService, IncidentService, GroupService])
+def test_every_method_of_grpc_is_answered(service: type):
+    """What is not would be refused by the base class that the generator wrote, with NotImplementedError."""
+    (base,) = service.__bases__
+    methods = {name for name in vars(base) if not name.startswith("_")}
+
+    assert methods
+    assert methods <= set(vars(service))
 
 
 @pytest.mark.parametrize(("method", "path"), [*ROUTES, *UNLISTED], ids=" ".join)
